@@ -1,1 +1,4 @@
 //! CARM
+
+pub mod quantity;
+pub mod request;

@@ -1,0 +1,82 @@
+//! Masses of carbon dioxide equivalent (gCO2e).
+
+use super::{QuantityError, parse_plain_number, split_unit};
+
+const EXPECTED: &str = "a mass such as 500g, 1.2kg or 0.3t (a bare number is grams)";
+
+/// The greatest mass accepted, in grams: a million tonnes, more than any computing site emits in a year.
+const MAX_G: f64 = 1e12;
+
+/// Reads a mass in grams: `500g`, `1.2kg`, `0.3t`; a bare number is grams.
+///
+/// # Errors
+/// Anything that is no positive number with one of these units, or that is over a million tonnes.
+pub fn parse_mass(text: &str) -> Result<f64, QuantityError> {
+    let (number, unit) = split_unit(text);
+    let grams_per_unit = match unit {
+        "" | "g" => 1.0,
+        "kg" => 1e3,
+        "t" => 1e6,
+        _ => return Err(QuantityError::new("not a mass", EXPECTED)),
+    };
+    let number = parse_plain_number(number).ok_or_else(|| QuantityError::new("not a mass", EXPECTED))?;
+    let grams = number * grams_per_unit;
+    if grams <= 0.0 {
+        return Err(QuantityError::new("a mass must be more than zero", EXPECTED));
+    }
+    if grams > MAX_G {
+        return Err(QuantityError::new("more than a million tonnes", EXPECTED));
+    }
+    Ok(grams)
+}
+
+/// A mass for people: three significant figures or so, in the unit that suits it.
+#[must_use]
+pub fn format_mass(grams: f64) -> String {
+    let magnitude = grams.abs();
+    let (value, unit) = if magnitude >= 1e6 {
+        (grams / 1e6, "t")
+    } else if magnitude >= 1e3 {
+        (grams / 1e3, "kg")
+    } else {
+        (grams, "g")
+    };
+    let decimals = match value.abs() {
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        v if v >= 0.9995 || v == 0.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masses_are_read_in_grams() {
+        assert_eq!(parse_mass("500g"), Ok(500.0));
+        assert_eq!(parse_mass("500"), Ok(500.0));
+        assert_eq!(parse_mass("1.2kg"), Ok(1200.0));
+        assert_eq!(parse_mass("0.3t"), Ok(300_000.0));
+    }
+
+    #[test]
+    fn what_is_no_mass_is_refused_with_examples() {
+        for bad in ["", "kg", "0", "0g", "-5g", "1e3", "nan", "inf", "5 g", "5lb", "1.2.3kg", "9999999t", "5g;reboot", "５g"] {
+            let error = parse_mass(bad).expect_err(bad);
+            assert!(error.to_string().contains("500g, 1.2kg or 0.3t"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn masses_are_shown_in_the_unit_that_suits_them() {
+        assert_eq!(format_mass(0.0), "0.00 g");
+        assert_eq!(format_mass(0.1234), "0.123 g");
+        assert_eq!(format_mass(12.34), "12.3 g");
+        assert_eq!(format_mass(999.96), "1000 g");
+        assert_eq!(format_mass(1234.0), "1.23 kg");
+        assert_eq!(format_mass(5.6e6), "5.60 t");
+    }
+}

@@ -1,4 +1,8 @@
 //! CARM
 
+pub mod config;
+pub mod grid;
+pub mod located;
+pub mod profile;
 pub mod quantity;
 pub mod request;

@@ -59,6 +59,11 @@ impl std::str::FromStr for Objective {
 pub struct ProfileName(String);
 
 impl ProfileName {
+    /// A name that stands in the source and follows the rule.
+    pub(crate) fn from_static(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

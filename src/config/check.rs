@@ -1,0 +1,277 @@
+//! From the raw configuration to the checked one: defaults, ranges, references between tables.
+
+use std::path::{Path, PathBuf};
+
+use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawZone};
+use super::{Account, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Zone};
+use crate::located::{Located, TomlError};
+use crate::quantity::parse_duration;
+use crate::request::Objective;
+
+/// Sources that carm-grid fetches.
+const LIVE_SOURCES: &[&str] = &["electricity-maps", "watttime", "carbon-intensity-gb", "energy-charts", "entsoe", "eia"];
+
+pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config, TomlError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let planner = check_planner(&raw.planner, at)?;
+    let grid = check_grid(&raw.grid, at)?;
+    let mut zones: Vec<Zone> = Vec::new();
+    for (index, zone) in raw.zone.into_iter().enumerate() {
+        let key = format!("zone[{index}].name");
+        if zones.iter().any(|seen| seen.name == zone.name) {
+            return Err(at.refuse(&key, &zone.name, "stands twice; each zone once"));
+        }
+        zones.push(check_zone(zone, index, at, folder)?);
+    }
+    let mut sites: Vec<Site> = Vec::new();
+    for (index, site) in raw.site.into_iter().enumerate() {
+        if sites.iter().any(|seen| seen.name == site.name) {
+            return Err(at.refuse(&format!("site[{index}].name"), &site.name, "stands twice; each site once"));
+        }
+        sites.push(check_site(site, index, at, folder, &planner, &grid, &zones)?);
+    }
+    let node = check_node(raw.node, at, folder, &sites)?;
+    Ok(Config { path: Some(path.to_owned()), planner, grid, zones, sites, node })
+}
+
+pub(super) fn embedded(utc_offset_s: i32) -> Config {
+    let planner = planner_defaults();
+    let grid = grid_defaults();
+    let zones = vec![Zone { name: "typical-day".to_owned(), source: Source::TypicalDay { utc_offset_s } }];
+    let site = Site {
+        name: "default".to_owned(),
+        zone: 0,
+        partition: None,
+        cluster: None,
+        constraint: None,
+        nodelist: None,
+        gpu: None,
+        profile: None,
+        gpus: 1,
+        onsite: None,
+        onsite_g_per_kwh: grid.renewable_g_per_kwh,
+        host_watts: planner.host_watts,
+        pue: planner.pue,
+        clock_floor_mhz: None,
+        embodied_g_per_gpu_h: 0.0,
+    };
+    Config { path: None, planner, grid, zones, sites: vec![site], node: node_defaults() }
+}
+
+fn planner_defaults() -> Planner {
+    Planner { objective: Objective::Ppc, horizon_s: 7.0 * 86_400.0, max_delay_s: 86_400.0, host_watts: 100.0, pue: 1.2 }
+}
+
+fn grid_defaults() -> Grid {
+    Grid { cache_dir: "/var/cache/carm".into(), max_age_s: 7_200.0, renewable_g_per_kwh: 30.0, fossil_g_per_kwh: 650.0 }
+}
+
+fn node_defaults() -> Node {
+    Node {
+        site: None,
+        nvml_library: "libnvidia-ml.so.1".into(),
+        state_dir: "/run/carm".into(),
+        ledger_dir: "/var/lib/carm/ledger".into(),
+        interval_s: 60.0,
+        ask_limit: true,
+        dwell_s: 300.0,
+        min_change: 3,
+        account: Account::Carbon,
+        on_budget: OnBudget::Floor,
+        log: LogTarget::Syslog,
+        gpu_files: None,
+        restore_mhz: None,
+    }
+}
+
+fn check_planner(raw: &RawPlanner, at: &Located) -> Result<Planner, TomlError> {
+    let defaults = planner_defaults();
+    let horizon_s = duration(at, "planner.horizon", raw.horizon.as_deref(), defaults.horizon_s)?;
+    if !(3_600.0..=31.0 * 86_400.0).contains(&horizon_s) {
+        return Err(at.refuse("planner.horizon", raw.horizon.as_deref().unwrap_or_default(), "out of range; give 1h to 31d"));
+    }
+    Ok(Planner {
+        objective: raw.objective.unwrap_or(defaults.objective),
+        horizon_s,
+        max_delay_s: duration(at, "planner.max_delay", raw.max_delay.as_deref(), defaults.max_delay_s)?,
+        host_watts: watts(at, "planner.host_watts", raw.host_watts, defaults.host_watts)?,
+        pue: pue(at, "planner.pue", raw.pue, defaults.pue)?,
+    })
+}
+
+fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {
+    let defaults = grid_defaults();
+    Ok(Grid {
+        cache_dir: raw.cache_dir.as_ref().map_or(defaults.cache_dir, PathBuf::from),
+        max_age_s: duration(at, "grid.max_age", raw.max_age.as_deref(), defaults.max_age_s)?,
+        renewable_g_per_kwh: intensity(at, "grid.renewable_g_per_kwh", raw.renewable_g_per_kwh, defaults.renewable_g_per_kwh)?,
+        fossil_g_per_kwh: intensity(at, "grid.fossil_g_per_kwh", raw.fossil_g_per_kwh, defaults.fossil_g_per_kwh)?,
+    })
+}
+
+fn check_zone(raw: RawZone, index: usize, at: &Located, folder: &Path) -> Result<Zone, TomlError> {
+    let key = |field: &str| format!("zone[{index}].{field}");
+    let source = match raw.source.as_str() {
+        "trace" => {
+            let path = raw
+                .path
+                .ok_or_else(|| at.refuse_absent(&key("path"), "missing; a zone with source = \"trace\" names its file"))?;
+            let extend = match raw.extend.as_deref() {
+                None | Some("never") => false,
+                Some("forecast") => true,
+                Some(other) => return Err(at.refuse(&key("extend"), other, "give \"never\" or \"forecast\"")),
+            };
+            Source::Trace { path: folder.join(path), extend }
+        }
+        "typical-day" => {
+            let hours = raw.utc_offset_hours.unwrap_or(0.0);
+            if !(-14.0..=14.0).contains(&hours) {
+                return Err(at.refuse(&key("utc_offset_hours"), hours, "give hours from -14 to 14"));
+            }
+            Source::TypicalDay { utc_offset_s: (hours * 3_600.0) as i32 }
+        }
+        live if LIVE_SOURCES.contains(&live) => {
+            let cause = "fetched by carm-grid, which this release does not have; give \"trace\" with a path, or \"typical-day\"";
+            return Err(at.refuse(&key("source"), live, cause));
+        }
+        other => return Err(at.refuse(&key("source"), other, "no such source; give \"trace\" or \"typical-day\"")),
+    };
+    Ok(Zone { name: raw.name, source })
+}
+
+fn check_site(
+    raw: RawSite,
+    index: usize,
+    at: &Located,
+    folder: &Path,
+    planner: &Planner,
+    grid: &Grid,
+    zones: &[Zone],
+) -> Result<Site, TomlError> {
+    let key = |field: &str| format!("site[{index}].{field}");
+    let zone = zones.iter().position(|zone| zone.name == raw.zone).ok_or_else(|| {
+        let names: Vec<&str> = zones.iter().map(|zone| zone.name.as_str()).collect();
+        at.refuse(&key("zone"), &raw.zone, format!("no such [[zone]]; give one of {}", names.join(", ")))
+    })?;
+    let gpus = raw.gpus.unwrap_or(1);
+    if gpus == 0 || gpus > 1_000_000 {
+        return Err(at.refuse(&key("gpus"), gpus, "not a GPU count; give 1 to 1000000"));
+    }
+    // What reaches sbatch's command line stands there as one argument; an empty or dashed name would be read as another.
+    for (field, text) in
+        [("partition", &raw.partition), ("cluster", &raw.cluster), ("constraint", &raw.constraint), ("nodelist", &raw.nodelist)]
+    {
+        if let Some(text) = text
+            && (text.is_empty() || text.starts_with('-') || text.chars().any(|c| c.is_control() || c == ' '))
+        {
+            return Err(at.refuse(&key(field), text, "not a name that Slurm takes"));
+        }
+    }
+    if let Some(floor) = raw.clock_floor_mhz
+        && !(1..=10_000).contains(&floor)
+    {
+        return Err(at.refuse(&key("clock_floor_mhz"), floor, "not a clock; give MHz from 1 to 10000"));
+    }
+    let profile = match &raw.profile {
+        Some(name) => Some(name.parse().map_err(|e| at.refuse(&key("profile"), name, e))?),
+        None => None,
+    };
+    Ok(Site {
+        zone,
+        partition: raw.partition,
+        cluster: raw.cluster,
+        constraint: raw.constraint,
+        nodelist: raw.nodelist,
+        gpu: raw.gpu,
+        profile,
+        gpus,
+        onsite: raw.onsite.map(|path| folder.join(path)),
+        onsite_g_per_kwh: intensity(at, &key("onsite_g_per_kwh"), raw.onsite_g_per_kwh, grid.renewable_g_per_kwh)?,
+        host_watts: watts(at, &key("host_watts"), raw.host_watts, planner.host_watts)?,
+        pue: pue(at, &key("pue"), raw.pue, planner.pue)?,
+        clock_floor_mhz: raw.clock_floor_mhz,
+        embodied_g_per_gpu_h: intensity(at, &key("embodied_g_per_gpu_h"), raw.embodied_g_per_gpu_h, 0.0)?,
+        name: raw.name,
+    })
+}
+
+fn check_node(raw: RawNode, at: &Located, folder: &Path, sites: &[Site]) -> Result<Node, TomlError> {
+    let defaults = node_defaults();
+    let site = match &raw.site {
+        Some(name) => Some(sites.iter().position(|site| site.name == *name).ok_or_else(|| {
+            let names: Vec<&str> = sites.iter().map(|site| site.name.as_str()).collect();
+            at.refuse("node.site", name, format!("no such [[site]]; give one of {}", names.join(", ")))
+        })?),
+        None => None,
+    };
+    let interval_s = duration(at, "node.interval", raw.interval.as_deref(), defaults.interval_s)?;
+    if !(1.0..=3_600.0).contains(&interval_s) {
+        return Err(at.refuse("node.interval", raw.interval.as_deref().unwrap_or_default(), "out of range; give 1s to 1h"));
+    }
+    if let Some([low, high]) = raw.restore_mhz
+        && (low == 0 || low > high || high > 10_000)
+    {
+        return Err(at.refuse(
+            "node.restore_mhz",
+            format!("[{low}, {high}]"),
+            "not a clock range; give [lowest, highest] in MHz",
+        ));
+    }
+    let log = match raw.log.as_deref() {
+        None | Some("syslog") => LogTarget::Syslog,
+        Some(path) if Path::new(path).is_absolute() => LogTarget::File(path.into()),
+        Some(other) => return Err(at.refuse("node.log", other, "give \"syslog\" or an absolute path")),
+    };
+    // A bare library name is left to the dynamic loader; anything with a slash is a path beside the file.
+    let nvml_library = match raw.nvml_library {
+        Some(name) if name.contains('/') => folder.join(name),
+        Some(name) => name.into(),
+        None => defaults.nvml_library,
+    };
+    Ok(Node {
+        site,
+        nvml_library,
+        state_dir: raw.state_dir.map_or(defaults.state_dir, |path| folder.join(path)),
+        ledger_dir: raw.ledger_dir.map_or(defaults.ledger_dir, |path| folder.join(path)),
+        interval_s,
+        ask_limit: raw.ask_limit.unwrap_or(defaults.ask_limit),
+        dwell_s: duration(at, "node.dwell", raw.dwell.as_deref(), defaults.dwell_s)?,
+        min_change: raw.min_change.unwrap_or(defaults.min_change),
+        account: raw.account.unwrap_or(defaults.account),
+        on_budget: raw.on_budget.unwrap_or(defaults.on_budget),
+        log,
+        gpu_files: raw.gpu_files.map(|files| files.into_iter().map(PathBuf::from).collect()),
+        restore_mhz: raw.restore_mhz.map(|[low, high]| (low, high)),
+    })
+}
+
+fn duration(at: &Located, key: &str, text: Option<&str>, default: f64) -> Result<f64, TomlError> {
+    text.map_or(Ok(default), |text| parse_duration(text).map_err(|e| at.refuse(key, text, e)))
+}
+
+fn watts(at: &Located, key: &str, value: Option<f64>, default: f64) -> Result<f64, TomlError> {
+    in_range(at, key, value, default, 0.0..=100_000.0, "not a power; give watts from 0 to 100000")
+}
+
+fn pue(at: &Located, key: &str, value: Option<f64>, default: f64) -> Result<f64, TomlError> {
+    in_range(at, key, value, default, 1.0..=10.0, "not a power usage effectiveness; give 1 to 10, such as 1.2")
+}
+
+fn intensity(at: &Located, key: &str, value: Option<f64>, default: f64) -> Result<f64, TomlError> {
+    in_range(at, key, value, default, 0.0..=10_000.0, "out of range; give grams from 0 to 10000")
+}
+
+fn in_range(
+    at: &Located,
+    key: &str,
+    value: Option<f64>,
+    default: f64,
+    range: std::ops::RangeInclusive<f64>,
+    expected: &str,
+) -> Result<f64, TomlError> {
+    match value {
+        None => Ok(default),
+        Some(value) if range.contains(&value) => Ok(value),
+        Some(value) => Err(at.refuse(key, value, expected)),
+    }
+}

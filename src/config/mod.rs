@@ -1,0 +1,240 @@
+//! carm.toml: read raw, then checked into values that need no second look.
+//!
+//! [`Config::load`] reads the file alone; traces and profiles that it names are read by whoever uses them, so that a user's
+//! carm-submit never fails over a file that only root can read.
+
+mod check;
+mod raw;
+
+use std::path::{Path, PathBuf};
+
+use crate::located::{Located, TomlError};
+use crate::request::{Objective, ProfileName};
+
+/// Where the configuration stands unless a program is told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/carm/carm.toml";
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it came from; `None` for the embedded default.
+    pub path: Option<PathBuf>,
+    /// `[planner]`
+    pub planner: Planner,
+    /// `[grid]`
+    pub grid: Grid,
+    /// `[[zone]]`, in the file's order.
+    pub zones: Vec<Zone>,
+    /// `[[site]]`, in the file's order, which breaks the planner's last ties.
+    pub sites: Vec<Site>,
+    /// `[node]`
+    pub node: Node,
+}
+
+/// `[planner]`: what holds for every job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planner {
+    /// Objective of jobs that name none.
+    pub objective: Objective,
+    /// How far plans look ahead, in seconds.
+    pub horizon_s: f64,
+    /// No job waits longer for greener power unless its user says so, in seconds.
+    pub max_delay_s: f64,
+    /// Host power per allocated GPU on top of the GPU's own, in watts.
+    pub host_watts: f64,
+    /// Power usage effectiveness: facility power over IT power, 1 or more.
+    pub pue: f64,
+}
+
+/// `[grid]`: what holds for every zone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    /// Where carm-grid leaves what it fetched.
+    pub cache_dir: PathBuf,
+    /// Older data is marked as estimated, in seconds.
+    pub max_age_s: f64,
+    /// Life-cycle intensity of renewable power, for sources that give a share alone and for on-site power, in g/kWh.
+    pub renewable_g_per_kwh: f64,
+    /// Intensity of the rest, for sources that give a share alone, in g/kWh.
+    pub fossil_g_per_kwh: f64,
+}
+
+/// Where a zone's signal comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A trace file (absolute path), and whether it is continued past its end by CARM's own forecast.
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// `extend = "forecast"`
+        extend: bool,
+    },
+    /// The built-in typical day, on clocks this many seconds east of Greenwich.
+    TypicalDay {
+        /// Seconds east of Greenwich.
+        utc_offset_s: i32,
+    },
+}
+
+/// `[[zone]]`: a grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Zone {
+    /// Its name, as sites refer to it.
+    pub name: String,
+    /// Its source.
+    pub source: Source,
+}
+
+/// `[[site]]`: GPUs in one place on one grid, and how Slurm reaches them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// Its name.
+    pub name: String,
+    /// Index into [`Config::zones`].
+    pub zone: usize,
+    /// Slurm's partition.
+    pub partition: Option<String>,
+    /// Slurm's cluster.
+    pub cluster: Option<String>,
+    /// Slurm's constraint.
+    pub constraint: Option<String>,
+    /// Slurm's node list.
+    pub nodelist: Option<String>,
+    /// GPU type, as profiles name it.
+    pub gpu: Option<String>,
+    /// Profile of jobs that name none.
+    pub profile: Option<ProfileName>,
+    /// GPUs at the site.
+    pub gpus: u32,
+    /// On-site generation: a trace with `onsite_w` (absolute path).
+    pub onsite: Option<PathBuf>,
+    /// Life-cycle intensity of the on-site power, in g/kWh.
+    pub onsite_g_per_kwh: f64,
+    /// Host power per allocated GPU, in watts.
+    pub host_watts: f64,
+    /// Power usage effectiveness.
+    pub pue: f64,
+    /// No clock below this.
+    pub clock_floor_mhz: Option<u32>,
+    /// Embodied carbon per GPU-hour, reported apart, in g.
+    pub embodied_g_per_gpu_h: f64,
+}
+
+/// Whose energy is booked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Account {
+    /// Jobs with carbon options.
+    Carbon,
+    /// Every job with GPUs.
+    All,
+}
+
+/// What happens to the clocks of a job that has used up its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBudget {
+    /// The most efficient clock.
+    Floor,
+    /// Full clock.
+    Full,
+    /// Only a line in the log.
+    Notify,
+}
+
+/// Where carm-prolog writes its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The system's log.
+    Syslog,
+    /// A file.
+    File(PathBuf),
+}
+
+/// `[node]`: read by carm-prolog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The site that this node is at (index into [`Config::sites`]), where partition or node list do not tell.
+    pub site: Option<usize>,
+    /// The NVML library to load.
+    pub nvml_library: PathBuf,
+    /// Node state, root only.
+    pub state_dir: PathBuf,
+    /// The ledger.
+    pub ledger_dir: PathBuf,
+    /// How often a governor re-decides, in seconds.
+    pub interval_s: f64,
+    /// Whether an unknown time limit may be asked for with one squeue.
+    pub ask_limit: bool,
+    /// A clock stays at least this long, in seconds.
+    pub dwell_s: f64,
+    /// A clock moves by at least so many of the card's steps.
+    pub min_change: u32,
+    /// Whose energy is booked.
+    pub account: Account,
+    /// What follows a used-up budget.
+    pub on_budget: OnBudget,
+    /// Where the log goes.
+    pub log: LogTarget,
+    /// GPU device files in GRES order; `None`: from gres.conf.
+    pub gpu_files: Option<Vec<PathBuf>>,
+    /// The clock range to put back; `None`: reset to the driver's default.
+    pub restore_mhz: Option<(u32, u32)>,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its text is wrong.
+    #[error(transparent)]
+    Text(#[from] TomlError),
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, has an unknown key or a value out of its range; each names file, line and key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Ok(Self::parse(&text, path)?)
+    }
+
+    /// Reads a configuration from its text; relative paths in it are relative to the folder of `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, TomlError> {
+        let located = Located::parse(text, path)?;
+        check::check(located.read()?, &located, path)
+    }
+
+    /// What CARM does without any file: one site of no name on the built-in typical day, and the built-in profile.
+    #[must_use]
+    pub fn embedded(utc_offset_s: i32) -> Self {
+        check::embedded(utc_offset_s)
+    }
+
+    /// The folder of profiles beside the configuration file.
+    #[must_use]
+    pub fn profiles_dir(&self) -> Option<PathBuf> {
+        Some(self.path.as_ref()?.parent()?.join("profiles"))
+    }
+
+    /// The zone of a site.
+    #[must_use]
+    pub fn zone_of(&self, site: &Site) -> &Zone {
+        &self.zones[site.zone]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,3 +7,4 @@ pub mod plan;
 pub mod profile;
 pub mod quantity;
 pub mod request;
+pub mod slurm;

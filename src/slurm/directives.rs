@@ -1,0 +1,275 @@
+//! A batch script's `#SBATCH` lines, by sbatch's own rules, and the same script without its carbon options.
+//!
+//! The rules (22.05 to 26.05, tried on 22.05.8 and 24.11.5): a directive begins at the start of a line and may touch the
+//! word (`#SBATCH-N1`); other comments and blank lines are skipped; the first command ends the reading. Single and double
+//! quotes group, a backslash takes the next character as it is, `#` outside quotes begins a comment even inside a word,
+//! an empty argument or the word `hetjob` ends its line, and all lines together make one command line, so that an
+//! option's argument may stand on the next one.
+
+use std::ffi::OsString;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
+
+use super::argv::{self, Scan};
+use super::grammar::{Grammar, Owner};
+
+/// The largest script that is read for directives; slurmctld's own default for a whole script is 4 MB.
+pub const MAX_SCRIPT: usize = 4 << 20;
+
+/// What a script's directives say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// The words of all directives (of a heterogeneous job: of its first component).
+    pub words: Vec<OsString>,
+    /// Where each word stands in the script, quotes included.
+    places: Vec<Range<usize>>,
+    /// What getopt finds in them.
+    pub scan: Scan,
+    /// Whether a `hetjob` (or `packjob`) line begins another component.
+    pub heterogeneous: bool,
+    /// Whether lines of another batch system's (`#PBS`, `#BSUB`) stand in it: sbatch translates them, CARM does not.
+    pub foreign: bool,
+}
+
+/// Why a script's directives cannot be read. sbatch refuses each of these scripts, too, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DirectiveError {
+    /// A quote that does not end on its line.
+    #[error("line {line}: unmatched {quote}")]
+    Quote {
+        /// The line, from 1.
+        line: usize,
+        /// The quote.
+        quote: char,
+    },
+    /// A `:` where an option should stand.
+    #[error("line {0}: unexpected ':'")]
+    Colon(usize),
+    /// A word among the directives that is no option.
+    #[error("'{0}' is no option")]
+    Stray(String),
+    /// DOS line ends.
+    #[error("DOS line ends (CR LF)")]
+    DosLines,
+    /// More than 4 MB.
+    #[error("larger than {} MB", MAX_SCRIPT >> 20)]
+    TooLarge,
+}
+
+/// Reads a script's directives.
+///
+/// # Errors
+/// The script is one that sbatch refuses.
+pub fn read(grammar: &Grammar, script: &[u8]) -> Result<Directives, DirectiveError> {
+    if script.len() > MAX_SCRIPT {
+        return Err(DirectiveError::TooLarge);
+    }
+    if script.windows(2).any(|pair| pair == b"\r\n") {
+        return Err(DirectiveError::DosLines);
+    }
+    let mut found = Directives::default();
+    let mut start = 0;
+    for (index, line) in script.split(|&b| b == b'\n').enumerate() {
+        let place = start;
+        start += line.len() + 1;
+        let magic = [b"#SBATCH".as_slice(), b"#SLURM"].into_iter().find(|m| line.starts_with(m));
+        let Some(magic) = magic else {
+            match line.iter().find(|&&b| !is_space(b)) {
+                None => continue,
+                Some(b'#') => {
+                    found.foreign |= line.starts_with(b"#PBS") || line.starts_with(b"#BSUB");
+                    continue;
+                }
+                Some(_) => break,
+            }
+        };
+        let text = line.get(magic.len()..).unwrap_or_default();
+        let first = text.iter().position(|&b| !is_space(b)).unwrap_or(text.len());
+        if begins_component(text.get(first..).unwrap_or_default()) {
+            found.heterogeneous = true;
+            break;
+        }
+        read_line(text, index + 1, place + magic.len(), &mut found)?;
+    }
+    found.scan = argv::scan(grammar, &found.words);
+    match found.scan.rest.and_then(|at| found.words.get(at)) {
+        Some(stray) => Err(DirectiveError::Stray(crate::request::printable(&stray.to_string_lossy()))),
+        None => Ok(found),
+    }
+}
+
+/// Splits one directive's text into words; `place` is where the text begins in the script.
+fn read_line(text: &[u8], number: usize, place: usize, found: &mut Directives) -> Result<(), DirectiveError> {
+    let mut at = 0;
+    loop {
+        while text.get(at).is_some_and(|&b| is_space(b)) {
+            at += 1;
+        }
+        let begin = at;
+        if begins_component(text.get(at..).unwrap_or_default()) {
+            return Ok(());
+        }
+        if text.get(at) == Some(&b':') {
+            return Err(DirectiveError::Colon(number));
+        }
+        let mut word = Vec::new();
+        let mut quote = None;
+        while let Some(&byte) = text.get(at) {
+            match (quote, byte) {
+                (None, b) if is_space(b) => break,
+                (_, b'\\') => {
+                    at += 1;
+                    // The escaped character is copied as it is, whatever it is.
+                    match text.get(at) {
+                        Some(&b) if b == b' ' || quote.is_some() || !is_space(b) => word.push(b),
+                        _ => break,
+                    }
+                }
+                (Some(open), b) if b == open => quote = None,
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (None, b'#') => break,
+                _ => word.push(byte),
+            }
+            at += 1;
+        }
+        if let Some(open) = quote {
+            return Err(DirectiveError::Quote { line: number, quote: char::from(open) });
+        }
+        if word.is_empty() {
+            return Ok(());
+        }
+        found.words.push(OsString::from_vec(word));
+        found.places.push(place + begin..place + at);
+    }
+}
+
+/// Whether a text begins with the word that opens another component of a heterogeneous job.
+fn begins_component(text: &[u8]) -> bool {
+    [b"hetjob".as_slice(), b"packjob"].iter().any(|word| {
+        text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+            && text.get(word.len()).is_none_or(|&b| is_space(b))
+    })
+}
+
+/// C's isspace(3) in the C locale.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+impl Directives {
+    /// Whether a carbon option stands in the script.
+    #[must_use]
+    pub fn has_carbon(&self) -> bool {
+        self.scan.options.iter().any(|o| matches!(o.owner, Owner::Carbon(_)))
+    }
+
+    /// The script without its carbon options, for an sbatch that does not know them. Every line stays in its place.
+    #[must_use]
+    pub fn without_carbon(&self, script: &[u8]) -> Vec<u8> {
+        let mut text = script.to_vec();
+        for option in self.scan.options.iter().filter(|o| matches!(o.owner, Owner::Carbon(_))) {
+            for place in self.places.get(option.words.clone()).unwrap_or_default() {
+                text.get_mut(place.clone()).unwrap_or_default().fill(b' ');
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read_text(script: &str) -> Result<Directives, DirectiveError> {
+        read(&Grammar::built_in(&[]), script.as_bytes())
+    }
+
+    fn words(script: &str) -> Vec<String> {
+        read_text(script).expect(script).words.iter().map(|w| w.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn reading_stops_at_the_first_command_and_skips_other_comments() {
+        let script =
+            "#!/bin/bash\n# note\n\n   # more\n#SBATCH -N1\n #SBATCH -n9\n##SBATCH -n9\n#SBATCH --time=5\necho\n#SBATCH -n9\n";
+        assert_eq!(words(script), ["-N1", "--time=5"]);
+    }
+
+    #[test]
+    fn several_options_stand_on_a_line_with_quotes_escapes_and_comments() {
+        for (line, expected) in [
+            ("#SBATCH -N1 --time 5 # comment -n9", vec!["-N1", "--time", "5"]),
+            ("#SBATCH --comment=\"a b\" -J 'x # y'", vec!["--comment=a b", "-J", "x # y"]),
+            ("#SBATCH --comment=a\\ b\\#c", vec!["--comment=a b#c"]),
+            ("#SBATCH -N1#comment", vec!["-N1"]),
+            ("#SBATCH-N1", vec!["-N1"]),
+            ("#SBATCH\t-N1\t", vec!["-N1"]),
+            ("#SBATCH --comment=\"say \\\"hi\\\"\"", vec!["--comment=say \"hi\""]),
+            ("#SBATCH -N1 \"\" -n9", vec!["-N1"]),
+            ("#SLURM -N1", vec!["-N1"]),
+            ("#SBATCH -N1 hetjob -n9", vec!["-N1"]),
+        ] {
+            assert_eq!(words(&format!("#!/bin/sh\n{line}")), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_argument_may_stand_on_the_next_line() {
+        let found = read_text("#!/bin/sh\n#SBATCH -t\n#SBATCH 5 -N1\n").expect("read");
+        assert_eq!(found.scan.options.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["time", "nodes"]);
+    }
+
+    #[test]
+    fn only_the_first_component_of_a_heterogeneous_job_is_read() {
+        let found = read_text("#!/bin/sh\n#SBATCH -N1\n#SBATCH HETJOB\n#SBATCH -N2\n").expect("read");
+        assert!(found.heterogeneous);
+        assert_eq!(found.words, ["-N1"]);
+    }
+
+    #[test]
+    fn a_script_that_sbatch_refuses_is_refused() {
+        for (script, message) in [
+            ("#!/bin/sh\n#SBATCH --comment=\"open\n", "line 2: unmatched \""),
+            ("#!/bin/sh\n#SBATCH -N1 : -N2\n", "line 2: unexpected ':'"),
+            ("#!/bin/sh\n#SBATCH stray -N2\n", "'stray' is no option"),
+            ("#!/bin/sh\r\n#SBATCH -N1\r\n", "DOS line ends (CR LF)"),
+        ] {
+            assert_eq!(read_text(script).expect_err(script).to_string(), message);
+        }
+        assert_eq!(read(&Grammar::built_in(&[]), &vec![b'#'; MAX_SCRIPT + 1]), Err(DirectiveError::TooLarge));
+    }
+
+    #[test]
+    fn lines_of_other_batch_systems_are_seen() {
+        assert!(read_text("#!/bin/sh\n#PBS -l walltime=1:00\nx").expect("read").foreign);
+        assert!(!read_text("#!/bin/sh\nx\n#PBS -l walltime=1:00\n").expect("read").foreign);
+    }
+
+    #[test]
+    fn carbon_options_are_blanked_and_nothing_else_moves() {
+        let script = "#!/bin/sh\n#SBATCH -N1 --carbon-budget=\"2 kg\" -t5 # --carbon-off\n#SBATCH --carbon-deadline\n#SBATCH now+8h --gpus=2\necho --carbon-off\n";
+        let found = read_text(script).expect("read");
+        assert!(found.has_carbon());
+        let plain = String::from_utf8(found.without_carbon(script.as_bytes())).expect("text");
+        assert_eq!(
+            plain.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>(),
+            ["#!/bin/sh", "#SBATCH -N1 -t5 # --carbon-off", "#SBATCH", "#SBATCH --gpus=2", "echo --carbon-off"]
+        );
+        assert_eq!(plain.len(), script.len());
+    }
+
+    proptest! {
+        #[test]
+        fn any_script_is_read_or_refused(script in prop::collection::vec(any::<u8>(), 0..200), head in "(#SBATCH [-a-z='\"\\\\ #:]{0,30}\n){0,4}") {
+            let grammar = Grammar::built_in(&[]);
+            let whole = [head.as_bytes(), &script].concat();
+            if let Ok(found) = read(&grammar, &whole) {
+                let plain = found.without_carbon(&whole);
+                prop_assert_eq!(plain.len(), whole.len());
+                let again = read(&grammar, &plain);
+                prop_assert!(again.is_ok_and(|again| !again.has_carbon()));
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Slurm's text: sbatch's command line and a script's `#SBATCH` lines in; what Slurm's commands print, parsed.
+//!
+//! Nothing here runs a command. The rules are those of Slurm 22.05 to 26.05, as its manuals and a real sbatch show them;
+//! where a text is beyond this module it says so ([`job::Fact::Unclear`]) and never guesses.
+
+pub mod argv;
+pub mod directives;
+pub mod environment;
+pub mod gpus;
+pub mod grammar;
+pub mod job;
+pub mod partition;
+pub mod test_only;

@@ -229,6 +229,27 @@ impl Config {
         Some(self.path.as_ref()?.parent()?.join("profiles"))
     }
 
+    /// The site that a job on a node is at: the one whose partition or node list names it, else `[node] site`, else the
+    /// only one there is. `None` where nothing tells.
+    #[must_use]
+    pub fn site_of(&self, partition: Option<&str>, node: &str) -> Option<(usize, &Site)> {
+        let in_list = |site: &Site| -> Option<bool> {
+            let names = crate::slurm::hostlist::expand(site.nodelist.as_deref()?)?;
+            Some(names.iter().any(|name| name == node))
+        };
+        let in_partition = |site: &Site| site.partition.as_deref().map(|name| Some(name) == partition);
+        let named = |site: &&(usize, &Site)| match (in_list(site.1), in_partition(site.1)) {
+            (Some(listed), Some(in_partition)) => listed && in_partition,
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => false,
+        };
+        let sites = || self.sites.iter().enumerate();
+        let found = sites().collect::<Vec<_>>().iter().find(named).copied();
+        found
+            .or_else(|| self.node.site.and_then(|index| sites().nth(index)))
+            .or_else(|| sites().next().filter(|_| self.sites.len() == 1))
+    }
+
     /// The zone of a site.
     #[must_use]
     pub fn zone_of(&self, site: &Site) -> &Zone {

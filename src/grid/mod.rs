@@ -8,6 +8,7 @@ pub mod trace;
 mod typical;
 
 pub use forecast::extend;
+pub(crate) use signal::hours as signal_hours;
 pub use signal::{Signal, Step};
 pub use trace::{Trace, TraceError};
 pub use typical::{TYPICAL_DAY_SOURCE, typical_day};

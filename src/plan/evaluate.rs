@@ -15,40 +15,24 @@ use super::tables::Tables;
 ///
 /// # Errors
 /// If the problem is malformed, or has no such candidate or level.
-pub fn constant(
-    problem: &Problem,
-    candidate: usize,
-    level: usize,
-    start_h: f64,
-) -> Result<Option<Plan>, PlanError> {
+pub fn constant(problem: &Problem, candidate: usize, level: usize, start_h: f64) -> Result<Option<Plan>, PlanError> {
     let tables = tables_of(problem, candidate)?;
     let c = &problem.candidates[candidate];
     let Some(l) = c.levels.get(level) else {
-        return Err(PlanError::NoSuchEntry {
-            field: "level",
-            index: level,
-            count: c.levels.len(),
-        });
+        return Err(PlanError::NoSuchEntry { field: "level", index: level, count: c.levels.len() });
     };
     check::run(c.work_h, super::Start::Fixed(start_h), None, &str::to_owned)?;
     let hours = c.work_h / l.speed;
     let end = start_h + hours;
     // An end at the horizon may lie a rounding past it.
-    if end > tables.horizon_h() * (1.0 + 4.0 * f64::EPSILON)
-        || c.max_run_h.is_some_and(|most| hours > most)
-    {
+    if end > tables.horizon_h() * (1.0 + 4.0 * f64::EPSILON) || c.max_run_h.is_some_and(|most| hours > most) {
         return Ok(None);
     }
     let stretches = cut(&tables, start_h, end.min(tables.horizon_h()), level);
     if stretches.iter().any(|s| tables.slots[s.slot].closed) {
         return Ok(None);
     }
-    Ok(Some(schedule::plan(
-        &tables,
-        &stretches,
-        candidate,
-        problem.work_gpu_h,
-    )))
+    Ok(Some(schedule::plan(&tables, &stretches, candidate, problem.work_gpu_h)))
 }
 
 /// What a list of stretches (of which only instants and levels are read) draws and emits on a candidate: a plan under
@@ -56,11 +40,7 @@ pub fn constant(
 ///
 /// # Errors
 /// If the problem is malformed, has no such candidate, or the stretches are not in order within its slots.
-pub fn evaluate(
-    problem: &Problem,
-    candidate: usize,
-    segments: &[Segment],
-) -> Result<Plan, PlanError> {
+pub fn evaluate(problem: &Problem, candidate: usize, segments: &[Segment]) -> Result<Plan, PlanError> {
     let tables = tables_of(problem, candidate)?;
     let levels = problem.candidates[candidate].levels.len();
     let mut stretches = Vec::new();
@@ -68,11 +48,7 @@ pub fn evaluate(
     for (index, s) in segments.iter().enumerate() {
         let bad = |what| Err(PlanError::BadSegment { index, what });
         if s.level >= levels {
-            return Err(PlanError::NoSuchEntry {
-                field: "level",
-                index: s.level,
-                count: levels,
-            });
+            return Err(PlanError::NoSuchEntry { field: "level", index: s.level, count: levels });
         }
         if !(s.from_h >= at && s.to_h > s.from_h) {
             return bad("begins before the one before it ends, or does not end after it begins");
@@ -81,30 +57,16 @@ pub fn evaluate(
             return bad("ends past the forecast");
         }
         at = s.to_h;
-        stretches.extend(cut(
-            &tables,
-            s.from_h,
-            s.to_h.min(tables.horizon_h()),
-            s.level,
-        ));
+        stretches.extend(cut(&tables, s.from_h, s.to_h.min(tables.horizon_h()), s.level));
     }
-    Ok(schedule::plan(
-        &tables,
-        &stretches,
-        candidate,
-        problem.work_gpu_h,
-    ))
+    Ok(schedule::plan(&tables, &stretches, candidate, problem.work_gpu_h))
 }
 
 fn tables_of(problem: &Problem, candidate: usize) -> Result<Tables, PlanError> {
     check::candidates(problem)?;
     match problem.candidates.get(candidate) {
         Some(c) => Ok(Tables::of_checked(c)),
-        None => Err(PlanError::NoSuchEntry {
-            field: "candidate",
-            index: candidate,
-            count: problem.candidates.len(),
-        }),
+        None => Err(PlanError::NoSuchEntry { field: "candidate", index: candidate, count: problem.candidates.len() }),
     }
 }
 
@@ -113,11 +75,6 @@ fn cut(t: &Tables, from: f64, to: f64, level: usize) -> Vec<Stretch> {
     let first = t.bounds[1..].partition_point(|&b| b <= from);
     (first..t.slots.len())
         .take_while(|&k| t.bounds[k] < to)
-        .map(|slot| Stretch {
-            slot,
-            from: from.max(t.bounds[slot]),
-            to: to.min(t.bounds[slot + 1]),
-            level,
-        })
+        .map(|slot| Stretch { slot, from: from.max(t.bounds[slot]), to: to.min(t.bounds[slot + 1]), level })
         .collect()
 }

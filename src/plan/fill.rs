@@ -58,30 +58,21 @@ impl Fill {
     }
 
     /// The least carbon of a window of several slots whose state below is known.
-    pub fn between(
-        &mut self,
-        ws: &Windows,
-        w: Window,
-        h: FirstHours,
-        lo: usize,
-        low: (f64, f64),
-    ) -> Bought {
+    pub fn between(&mut self, ws: &Windows, w: Window, h: FirstHours, lo: usize, low: (f64, f64)) -> Bought {
         let t = ws.tables;
         self.offers.clear();
         self.offer_inner(t, w, lo);
         self.offer_end(t, w.a, h.free, lo, 0, 0);
         self.offer_plain(t, w.a, h.forced, lo, 1);
         self.offer_end(t, w.z, w.e, lo, (w.z - w.a + 1) as u32, u32::MAX);
-        self.offers
-            .sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope));
+        self.offers.sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope));
         let needed = ws.work - low.0;
         let bought = self.buy(needed, low.1, t.price(lo));
         if bought.grams > SMALL * t.grams_noise {
             return bought;
         }
         // Differences of sums over the whole horizon are too coarse here: add up the window's own slots.
-        let rate =
-            |k: usize, vertex: Option<usize>| vertex.map_or(0.0, |i| t.hulls.slot(k)[i].rate);
+        let rate = |k: usize, vertex: Option<usize>| vertex.map_or(0.0, |i| t.hulls.slot(k)[i].rate);
         let ends = h.free * rate(w.a, t.end_vertex(lo, w.a))
             + h.forced * rate(w.a, Some(t.vertex(lo, w.a)))
             + w.e * rate(w.z, t.end_vertex(lo, w.z));
@@ -103,17 +94,10 @@ impl Fill {
 
     /// Segments of the slots in between. Parts are numbered: 0 first, 1 forced rest of the first, then slot by slot.
     fn offer_inner(&mut self, t: &Tables, w: Window, lo: usize) {
-        self.offers
-            .extend(t.steps(lo, w.a + 1, w.z).iter().map(|s| {
-                let part = s.slot - w.a as u32 + 1;
-                Offer {
-                    slope: s.slope,
-                    work: s.speed * t.slots[s.slot as usize].hours,
-                    rank: part,
-                    part,
-                    vertex: s.vertex,
-                }
-            }));
+        self.offers.extend(t.steps(lo, w.a + 1, w.z).iter().map(|s| {
+            let part = s.slot - w.a as u32 + 1;
+            Offer { slope: s.slope, work: s.speed * t.slots[s.slot as usize].hours, rank: part, part, vertex: s.vertex }
+        }));
     }
 
     /// Segments of a slot that may be idle.
@@ -128,18 +112,9 @@ impl Fill {
             let (slope, speed) = if i == tangent {
                 (t.hulls.ratio(k), hull[i].speed)
             } else {
-                (
-                    t.hulls.slope_after_origin(k, i),
-                    hull[i].speed - hull[i - 1].speed,
-                )
+                (t.hulls.slope_after_origin(k, i), hull[i].speed - hull[i - 1].speed)
             };
-            self.offers.push(Offer {
-                slope,
-                work: speed * hours,
-                rank,
-                part,
-                vertex: i as u32,
-            });
+            self.offers.push(Offer { slope, work: speed * hours, rank, part, vertex: i as u32 });
         }
     }
 
@@ -151,13 +126,7 @@ impl Fill {
         let hull = t.hulls.slot(k);
         for i in t.vertex(lo, k) + 1..=t.vertex(lo + 1, k) {
             let speed = hull[i].speed - hull[i - 1].speed;
-            self.offers.push(Offer {
-                slope: hull[i].slope,
-                work: speed * hours,
-                rank: part,
-                part,
-                vertex: i as u32,
-            });
+            self.offers.push(Offer { slope: hull[i].slope, work: speed * hours, rank: part, part, vertex: i as u32 });
         }
     }
 
@@ -167,35 +136,19 @@ impl Fill {
         self.offers.clear();
         self.offer_inner(ws.tables, w, lo);
         self.offer_pair(ws.tables, lo);
-        self.offers
-            .sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope));
+        self.offers.sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope));
         let pair = &self.pair.vertices[self.pair.state(ws.tables, lo)];
-        Some(self.buy(
-            ws.work - low.0,
-            pair.grams + inner_grams(ws.tables, w, lo),
-            ws.tables.price(lo),
-        ))
+        Some(self.buy(ws.work - low.0, pair.grams + inner_grams(ws.tables, w, lo), ws.tables.price(lo)))
     }
 
     fn offer_pair(&mut self, t: &Tables, lo: usize) {
         for i in self.pair.state(t, lo) + 1..=self.pair.state(t, lo + 1) {
             let (v, below) = (&self.pair.vertices[i], &self.pair.vertices[i - 1]);
-            self.offers.push(Offer {
-                slope: v.slope,
-                work: v.work - below.work,
-                rank: u32::MAX,
-                part: 0,
-                vertex: i as u32,
-            });
+            self.offers.push(Offer { slope: v.slope, work: v.work - below.work, rank: u32::MAX, part: 0, vertex: i as u32 });
         }
     }
 
-    fn bracket_limited(
-        &mut self,
-        ws: &Windows,
-        w: Window,
-        h: FirstHours,
-    ) -> Option<(usize, (f64, f64))> {
+    fn bracket_limited(&mut self, ws: &Windows, w: Window, h: FirstHours) -> Option<(usize, (f64, f64))> {
         let t = ws.tables;
         if !self.pair.build(t, w, h, ws.end_hours(w)) {
             return None;
@@ -203,10 +156,7 @@ impl Fill {
         let sums = |j: usize| {
             let (inner, end) = (t.cell(j, w.a + 1), t.cell(j, w.z));
             let v = &self.pair.vertices[self.pair.state(t, j)];
-            (
-                end.work_before - inner.work_before + v.work,
-                end.grams_before - inner.grams_before + v.grams,
-            )
+            (end.work_before - inner.work_before + v.work, end.grams_before - inner.grams_before + v.grams)
         };
         let (mut lo, mut hi) = (0, t.states() - 1);
         if sums(lo).0 > ws.work + ws.slip() || sums(hi).0 < ws.work - ws.slip() {
@@ -214,11 +164,7 @@ impl Fill {
         }
         while hi - lo > 1 {
             let mid = lo.midpoint(hi);
-            if sums(mid).0 <= ws.work {
-                lo = mid
-            } else {
-                hi = mid
-            }
+            if sums(mid).0 <= ws.work { lo = mid } else { hi = mid }
         }
         Some((lo, sums(lo)))
     }
@@ -231,18 +177,9 @@ impl Fill {
         }
         let h = ws.first_hours(w.a);
         let limited = h.free + h.forced + w.e > ws.end_hours(w);
-        let (lo, _) = if limited {
-            self.bracket_limited(ws, w, h)?
-        } else {
-            ws.bracket(w, h)?
-        };
+        let (lo, _) = if limited { self.bracket_limited(ws, w, h)? } else { ws.bracket(w, h)? };
 
-        let part = |slot: usize, hours: f64, vertex: Option<usize>| Part {
-            slot,
-            hours,
-            vertex,
-            faster: None,
-        };
+        let part = |slot: usize, hours: f64, vertex: Option<usize>| Part { slot, hours, vertex, faster: None };
         let mut parts = Vec::with_capacity(w.z - w.a + 2);
         parts.push(part(w.a, h.free, t.end_vertex(lo, w.a)));
         parts.push(part(w.a, h.forced, Some(t.vertex(lo, w.a))));
@@ -264,12 +201,7 @@ impl Fill {
             self.offer_plain(t, w.a, h.forced, lo, 1);
             self.offer_end(t, w.z, w.e, lo, last as u32, u32::MAX);
         }
-        self.offers.sort_unstable_by(|x, y| {
-            x.slope
-                .total_cmp(&y.slope)
-                .then(x.rank.cmp(&y.rank))
-                .then(x.vertex.cmp(&y.vertex))
-        });
+        self.offers.sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope).then(x.rank.cmp(&y.rank)).then(x.vertex.cmp(&y.vertex)));
 
         let speed = |p: &Part| p.vertex.map_or(0.0, |i| t.hulls.slot(p.slot)[i].speed) * p.hours;
         let mut needed = ws.work - parts.iter().map(speed).sum::<f64>();
@@ -308,9 +240,7 @@ const SMALL: f64 = 1e12;
 
 /// What a state emits in the slots between a window's first and last.
 fn inner_grams(t: &Tables, w: Window, j: usize) -> f64 {
-    (w.a + 1..w.z)
-        .map(|k| t.hulls.slot(k)[t.vertex(j, k)].rate * t.slots[k].hours)
-        .sum()
+    (w.a + 1..w.z).map(|k| t.hulls.slot(k)[t.vertex(j, k)].rate * t.slots[k].hours).sum()
 }
 
 /// A window within one slot: up to the tangent level if there is time, else between two faster ones.
@@ -322,24 +252,17 @@ fn single(ws: &Windows, w: Window) -> Option<Bought> {
     let (hull, tangent) = (t.hulls.slot(w.z), t.hulls.tangent(w.z));
     let ratio = t.hulls.ratio(w.z);
     if work <= hull[tangent].speed * hours || tangent + 1 == hull.len() {
-        return Some(Bought {
-            grams: ratio * work,
-            price: ratio,
-        });
+        return Some(Bought { grams: ratio * work, price: ratio });
     }
     let i = faster_vertex(ws, w, hours);
     let price = t.hulls.slope_after_origin(w.z, i);
-    Some(Bought {
-        grams: hull[i - 1].rate * hours + price * (work - hull[i - 1].speed * hours),
-        price,
-    })
+    Some(Bought { grams: hull[i - 1].rate * hours + price * (work - hull[i - 1].speed * hours), price })
 }
 
 /// The first vertex past the tangent that does the work in time.
 fn faster_vertex(ws: &Windows, w: Window, hours: f64) -> usize {
     let hull = ws.tables.hulls.slot(w.z);
-    hull.partition_point(|v| v.speed * hours < ws.work)
-        .clamp(ws.tables.hulls.tangent(w.z) + 1, hull.len() - 1)
+    hull.partition_point(|v| v.speed * hours < ws.work).clamp(ws.tables.hulls.tangent(w.z) + 1, hull.len() - 1)
 }
 
 fn single_part(ws: &Windows, w: Window) -> Option<Part> {
@@ -348,20 +271,10 @@ fn single_part(ws: &Windows, w: Window) -> Option<Part> {
     let (hull, tangent) = (ws.tables.hulls.slot(w.z), ws.tables.hulls.tangent(w.z));
     let busy = ws.work / hull[tangent].speed;
     if busy <= hours || tangent + 1 == hull.len() {
-        return Some(Part {
-            slot: w.z,
-            hours: busy.min(hours),
-            vertex: Some(tangent),
-            faster: None,
-        });
+        return Some(Part { slot: w.z, hours: busy.min(hours), vertex: Some(tangent), faster: None });
     }
     let i = faster_vertex(ws, w, hours);
     let (below, above) = (hull[i - 1].speed, hull[i].speed);
     let fast = ((ws.work - below * hours) / (above - below)).clamp(0.0, hours);
-    Some(Part {
-        slot: w.z,
-        hours,
-        vertex: Some(i - 1),
-        faster: Some((i, fast)),
-    })
+    Some(Part { slot: w.z, hours, vertex: Some(i - 1), faster: Some((i, fast)) })
 }

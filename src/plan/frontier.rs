@@ -35,14 +35,9 @@ pub fn frontier(problem: &Problem, ends: &Ends) -> Result<Vec<FrontierPoint>, Pl
 ///
 /// # Errors
 /// If a run is malformed.
-pub fn frontier_prepared(
-    candidates: &[Prepared],
-    ends: &Ends,
-) -> Result<Vec<FrontierPoint>, PlanError> {
+pub fn frontier_prepared(candidates: &[Prepared], ends: &Ends) -> Result<Vec<FrontierPoint>, PlanError> {
     for (i, c) in candidates.iter().enumerate() {
-        check::run(c.run.work_h, c.run.start, c.run.max_run_h, &|name| {
-            format!("candidates[{i}].{name}")
-        })?;
+        check::run(c.run.work_h, c.run.start, c.run.max_run_h, &|name| format!("candidates[{i}].{name}"))?;
     }
     Ok(of(candidates, ends))
 }
@@ -55,17 +50,10 @@ fn of(candidates: &[Prepared], ends: &Ends) -> Vec<FrontierPoint> {
         let Some(ws) = Windows::new(c.tables, &c.run) else {
             continue;
         };
-        for (point, (&end_h, carbon)) in points
-            .iter_mut()
-            .zip(ends.iter().zip(ws.curve(&ends, &mut fill)))
-        {
+        for (point, (&end_h, carbon)) in points.iter_mut().zip(ends.iter().zip(ws.curve(&ends, &mut fill))) {
             let Some(carbon_g) = carbon else { continue };
             if point.is_none_or(|p| carbon_g < p.carbon_g) {
-                *point = Some(FrontierPoint {
-                    end_h,
-                    carbon_g,
-                    candidate,
-                });
+                *point = Some(FrontierPoint { end_h, carbon_g, candidate });
             }
         }
     }
@@ -75,17 +63,12 @@ fn of(candidates: &[Prepared], ends: &Ends) -> Vec<FrontierPoint> {
 fn instants(candidates: &[Prepared], ends: &Ends) -> Vec<f64> {
     let mut all: Vec<f64> = match ends {
         Ends::At(at) => at.iter().copied().filter(|e| e.is_finite()).collect(),
-        _ => candidates
-            .iter()
-            .flat_map(|c| c.tables.bounds[1..].iter().copied())
-            .collect(),
+        _ => candidates.iter().flat_map(|c| c.tables.bounds[1..].iter().copied()).collect(),
     };
     all.sort_unstable_by(f64::total_cmp);
     all.dedup();
     match ends {
-        Ends::Some(most) if *most < all.len() => {
-            (1..=*most).map(|i| all[i * all.len() / most - 1]).collect()
-        }
+        Ends::Some(most) if *most < all.len() => (1..=*most).map(|i| all[i * all.len() / most - 1]).collect(),
         _ => all,
     }
 }

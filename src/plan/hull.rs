@@ -7,12 +7,7 @@ use super::problem::Candidate;
 
 /// Carbon rate, g/h: `g_k(P) = CI_k max(0, P - R_k) / 1000 + CI_on min(P, R_k) / 1000`.
 #[must_use]
-pub(super) fn carbon_rate(
-    power_w: f64,
-    g_per_kwh: f64,
-    onsite_w: f64,
-    onsite_g_per_kwh: f64,
-) -> f64 {
+pub(super) fn carbon_rate(power_w: f64, g_per_kwh: f64, onsite_w: f64, onsite_g_per_kwh: f64) -> f64 {
     (g_per_kwh * (power_w - onsite_w).max(0.0) + onsite_g_per_kwh * power_w.min(onsite_w)) / 1000.0
 }
 
@@ -42,10 +37,7 @@ impl Hulls {
         let mut order: Vec<usize> = (0..c.levels.len()).collect();
         order.sort_by(|&a, &b| {
             let (a, b) = (&c.levels[a], &c.levels[b]);
-            a.speed
-                .total_cmp(&b.speed)
-                .then(a.watts.total_cmp(&b.watts))
-                .then(a.clock_mhz.cmp(&b.clock_mhz))
+            a.speed.total_cmp(&b.speed).then(a.watts.total_cmp(&b.watts)).then(a.clock_mhz.cmp(&b.clock_mhz))
         });
         order.dedup_by(|later, kept| c.levels[*later].speed == c.levels[*kept].speed);
         let powers: Vec<f64> = order.iter().map(|&l| c.power_w(&c.levels[l])).collect();
@@ -60,27 +52,12 @@ impl Hulls {
             hulls.first.push(from);
             for (&level, &power) in order.iter().zip(&powers) {
                 let rate = carbon_rate(power, s.g_per_kwh, s.onsite_w, c.onsite_g_per_kwh);
-                hulls.add(
-                    from,
-                    Vertex {
-                        speed: c.levels[level].speed,
-                        rate,
-                        slope: f64::NEG_INFINITY,
-                        level,
-                    },
-                );
+                hulls.add(from, Vertex { speed: c.levels[level].speed, rate, slope: f64::NEG_INFINITY, level });
             }
             let slot = &hulls.vertices[from..];
             // The last of the best: one long segment from the origin rather than two in line.
-            let best = slot
-                .iter()
-                .map(|v| v.rate / v.speed)
-                .fold(f64::INFINITY, f64::min);
-            hulls.tangent.push(
-                slot.iter()
-                    .rposition(|v| v.rate / v.speed <= best)
-                    .unwrap_or(0),
-            );
+            let best = slot.iter().map(|v| v.rate / v.speed).fold(f64::INFINITY, f64::min);
+            hulls.tangent.push(slot.iter().rposition(|v| v.rate / v.speed <= best).unwrap_or(0));
         }
         hulls.first.push(hulls.vertices.len());
         hulls

@@ -114,52 +114,24 @@ pub fn plan(problem: &Problem) -> Result<Outcome, PlanError> {
 /// # Errors
 /// If the request or a run is malformed, or there is no candidate.
 pub fn plan_prepared(candidates: &[Prepared], request: &Request) -> Result<Outcome, PlanError> {
-    check::request(
-        request.objective,
-        request.deadline_h,
-        request.budget_g,
-        request.work_gpu_h,
-    )?;
+    check::request(request.objective, request.deadline_h, request.budget_g, request.work_gpu_h)?;
     if candidates.is_empty() {
-        return Err(PlanError::Empty {
-            field: "candidates".into(),
-            expected: "at least one site to run at",
-        });
+        return Err(PlanError::Empty { field: "candidates".into(), expected: "at least one site to run at" });
     }
     for (i, c) in candidates.iter().enumerate() {
-        check::run(c.run.work_h, c.run.start, c.run.max_run_h, &|name| {
-            format!("candidates[{i}].{name}")
-        })?;
+        check::run(c.run.work_h, c.run.start, c.run.max_run_h, &|name| format!("candidates[{i}].{name}"))?;
     }
     Ok(best(candidates, request))
 }
 
 fn prepared<'t>(problem: &Problem, tables: &'t [Tables]) -> Vec<Prepared<'t>> {
-    let run = |c: &Candidate| Run {
-        work_h: c.work_h,
-        start: c.start,
-        max_run_h: c.max_run_h,
-    };
-    problem
-        .candidates
-        .iter()
-        .zip(tables)
-        .map(|(c, tables)| Prepared {
-            tables,
-            run: run(c),
-        })
-        .collect()
+    let run = |c: &Candidate| Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
+    problem.candidates.iter().zip(tables).map(|(c, tables)| Prepared { tables, run: run(c) }).collect()
 }
 
 fn best(candidates: &[Prepared], request: &Request) -> Outcome {
-    let windows: Vec<Option<Windows>> = candidates
-        .iter()
-        .map(|c| Windows::new(c.tables, &c.run))
-        .collect();
-    let mut search = Search {
-        windows,
-        fill: Fill::default(),
-    };
+    let windows: Vec<Option<Windows>> = candidates.iter().map(|c| Windows::new(c.tables, &c.run)).collect();
+    let mut search = Search { windows, fill: Fill::default() };
     let by = request.deadline_h.unwrap_or(f64::INFINITY);
     let budget = request.budget_g.unwrap_or(f64::INFINITY);
     let ends = match request.objective {
@@ -186,25 +158,15 @@ fn allowed(budget: f64) -> f64 {
 
 impl Search<'_> {
     /// Each candidate's end by a rule.
-    fn ends(
-        &mut self,
-        mut rule: impl FnMut(&Windows, &mut Fill) -> Option<End>,
-    ) -> Vec<Option<End>> {
+    fn ends(&mut self, mut rule: impl FnMut(&Windows, &mut Fill) -> Option<End>) -> Vec<Option<End>> {
         let fill = &mut self.fill;
-        self.windows
-            .iter()
-            .map(|ws| ws.as_ref().and_then(|ws| rule(ws, fill)))
-            .collect()
+        self.windows.iter().map(|ws| ws.as_ref().and_then(|ws| rule(ws, fill))).collect()
     }
 
     /// Performance: the earliest end at the least carbon by the deadline.
     fn least_carbon(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
         let least = self.ends(|ws, fill| ws.least_carbon(by, fill));
-        let cost = least
-            .iter()
-            .flatten()
-            .map(|e| e.cost)
-            .fold(f64::INFINITY, f64::min);
+        let cost = least.iter().flatten().map(|e| e.cost).fold(f64::INFINITY, f64::min);
         if cost > allowed(budget) {
             return Vec::new();
         }
@@ -215,11 +177,7 @@ impl Search<'_> {
     fn earliest(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
         // A hair inside, so that no rounding ends over it; all the same if the budget is just the least there is.
         let inside = self.ends(|ws, fill| ws.earliest_end(budget * (1.0 - TIE), by, fill));
-        if inside.iter().any(Option::is_some) {
-            inside
-        } else {
-            self.ends(|ws, fill| ws.earliest_end(allowed(budget), by, fill))
-        }
+        if inside.iter().any(Option::is_some) { inside } else { self.ends(|ws, fill| ws.earliest_end(allowed(budget), by, fill)) }
     }
 
     fn best_ppc(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
@@ -229,11 +187,7 @@ impl Search<'_> {
         } else {
             self.ends(|ws, fill| ws.best_ppc(allowed(budget), by, fill))
         };
-        let least = ends
-            .iter()
-            .flatten()
-            .map(|e| e.at * e.cost)
-            .fold(f64::INFINITY, f64::min);
+        let least = ends.iter().flatten().map(|e| e.at * e.cost).fold(f64::INFINITY, f64::min);
         for end in &mut ends {
             *end = end.filter(|e| e.at * e.cost <= least * (1.0 + TIE));
         }
@@ -242,11 +196,7 @@ impl Search<'_> {
 
     /// The plan of the best end: the earliest, then the earliest start, then the fewest workers, then the first in order.
     fn finish(&mut self, ends: &[Option<End>], work_gpu_h: f64) -> Option<Plan> {
-        let earliest = ends
-            .iter()
-            .flatten()
-            .map(|e| e.at)
-            .fold(f64::INFINITY, f64::min);
+        let earliest = ends.iter().flatten().map(|e| e.at).fold(f64::INFINITY, f64::min);
         let mut best: Option<(Plan, u32)> = None;
         for (i, (end, ws)) in ends.iter().zip(&self.windows).enumerate() {
             let (Some(end), Some(ws)) = (end, ws) else {
@@ -260,8 +210,7 @@ impl Search<'_> {
             };
             let workers = ws.tables.workers;
             let better = best.as_ref().is_none_or(|(kept, n)| {
-                plan.start_h < kept.start_h - SAME_INSTANT
-                    || plan.start_h <= kept.start_h + SAME_INSTANT && workers < *n
+                plan.start_h < kept.start_h - SAME_INSTANT || plan.start_h <= kept.start_h + SAME_INSTANT && workers < *n
             });
             if better {
                 best = Some((plan, workers));
@@ -278,18 +227,10 @@ impl Search<'_> {
         let within_budget = self.ends(|ws, fill| ws.earliest_end(budget, f64::INFINITY, fill));
         let fits = self.ends(|ws, fill| ws.earliest_end(f64::INFINITY, f64::INFINITY, fill));
         let least_carbon_g = least.iter().flatten().map(|e| e.cost).reduce(f64::min);
-        let earliest_end_h = within_budget
-            .iter()
-            .flatten()
-            .map(|e| e.at)
-            .reduce(f64::min);
+        let earliest_end_h = within_budget.iter().flatten().map(|e| e.at).reduce(f64::min);
         let reason = if fits.iter().all(Option::is_none) {
             let too_long = |c: &Prepared| c.run.max_run_h.is_some_and(|most| most < c.run.work_h);
-            if candidates.iter().all(too_long) {
-                Reason::MaxRun
-            } else {
-                Reason::Horizon
-            }
+            if candidates.iter().all(too_long) { Reason::MaxRun } else { Reason::Horizon }
         } else {
             match (least_carbon_g, earliest_end_h) {
                 (None, Some(_)) => Reason::Deadline,
@@ -297,11 +238,7 @@ impl Search<'_> {
                 _ => Reason::DeadlineAndBudget,
             }
         };
-        Infeasible {
-            reason,
-            least_carbon_g,
-            earliest_end_h,
-        }
+        Infeasible { reason, least_carbon_g, earliest_end_h }
     }
 }
 

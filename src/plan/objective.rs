@@ -34,12 +34,7 @@ impl Windows<'_> {
             let limit = best.map_or(f64::INFINITY, |b| b.cost);
             if let Some(cost) = self.least_in(z, hours, limit, fill) {
                 if cost < limit {
-                    best = Some(End {
-                        slot: z,
-                        hours,
-                        at: self.tables.bounds[z] + hours,
-                        cost,
-                    });
+                    best = Some(End { slot: z, hours, at: self.tables.bounds[z] + hours, cost });
                 }
             }
         }
@@ -83,15 +78,8 @@ impl Windows<'_> {
     ///
     /// The cost is convex and falls with the hours, so Newton's steps from the left reach the root from below, a piece a step.
     fn least_hours(&self, w: Window, budget: f64, so_far: f64, fill: &mut Fill) -> Option<End> {
-        let end = |e: f64, s: Solved| End {
-            slot: w.z,
-            hours: e,
-            at: self.tables.bounds[w.z] + e,
-            cost: s.cost,
-        };
-        let most = self
-            .solve(Window { e: so_far, ..w }, fill)
-            .filter(|s| s.cost <= budget)?;
+        let end = |e: f64, s: Solved| End { slot: w.z, hours: e, at: self.tables.bounds[w.z] + e, cost: s.cost };
+        let most = self.solve(Window { e: so_far, ..w }, fill).filter(|s| s.cost <= budget)?;
         let mut e = self.least_end(w.a, w.z).min(so_far);
         for _ in 0..STEPS {
             let Some(s) = self.solve(Window { e, ..w }, fill) else {
@@ -128,10 +116,7 @@ impl Windows<'_> {
             let product = |b: &End| b.at * b.cost;
             let limit = |b: &End| budget.min(product(b) / from);
             self.scan(z, hours, limit(&best), fill, |fill, w, s| {
-                let least = self
-                    .least_end(w.a, z)
-                    .max(earliest.at - self.tables.bounds[z])
-                    .min(hours);
+                let least = self.least_end(w.a, z).max(earliest.at - self.tables.bounds[z]).min(hours);
                 self.best_hours(w, (least, hours), s, budget, &mut best, fill);
                 limit(&best)
             });
@@ -143,28 +128,13 @@ impl Windows<'_> {
     ///
     /// C is convex and piecewise linear in E, so E x C is concave between breakpoints: breakpoints are found where tangents
     /// meet, and a piece is left out when neither its ends nor its tangents' crossing can win.
-    fn best_hours(
-        &self,
-        w: Window,
-        (from, to): (f64, f64),
-        at_to: Solved,
-        budget: f64,
-        best: &mut End,
-        fill: &mut Fill,
-    ) {
+    fn best_hours(&self, w: Window, (from, to): (f64, f64), at_to: Solved, budget: f64, best: &mut End, fill: &mut Fill) {
         let start = self.tables.bounds[w.z];
         let mut offer = |e: f64, s: Solved| {
             let (at, now) = (start + e, best.at * best.cost);
             let new = at * s.cost;
-            if s.cost <= budget
-                && (new < now * (1.0 - TIE) || new <= now * (1.0 + TIE) && at < best.at)
-            {
-                *best = End {
-                    slot: w.z,
-                    hours: e,
-                    at,
-                    cost: s.cost,
-                };
+            if s.cost <= budget && (new < now * (1.0 - TIE) || new <= now * (1.0 + TIE) && at < best.at) {
+                *best = End { slot: w.z, hours: e, at, cost: s.cost };
             }
             best.at * best.cost
         };
@@ -188,9 +158,7 @@ impl Windows<'_> {
             }
             let tangent = s0.cost + s0.slope * (e - e0);
             let now = offer(e1, s1);
-            let reach = ((start + e0) * s0.cost)
-                .min((start + e) * tangent)
-                .min((start + e1) * s1.cost);
+            let reach = ((start + e0) * s0.cost).min((start + e) * tangent).min((start + e1) * s1.cost);
             if reach > now * (1.0 + TIE) {
                 continue;
             }
@@ -206,13 +174,7 @@ impl Windows<'_> {
     }
 
     /// The plan with the least carbon that ends by an end, of equal ones the one that starts first.
-    pub fn plan_at(
-        &self,
-        end: End,
-        candidate: usize,
-        work_gpu_h: f64,
-        fill: &mut Fill,
-    ) -> Option<Plan> {
+    pub fn plan_at(&self, end: End, candidate: usize, work_gpu_h: f64, fill: &mut Fill) -> Option<Plan> {
         let mut found: Vec<(Window, f64)> = Vec::new();
         let mut least = f64::INFINITY;
         let noise = self.tables.grams_noise;
@@ -221,17 +183,9 @@ impl Windows<'_> {
             found.push((w, s.cost));
             least * (1.0 + TIE) + noise
         });
-        let (w, _) = found
-            .iter()
-            .rev()
-            .find(|f| f.1 <= least * (1.0 + TIE) + noise)?;
+        let (w, _) = found.iter().rev().find(|f| f.1 <= least * (1.0 + TIE) + noise)?;
         let parts = fill.parts(self, *w)?;
-        Some(schedule::plan(
-            self.tables,
-            &schedule::contiguous(self, *w, &parts),
-            candidate,
-            work_gpu_h,
-        ))
+        Some(schedule::plan(self.tables, &schedule::contiguous(self, *w, &parts), candidate, work_gpu_h))
     }
 }
 

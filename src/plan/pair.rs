@@ -51,8 +51,7 @@ impl PairHull {
         if most - w.e >= least {
             corner(all.min(most - w.e), w.e);
         }
-        self.points
-            .sort_unstable_by(|x, y| x.work.total_cmp(&y.work).then(x.grams.total_cmp(&y.grams)));
+        self.points.sort_unstable_by(|x, y| x.work.total_cmp(&y.work).then(x.grams.total_cmp(&y.grams)));
         self.vertices.clear();
         let same = TIE * (all + w.e);
         for i in 0..self.points.len() {
@@ -110,20 +109,12 @@ impl PairHull {
         let (to, share) = toward.map_or((from, 0.0), |(i, share)| (&self.vertices[i], share));
         let parts = |slot: usize, from: (f64, usize), to: (f64, usize)| {
             let (slow, fast) = ((1.0 - share) * from.0, share * to.0);
-            let mut parts = Part {
-                slot,
-                hours: slow + fast,
-                vertex: Some(from.1),
-                faster: None,
-            };
+            let mut parts = Part { slot, hours: slow + fast, vertex: Some(from.1), faster: None };
             if from.1 != to.1 {
                 parts.faster = Some((to.1, fast));
             }
             vec![parts]
         };
-        Ends {
-            first: parts(w.a, from.first, to.first),
-            last: parts(w.z, from.last, to.last),
-        }
+        Ends { first: parts(w.a, from.first, to.first), last: parts(w.z, from.last, to.last) }
     }
 }

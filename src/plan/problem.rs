@@ -21,11 +21,7 @@ impl Slot {
     /// An open slot with nothing but the grid.
     #[must_use]
     pub fn grid(hours: f64, g_per_kwh: f64) -> Self {
-        Self {
-            hours,
-            g_per_kwh,
-            ..Self::default()
-        }
+        Self { hours, g_per_kwh, ..Self::default() }
     }
 }
 
@@ -93,9 +89,7 @@ impl Candidate {
         let per_work = |l: &Level| (l.watts + self.host_watts) / l.speed;
         (0..self.levels.len()).min_by(|&a, &b| {
             let (a, b) = (&self.levels[a], &self.levels[b]);
-            per_work(a)
-                .total_cmp(&per_work(b))
-                .then(b.speed.total_cmp(&a.speed))
+            per_work(a).total_cmp(&per_work(b)).then(b.speed.total_cmp(&a.speed))
         })
     }
 
@@ -104,15 +98,14 @@ impl Candidate {
     pub fn full_clock(&self) -> Option<usize> {
         (0..self.levels.len()).min_by(|&a, &b| {
             let (a, b) = (&self.levels[a], &self.levels[b]);
-            b.speed
-                .total_cmp(&a.speed)
-                .then(a.watts.total_cmp(&b.watts))
+            b.speed.total_cmp(&a.speed).then(a.watts.total_cmp(&b.watts))
         })
     }
 }
 
 /// Which point of the frontier is wanted. A budget and a deadline bind whatever the objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Objective {
     /// The least carbon that still meets the deadline: C*(D).
     Performance,

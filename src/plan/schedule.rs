@@ -30,13 +30,7 @@ pub(super) fn contiguous(ws: &Windows, w: Window, parts: &[Part]) -> Vec<Stretch
             let fast = p.faster.map_or(0.0, |(_, hours)| hours);
             let base = p.vertex.map(|i| (level(p.slot, i), p.hours - fast));
             let faster = p.faster.map(|(i, hours)| (level(p.slot, i), hours));
-            (
-                p.slot,
-                base.into_iter()
-                    .chain(faster)
-                    .filter(|r| r.1 > NOTHING)
-                    .collect(),
-            )
+            (p.slot, base.into_iter().chain(faster).filter(|r| r.1 > NOTHING).collect())
         })
         .filter(|(_, run): &(usize, Vec<(usize, f64)>)| !run.is_empty())
         .collect();
@@ -44,11 +38,7 @@ pub(super) fn contiguous(ws: &Windows, w: Window, parts: &[Part]) -> Vec<Stretch
 
     // The first slot's run ends with its slot; in a window of one slot it begins as early as it may.
     let in_first: f64 = runs.iter().filter(|r| r.0 == w.a).map(|r| r.2).sum();
-    let mut at = if w.a == w.z {
-        ws.begin(w.a)
-    } else {
-        t.bounds[w.a + 1] - in_first
-    };
+    let mut at = if w.a == w.z { ws.begin(w.a) } else { t.bounds[w.a + 1] - in_first };
     let mut stretches = Vec::with_capacity(runs.len());
     let mut previous = None;
     for &(slot, level, hours) in &runs {
@@ -56,12 +46,7 @@ pub(super) fn contiguous(ws: &Windows, w: Window, parts: &[Part]) -> Vec<Stretch
             at = t.bounds[slot];
         }
         previous = Some(slot);
-        stretches.push(Stretch {
-            slot,
-            from: at,
-            to: at + hours,
-            level,
-        });
+        stretches.push(Stretch { slot, from: at, to: at + hours, level });
         at += hours;
     }
     // A slot run to its end ends at its boundary, not a rounding beside it.
@@ -76,11 +61,7 @@ fn ordered(runs: Vec<(usize, Vec<(usize, f64)>)>) -> Vec<(usize, usize, f64)> {
     // best[i][o]: fewest changes up to part i if it is in order o (1: faster first), and the order of the part before.
     let level = |i: usize, order: usize, last: bool| {
         let run = &runs[i].1;
-        if (order == 0) == last {
-            run[run.len() - 1].0
-        } else {
-            run[0].0
-        }
+        if (order == 0) == last { run[run.len() - 1].0 } else { run[0].0 }
     };
     let mut best: Vec<[(usize, usize); 2]> = Vec::with_capacity(runs.len());
     for i in 0..runs.len() {
@@ -88,14 +69,8 @@ fn ordered(runs: Vec<(usize, Vec<(usize, f64)>)>) -> Vec<(usize, usize, f64)> {
             let Some(before) = best.last() else {
                 return (0, 0);
             };
-            let changes = |o: usize| {
-                before[o].0 + usize::from(level(i - 1, o, true) != level(i, order, false))
-            };
-            if changes(1) < changes(0) {
-                (changes(1), 1)
-            } else {
-                (changes(0), 0)
-            }
+            let changes = |o: usize| before[o].0 + usize::from(level(i - 1, o, true) != level(i, order, false));
+            if changes(1) < changes(0) { (changes(1), 1) } else { (changes(0), 0) }
         }));
     }
     let mut order = best.last().map_or(0, |b| usize::from(b[1].0 < b[0].0));
@@ -130,13 +105,7 @@ pub(super) fn plan(t: &Tables, stretches: &[Stretch], candidate: usize, work_gpu
                 last.to_h = s.to;
                 last.carbon_g += carbon_g;
             }
-            _ => segments.push(Segment {
-                from_h: s.from,
-                to_h: s.to,
-                level: s.level,
-                power_w: t.power_w[s.level],
-                carbon_g,
-            }),
+            _ => segments.push(Segment { from_h: s.from, to_h: s.to, level: s.level, power_w: t.power_w[s.level], carbon_g }),
         }
     }
     let carbon_g = segments.iter().map(|s| s.carbon_g).sum();
@@ -146,10 +115,7 @@ pub(super) fn plan(t: &Tables, stretches: &[Stretch], candidate: usize, work_gpu
         start_h: segments.first().map_or(0.0, |s| s.from_h),
         end_h,
         carbon_g,
-        energy_kwh: segments
-            .iter()
-            .map(|s| s.power_w * (s.to_h - s.from_h) / 1000.0)
-            .sum(),
+        energy_kwh: segments.iter().map(|s| s.power_w * (s.to_h - s.from_h) / 1000.0).sum(),
         ppc: performance_per_carbon(work_gpu_h, end_h, carbon_g),
         segments,
         estimated_share: if hours > 0.0 { estimated / hours } else { 0.0 },

@@ -108,9 +108,7 @@ impl Tables {
         tables.fill_cells();
         tables.fill_steps();
         let all = (0..tables.states()).map(|j| tables.cell(j, tables.slots.len()));
-        let (work, grams) = all.fold((0.0, 0.0), |(w, g): (f64, f64), c| {
-            (w.max(c.work_before), g.max(c.grams_before))
-        });
+        let (work, grams) = all.fold((0.0, 0.0), |(w, g): (f64, f64), c| (w.max(c.work_before), g.max(c.grams_before)));
         tables.work_noise = 8.0 * f64::EPSILON * work;
         tables.grams_noise = 8.0 * f64::EPSILON * grams;
         tables
@@ -147,8 +145,7 @@ impl Tables {
 
     /// The vertex at which state `j` runs slot `k` when it may be idle; `None` for idle.
     pub(super) fn end_vertex(&self, j: usize, k: usize) -> Option<usize> {
-        self.buys(j, self.hulls.ratio(k))
-            .then(|| self.vertex(j, k).max(self.hulls.tangent(k)))
+        self.buys(j, self.hulls.ratio(k)).then(|| self.vertex(j, k).max(self.hulls.tangent(k)))
     }
 
     /// The segments of slots `from..to` that state `j + 1` buys and state `j` does not.
@@ -160,12 +157,7 @@ impl Tables {
     /// Carbon rate of slot `k` at a level of the caller's, g/h.
     pub(super) fn rate(&self, k: usize, level: usize) -> f64 {
         let s = &self.slots[k];
-        carbon_rate(
-            self.power_w[level],
-            s.g_per_kwh,
-            s.onsite_w,
-            self.onsite_g_per_kwh,
-        )
+        carbon_rate(self.power_w[level], s.g_per_kwh, s.onsite_w, self.onsite_g_per_kwh)
     }
 
     fn fill_cells(&mut self) {
@@ -182,11 +174,7 @@ impl Tables {
                 sum.work_before += v.speed * s.hours;
                 sum.grams_before += v.rate * s.hours;
             }
-            cells.push(Cell {
-                end_speed: 0.0,
-                end_rate: 0.0,
-                ..sum
-            });
+            cells.push(Cell { end_speed: 0.0, end_rate: 0.0, ..sum });
         }
         self.cells = cells;
     }
@@ -199,12 +187,7 @@ impl Tables {
                 let hull = self.hulls.slot(k);
                 for i in self.vertex(j, k) + 1..=self.vertex(j + 1, k) {
                     let (v, below) = (hull[i], hull[i - 1]);
-                    self.steps.push(Step {
-                        slope: v.slope,
-                        speed: v.speed - below.speed,
-                        slot: k as u32,
-                        vertex: i as u32,
-                    });
+                    self.steps.push(Step { slope: v.slope, speed: v.speed - below.speed, slot: k as u32, vertex: i as u32 });
                 }
             }
             self.step_start.push(self.steps.len() as u32);

@@ -64,21 +64,14 @@ impl<'t> Windows<'t> {
     pub fn new(tables: &'t Tables, run: &Run) -> Option<Self> {
         let (earliest, latest) = match run.start {
             Start::Fixed(at) => (at, at),
-            Start::Within {
-                earliest_h,
-                latest_h,
-            } => (earliest_h, latest_h),
+            Start::Within { earliest_h, latest_h } => (earliest_h, latest_h),
         };
         let horizon = tables.horizon_h();
         if earliest >= horizon {
             return None;
         }
         let count = tables.slots.len();
-        let slot_of = |t: f64| {
-            tables.bounds[1..]
-                .partition_point(|&b| b <= t)
-                .min(count - 1)
-        };
+        let slot_of = |t: f64| tables.bounds[1..].partition_point(|&b| b <= t).min(count - 1);
         Some(Self {
             tables,
             work: run.work_h,
@@ -104,10 +97,7 @@ impl<'t> Windows<'t> {
     pub fn first_hours(&self, a: usize) -> FirstHours {
         let (from, to) = (self.begin(a), self.tables.bounds[a + 1]);
         let cut = self.latest.clamp(from, to);
-        FirstHours {
-            free: cut - from,
-            forced: to - cut,
-        }
+        FirstHours { free: cut - from, forced: to - cut }
     }
 
     /// Hours of a window that lies in one slot.
@@ -134,10 +124,8 @@ impl<'t> Windows<'t> {
     fn sums(&self, j: usize, w: Window, h: FirstHours) -> (f64, f64) {
         let t = self.tables;
         let (begin, inner, end) = (t.cell(j, w.a), t.cell(j, w.a + 1), t.cell(j, w.z));
-        let mut work =
-            h.free * begin.end_speed + (end.work_before - inner.work_before) + w.e * end.end_speed;
-        let mut grams =
-            h.free * begin.end_rate + (end.grams_before - inner.grams_before) + w.e * end.end_rate;
+        let mut work = h.free * begin.end_speed + (end.work_before - inner.work_before) + w.e * end.end_speed;
+        let mut grams = h.free * begin.end_rate + (end.grams_before - inner.grams_before) + w.e * end.end_rate;
         if h.forced > 0.0 {
             let v = t.hulls.slot(w.a)[t.vertex(j, w.a)];
             work += h.forced * v.speed;
@@ -154,14 +142,8 @@ impl<'t> Windows<'t> {
 
     fn solved(&self, w: Window, bought: &Bought) -> Solved {
         // Gain per hour of a slot at a price: the least g - price * s of its hull.
-        let gain = |k: usize| {
-            self.tables
-                .hulls
-                .slot(k)
-                .iter()
-                .map(|v| v.rate - bought.price * v.speed)
-                .fold(f64::INFINITY, f64::min)
-        };
+        let gain =
+            |k: usize| self.tables.hulls.slot(k).iter().map(|v| v.rate - bought.price * v.speed).fold(f64::INFINITY, f64::min);
         let last = gain(w.z);
         let slope = if w.a == w.z {
             if self.too_long(w) { 0.0 } else { last.min(0.0) }
@@ -183,10 +165,7 @@ impl<'t> Windows<'t> {
                 0.0
             }
         };
-        Solved {
-            cost: bought.grams,
-            slope: slope.min(0.0),
-        }
+        Solved { cost: bought.grams, slope: slope.min(0.0) }
     }
 
     /// Visits the windows that end in slot `z` after at most `e` hours and may cost no more than a limit, nearest start first.
@@ -233,11 +212,7 @@ impl<'t> Windows<'t> {
             if from_below.max(from_above) - noise > limit {
                 continue;
             }
-            let bought = if self.too_long(w) {
-                fill.solve(self, w)
-            } else {
-                Some(fill.between(self, w, h, hi - 1, low))
-            };
+            let bought = if self.too_long(w) { fill.solve(self, w) } else { Some(fill.between(self, w, h, hi - 1, low)) };
             if let Some(bought) = bought {
                 limit = visit(fill, w, self.solved(w, &bought));
             }

@@ -9,8 +9,9 @@ mod options;
 mod value;
 pub mod variables;
 
+pub use crate::plan::Objective;
 pub use options::{Argument, CarbonOption, OPTIONS, OptionSpec};
-pub use value::{JobName, Objective, OptionError, ProfileName, Suspend, Workers, printable};
+pub use value::{JobName, OptionError, ProfileName, Suspend, Workers, printable};
 
 use chrono::{DateTime, Utc};
 

@@ -5,22 +5,11 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::{Argument, CarbonOption, CarbonRequest};
+use crate::plan::Objective;
 use crate::quantity::{self, Moment, QuantityError, SlurmTime};
 
 /// The longest text taken from a user for one option, in bytes.
 const MAX_TEXT: usize = 256;
-
-/// The three formulations of Kang and Moon (Applied Sciences 16(2), 633, 2026), as CARM reads them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Objective {
-    /// Performance-constrained: least carbon by a deadline, or within a latency limit.
-    Performance,
-    /// Carbon-constrained: the earliest end within a carbon budget.
-    Carbon,
-    /// The greatest performance per carbon.
-    Ppc,
-}
 
 impl Objective {
     /// As users write it.

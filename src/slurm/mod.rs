@@ -8,6 +8,7 @@ pub mod directives;
 pub mod environment;
 pub mod gpus;
 pub mod grammar;
+pub mod hostlist;
 pub mod job;
 pub mod partition;
 pub mod test_only;

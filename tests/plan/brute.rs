@@ -32,10 +32,7 @@ pub fn bounds(c: &Candidate) -> Vec<f64> {
 pub fn starts(c: &Candidate) -> (f64, f64) {
     match c.start {
         Start::Fixed(at) => (at, at),
-        Start::Within {
-            earliest_h,
-            latest_h,
-        } => (earliest_h, latest_h),
+        Start::Within { earliest_h, latest_h } => (earliest_h, latest_h),
     }
 }
 
@@ -43,8 +40,7 @@ pub fn starts(c: &Candidate) -> (f64, f64) {
 pub fn rate(c: &Candidate, slot: usize, level: &Level) -> f64 {
     let p = c.pue * f64::from(c.workers) * (level.watts + c.host_watts);
     let s = &c.slots[slot];
-    s.g_per_kwh * (p - s.onsite_w).max(0.0) / 1000.0
-        + c.onsite_g_per_kwh * p.min(s.onsite_w) / 1000.0
+    s.g_per_kwh * (p - s.onsite_w).max(0.0) / 1000.0 + c.onsite_g_per_kwh * p.min(s.onsite_w) / 1000.0
 }
 
 /// Every window that ends by an instant.
@@ -65,28 +61,12 @@ pub fn windows(c: &Candidate, by: f64) -> Vec<Window> {
             let mut parts = Vec::new();
             if a < z {
                 let cut = latest.clamp(from, b[a + 1]);
-                parts.push(Part {
-                    slot: a,
-                    hours: cut - from,
-                    relation: Relation::AtMost,
-                });
-                parts.push(Part {
-                    slot: a,
-                    hours: b[a + 1] - cut,
-                    relation: Relation::Exactly,
-                });
-                parts.extend((a + 1..z).map(|k| Part {
-                    slot: k,
-                    hours: b[k + 1] - b[k],
-                    relation: Relation::Exactly,
-                }));
+                parts.push(Part { slot: a, hours: cut - from, relation: Relation::AtMost });
+                parts.push(Part { slot: a, hours: b[a + 1] - cut, relation: Relation::Exactly });
+                parts.extend((a + 1..z).map(|k| Part { slot: k, hours: b[k + 1] - b[k], relation: Relation::Exactly }));
             }
             let last_from = b[z].max(from);
-            parts.push(Part {
-                slot: z,
-                hours: to - last_from,
-                relation: Relation::AtMost,
-            });
+            parts.push(Part { slot: z, hours: to - last_from, relation: Relation::AtMost });
             windows.push(Window { parts, last_from });
         }
     }
@@ -103,25 +83,15 @@ impl Window {
             row[i * l..(i + 1) * l].fill(1.0);
             rows.push((row, p.relation, p.hours));
         }
-        rows.push((
-            (0..n).map(|v| c.levels[v % l].speed).collect(),
-            Relation::Exactly,
-            c.work_h,
-        ));
+        rows.push(((0..n).map(|v| c.levels[v % l].speed).collect(), Relation::Exactly, c.work_h));
         if let Some(most) = c.max_run_h {
             rows.push((vec![1.0; n], Relation::AtMost, most));
         }
-        Program {
-            cost: self.carbon(c),
-            rows,
-        }
+        Program { cost: self.carbon(c), rows }
     }
 
     fn carbon(&self, c: &Candidate) -> Vec<f64> {
-        self.parts
-            .iter()
-            .flat_map(|p| c.levels.iter().map(|l| rate(c, p.slot, l)))
-            .collect()
+        self.parts.iter().flat_map(|p| c.levels.iter().map(|l| rate(c, p.slot, l))).collect()
     }
 
     /// The least carbon of the window.
@@ -156,19 +126,13 @@ impl Window {
             return vec![];
         };
         let least = least - self.last_from;
-        let grid: Vec<f64> = (0..=cells)
-            .map(|i| least + (most - least) * i as f64 / cells as f64)
-            .collect();
-        let f: Vec<f64> = grid
-            .iter()
-            .map(|&e| self.least_carbon_in(c, e).unwrap_or(f64::INFINITY))
-            .collect();
+        let grid: Vec<f64> = (0..=cells).map(|i| least + (most - least) * i as f64 / cells as f64).collect();
+        let f: Vec<f64> = grid.iter().map(|&e| self.least_carbon_in(c, e).unwrap_or(f64::INFINITY)).collect();
         let mut ends = grid.clone();
         for i in 1..cells.saturating_sub(1) {
             let left = (f[i] - f[i - 1]) / (grid[i] - grid[i - 1]);
             let right = (f[i + 2] - f[i + 1]) / (grid[i + 2] - grid[i + 1]);
-            let kink =
-                grid[i] + (f[i + 1] - f[i] - right * (grid[i + 1] - grid[i])) / (left - right);
+            let kink = grid[i] + (f[i + 1] - f[i] - right * (grid[i + 1] - grid[i])) / (left - right);
             if kink > grid[i] && kink < grid[i + 1] {
                 ends.push(kink);
             }
@@ -180,19 +144,13 @@ impl Window {
 
 /// C*(E) over some candidates.
 pub fn least_carbon(candidates: &[Candidate], by: f64) -> Option<f64> {
-    let all = candidates
-        .iter()
-        .flat_map(|c| windows(c, by).into_iter().filter_map(|w| w.least_carbon(c)));
+    let all = candidates.iter().flat_map(|c| windows(c, by).into_iter().filter_map(|w| w.least_carbon(c)));
     all.reduce(f64::min)
 }
 
 /// The earliest end with C*(E) within a budget, no later than an instant.
 pub fn earliest_end(candidates: &[Candidate], budget: Option<f64>, by: f64) -> Option<f64> {
-    let all = candidates.iter().flat_map(|c| {
-        windows(c, by)
-            .into_iter()
-            .filter_map(move |w| w.earliest_end(c, budget))
-    });
+    let all = candidates.iter().flat_map(|c| windows(c, by).into_iter().filter_map(move |w| w.earliest_end(c, budget)));
     all.reduce(f64::min)
 }
 

@@ -43,11 +43,7 @@ pub fn check_plan(p: &Problem, plan: &Plan) {
                 grams += brute::rate(c, k, level) * hours;
             }
         }
-        assert!(
-            close(s.carbon_g, grams),
-            "segment: {} g said, {grams} g integrated",
-            s.carbon_g
-        );
+        assert!(close(s.carbon_g, grams), "segment: {} g said, {grams} g integrated", s.carbon_g);
         work += level.speed * (s.to_h - s.from_h);
         carbon += s.carbon_g;
         energy += power * (s.to_h - s.from_h) / 1000.0;
@@ -57,11 +53,7 @@ pub fn check_plan(p: &Problem, plan: &Plan) {
     assert!(close(work, c.work_h), "does {work} h of {} h", c.work_h);
     assert!(close(plan.carbon_g, carbon) && close(plan.energy_kwh, energy));
     if let Some(most) = c.max_run_h {
-        assert!(
-            plan.end_h - plan.start_h <= most + CLOSE,
-            "runs {} of {most} h",
-            plan.end_h - plan.start_h
-        );
+        assert!(plan.end_h - plan.start_h <= most + CLOSE, "runs {} of {most} h", plan.end_h - plan.start_h);
     }
     match plan.ppc {
         Some(ppc) => assert!(close(ppc * plan.end_h * plan.carbon_g, p.work_gpu_h)),
@@ -70,25 +62,11 @@ pub fn check_plan(p: &Problem, plan: &Plan) {
 }
 
 fn horizon(candidates: &[Candidate]) -> f64 {
-    candidates
-        .iter()
-        .map(|c| *brute::bounds(c).last().unwrap())
-        .fold(0.0, f64::max)
+    candidates.iter().map(|c| *brute::bounds(c).last().unwrap()).fold(0.0, f64::max)
 }
 
-fn solve(
-    p: &Problem,
-    objective: Objective,
-    deadline_h: Option<f64>,
-    budget_g: Option<f64>,
-) -> Outcome {
-    plan(&Problem {
-        objective,
-        deadline_h,
-        budget_g,
-        ..p.clone()
-    })
-    .unwrap()
+fn solve(p: &Problem, objective: Objective, deadline_h: Option<f64>, budget_g: Option<f64>) -> Outcome {
+    plan(&Problem { objective, deadline_h, budget_g, ..p.clone() }).unwrap()
 }
 
 proptest! {

@@ -35,14 +35,9 @@ impl Program {
                 slack += 1;
             }
         }
-        let first: Vec<f64> = (0..width - 1)
-            .map(|j| if j >= n + slacks { 1.0 } else { 0.0 })
-            .collect();
+        let first: Vec<f64> = (0..width - 1).map(|j| if j >= n + slacks { 1.0 } else { 0.0 }).collect();
         run(&mut t, &mut basis, &first, width - 1);
-        let left: f64 = (0..m)
-            .filter(|&i| basis[i] >= n + slacks)
-            .map(|i| t[i][width - 1])
-            .sum();
+        let left: f64 = (0..m).filter(|&i| basis[i] >= n + slacks).map(|i| t[i][width - 1]).sum();
         if left > 1e-10 {
             return None;
         }
@@ -70,20 +65,12 @@ impl Program {
 fn run(t: &mut [Vec<f64>], basis: &mut [usize], cost: &[f64], columns: usize) {
     let scale = cost.iter().fold(1.0, |m: f64, c| m.max(c.abs()));
     for _ in 0..10_000 {
-        let reduced = |j: usize| {
-            cost[j]
-                - t.iter()
-                    .zip(basis.iter())
-                    .map(|(row, &b)| cost[b] * row[j])
-                    .sum::<f64>()
-        };
+        let reduced = |j: usize| cost[j] - t.iter().zip(basis.iter()).map(|(row, &b)| cost[b] * row[j]).sum::<f64>();
         let Some(j) = (0..columns).find(|&j| reduced(j) < -EPS * scale) else {
             return;
         };
         let rhs = t[0].len() - 1;
-        let ratios = (0..t.len())
-            .filter(|&i| t[i][j] > EPS)
-            .map(|i| (t[i][rhs] / t[i][j], basis[i], i));
+        let ratios = (0..t.len()).filter(|&i| t[i][j] > EPS).map(|i| (t[i][rhs] / t[i][j], basis[i], i));
         let Some((_, _, i)) = ratios.min_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1))) else {
             panic!("unbounded");
         };
@@ -99,10 +86,7 @@ fn pivot(t: &mut [Vec<f64>], basis: &mut [usize], i: usize, j: usize) {
     for (k, other) in t.iter_mut().enumerate() {
         let factor = other[j];
         if k != i && factor != 0.0 {
-            other
-                .iter_mut()
-                .zip(&row)
-                .for_each(|(v, r)| *v -= factor * r);
+            other.iter_mut().zip(&row).for_each(|(v, r)| *v -= factor * r);
         }
     }
     basis[i] = j;
@@ -125,12 +109,6 @@ fn the_simplex_method_solves_a_textbook_program() {
 
 #[test]
 fn the_simplex_method_finds_a_contradiction() {
-    let p = Program {
-        cost: vec![1.0],
-        rows: vec![
-            (vec![1.0], Relation::AtMost, 1.0),
-            (vec![1.0], Relation::Exactly, 2.0),
-        ],
-    };
+    let p = Program { cost: vec![1.0], rows: vec![(vec![1.0], Relation::AtMost, 1.0), (vec![1.0], Relation::Exactly, 2.0)] };
     assert!(p.minimise().is_none());
 }

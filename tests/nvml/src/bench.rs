@@ -26,9 +26,7 @@ pub enum BenchError {
     #[error(transparent)]
     Description(#[from] DescriptionError),
     /// The shared files.
-    #[error(
-        "{0}; the folder of the stand-in must let its first user create files, and all users write them"
-    )]
+    #[error("{0}; the folder of the stand-in must let its first user create files, and all users write them")]
     Files(#[from] std::io::Error),
     /// A state file of another kind.
     #[error("gpus.state: {0}; remove it")]
@@ -42,10 +40,7 @@ impl Bench {
         let path = dir.join("gpus.toml");
         let stamp = stamp(&path);
         let description = Arc::new(Description::read(&path)?);
-        Ok(Bench {
-            dir,
-            known: Mutex::new((stamp, description)),
-        })
+        Ok(Bench { dir, known: Mutex::new((stamp, description)) })
     }
 
     /// The description, read again when its file has changed; a file that is half written or broken changes nothing.
@@ -69,18 +64,12 @@ impl Bench {
             true => State::default(),
             false => serde_json::from_slice(&text)?,
         };
-        let mut now = Now {
-            description: &description,
-            state,
-            us: unix_us(),
-            power_log: String::new(),
-        };
+        let mut now = Now { description: &description, state, us: unix_us(), power_log: String::new() };
         now.settle();
         let answer = act(&mut now);
         now.settle();
         if !now.power_log.is_empty() {
-            now.state.power_log_bytes =
-                store.log_power(now.state.power_log_bytes, &now.power_log)?;
+            now.state.power_log_bytes = store.log_power(now.state.power_log_bytes, &now.power_log)?;
         }
         store.commit(&serde_json::to_vec(&now.state)?)?;
         Ok(answer)
@@ -103,7 +92,5 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 fn unix_us() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_micros() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }

@@ -139,28 +139,17 @@ pub enum DescriptionError {
 impl Description {
     /// Reads and checks `gpus.toml`.
     pub fn read(path: &Path) -> Result<Description, DescriptionError> {
-        let text = std::fs::read_to_string(path).map_err(|source| DescriptionError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let raw: RawDescription =
-            toml::from_str(&text).map_err(|source| DescriptionError::Parse {
-                path: path.to_owned(),
-                source: Box::new(source),
-            })?;
-        raw.check().map_err(|what| DescriptionError::Value {
-            path: path.to_owned(),
-            what,
-        })
+        let text = std::fs::read_to_string(path).map_err(|source| DescriptionError::Read { path: path.to_owned(), source })?;
+        let raw: RawDescription = toml::from_str(&text)
+            .map_err(|source| DescriptionError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        raw.check().map_err(|what| DescriptionError::Value { path: path.to_owned(), what })
     }
 }
 
 impl Gpu {
     /// The supported graphics clocks, falling, as NVML lists them.
     pub fn clocks(&self) -> Vec<u32> {
-        let mut clocks: Vec<u32> = (self.min_mhz..=self.max_mhz)
-            .step_by(self.step_mhz as usize)
-            .collect();
+        let mut clocks: Vec<u32> = (self.min_mhz..=self.max_mhz).step_by(self.step_mhz as usize).collect();
         clocks.reverse();
         clocks
     }
@@ -180,10 +169,7 @@ impl Gpu {
             return (high.watts, high.speed);
         }
         let x = f64::from(clock_mhz - low.clock_mhz) / f64::from(high.clock_mhz - low.clock_mhz);
-        (
-            low.watts + x * (high.watts - low.watts),
-            low.speed + x * (high.speed - low.speed),
-        )
+        (low.watts + x * (high.watts - low.watts), low.speed + x * (high.speed - low.speed))
     }
 
     /// What the card does: under a locked range, a power limit, with or without a load.
@@ -191,17 +177,8 @@ impl Gpu {
         let (floor, ceiling) = lock.unwrap_or((self.min_mhz, self.max_mhz));
         if !busy {
             let kept_awake = floor > self.min_mhz;
-            let watts = if kept_awake {
-                self.idle_watts_locked
-            } else {
-                self.idle_watts
-            };
-            return Operating {
-                clock_mhz: floor,
-                power_mw: milli(watts),
-                speed: 0.0,
-                reasons: REASON_GPU_IDLE,
-            };
+            let watts = if kept_awake { self.idle_watts_locked } else { self.idle_watts };
+            return Operating { clock_mhz: floor, power_mw: milli(watts), speed: 0.0, reasons: REASON_GPU_IDLE };
         }
         let mut clock_mhz = self.snap(ceiling);
         let mut reasons = 0;
@@ -210,12 +187,7 @@ impl Gpu {
             reasons = REASON_SW_POWER_CAP;
         }
         let (watts, speed) = self.at(clock_mhz);
-        Operating {
-            clock_mhz,
-            power_mw: milli(watts),
-            speed,
-            reasons,
-        }
+        Operating { clock_mhz, power_mw: milli(watts), speed, reasons }
     }
 }
 
@@ -281,28 +253,16 @@ impl RawDescription {
                     .iter()
                     .find(|card| card.name.as_ref() == Some(name))
                     .cloned()
-                    .ok_or(format!(
-                        "gpu {index}: card '{name}': no [[card]] has that name"
-                    ))?,
+                    .ok_or(format!("gpu {index}: card '{name}': no [[card]] has that name"))?,
             };
-            let gpu = raw
-                .check(card, index)
-                .map_err(|what| format!("gpu {index}: {what}"))?;
+            let gpu = raw.check(card, index).map_err(|what| format!("gpu {index}: {what}"))?;
             if gpus.iter().any(|other| other.uuid == gpu.uuid) {
                 return Err(format!("gpu {index}: uuid '{}' is given twice", gpu.uuid));
             }
             gpus.push(gpu);
         }
-        if let Some(fault) = self
-            .fault
-            .iter()
-            .find(|f| f.gpu.is_some_and(|g| g >= gpus.len()))
-        {
-            return Err(format!(
-                "fault: gpu = {:?}: there are {} cards",
-                fault.gpu,
-                gpus.len()
-            ));
+        if let Some(fault) = self.fault.iter().find(|f| f.gpu.is_some_and(|g| g >= gpus.len())) {
+            return Err(format!("fault: gpu = {:?}: there are {} cards", fault.gpu, gpus.len()));
         }
         let driver_version = self.driver_version.unwrap_or("570.00.00".into());
         Ok(Description {
@@ -325,48 +285,30 @@ impl RawGpu {
         let max_mhz = self.max_mhz.or(card.max_mhz).ok_or("max_mhz is missing")?;
         let step_mhz = self.step_mhz.or(card.step_mhz).unwrap_or(15);
         if step_mhz == 0 || max_mhz < min_mhz || (max_mhz - min_mhz) % step_mhz != 0 {
-            return Err(format!(
-                "clocks {min_mhz}..{max_mhz} MHz in steps of {step_mhz}: not a grid"
-            ));
+            return Err(format!("clocks {min_mhz}..{max_mhz} MHz in steps of {step_mhz}: not a grid"));
         }
-        let mut levels = if self.level.is_empty() {
-            card.level
-        } else {
-            self.level
-        };
+        let mut levels = if self.level.is_empty() { card.level } else { self.level };
         levels.sort_by_key(|level| level.clock_mhz);
-        let sane =
-            |l: &Level| l.watts.is_finite() && l.watts >= 0.0 && l.speed > 0.0 && l.speed <= 1.0;
+        let sane = |l: &Level| l.watts.is_finite() && l.watts >= 0.0 && l.speed > 0.0 && l.speed <= 1.0;
         if levels.is_empty() || !levels.iter().all(sane) {
-            return Err(
-                "level: at least one is needed, with watts >= 0 and speed in (0, 1]".into(),
-            );
+            return Err("level: at least one is needed, with watts >= 0 and speed in (0, 1]".into());
         }
         let idle_watts = self.idle_watts.or(card.idle_watts).unwrap_or(30.0);
-        let top_watts = levels
-            .iter()
-            .fold(idle_watts, |top, level| top.max(level.watts));
-        let power_limit_watts = self
-            .power_limit_watts
-            .or(card.power_limit_watts)
-            .unwrap_or(top_watts);
+        let top_watts = levels.iter().fold(idle_watts, |top, level| top.max(level.watts));
+        let power_limit_watts = self.power_limit_watts.or(card.power_limit_watts).unwrap_or(top_watts);
         let mig = match self.mig.or(card.mig).as_deref() {
             None | Some("unsupported") => Mig::Unsupported,
             Some("off") => Mig::Off,
             Some("on") => Mig::On(self.mig_uuids),
             Some(other) => {
-                return Err(format!(
-                    "mig = '{other}'; give \"off\", \"on\" or \"unsupported\""
-                ));
+                return Err(format!("mig = '{other}'; give \"off\", \"on\" or \"unsupported\""));
             }
         };
         Ok(Gpu {
             name,
             uuid: self.uuid.ok_or("uuid is missing")?,
             minor: self.minor.unwrap_or(index as u32),
-            pci_bus_id: self
-                .pci_bus_id
-                .unwrap_or(format!("00000000:{:02X}:00.0", index + 1)),
+            pci_bus_id: self.pci_bus_id.unwrap_or(format!("00000000:{:02X}:00.0", index + 1)),
             architecture: self.architecture.or(card.architecture).unwrap_or(8),
             memory_mib: self.memory_mib.or(card.memory_mib).unwrap_or(24564),
             min_mhz,
@@ -374,15 +316,9 @@ impl RawGpu {
             step_mhz,
             memory_mhz: self.memory_mhz.or(card.memory_mhz).unwrap_or(10501),
             idle_watts,
-            idle_watts_locked: self
-                .idle_watts_locked
-                .or(card.idle_watts_locked)
-                .unwrap_or(idle_watts),
+            idle_watts_locked: self.idle_watts_locked.or(card.idle_watts_locked).unwrap_or(idle_watts),
             power_limit_watts,
-            power_limit_min_watts: self
-                .power_limit_min_watts
-                .or(card.power_limit_min_watts)
-                .unwrap_or(power_limit_watts / 3.0),
+            power_limit_min_watts: self.power_limit_min_watts.or(card.power_limit_min_watts).unwrap_or(power_limit_watts / 3.0),
             persistence: self.persistence.or(card.persistence).unwrap_or(true),
             mig,
             levels,

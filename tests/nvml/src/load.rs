@@ -22,9 +22,7 @@ pub enum LoadError {
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// A card that is not there.
-    #[error(
-        "gpus: '{0}': no such card; give indices, minor numbers (--by minor) or UUIDs of gpus.toml"
-    )]
+    #[error("gpus: '{0}': no such card; give indices, minor numbers (--by minor) or UUIDs of gpus.toml")]
     NoSuchGpu(String),
     /// No card at all.
     #[error("gpus: none given; set CUDA_VISIBLE_DEVICES or give --gpus")]
@@ -64,13 +62,7 @@ impl Load {
                 })
                 .collect()
         })?;
-        Ok(Load {
-            bench,
-            me,
-            gpus,
-            counted,
-            done_s: 0.0,
-        })
+        Ok(Load { bench, me, gpus, counted, done_s: 0.0 })
     }
 
     /// The cards in use, by index.
@@ -93,17 +85,11 @@ impl Load {
                 .collect()
         })?;
         let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
-        let mut parts = seen
-            .iter()
-            .zip(&self.counted)
-            .map(|((work_s, _, sharers), before)| (work_s - before) / sharers);
+        let mut parts = seen.iter().zip(&self.counted).map(|((work_s, _, sharers), before)| (work_s - before) / sharers);
         self.done_s += least(&mut parts);
         let speed = least(&mut seen.iter().map(|(_, speed, sharers)| speed / sharers));
         self.counted = seen.iter().map(|(work_s, _, _)| *work_s).collect();
-        Ok(Progress {
-            done_s: self.done_s,
-            speed,
-        })
+        Ok(Progress { done_s: self.done_s, speed })
     }
 }
 
@@ -118,29 +104,17 @@ impl Drop for Load {
 fn choose(bench: &Bench, list: &str, by: By) -> Result<Vec<usize>, LoadError> {
     let description = bench.description();
     let mut gpus = Vec::new();
-    for word in list
-        .split(',')
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-    {
+    for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let number: Option<u32> = word.parse().ok();
-        let found = description
-            .gpus
-            .iter()
-            .enumerate()
-            .position(|(index, gpu)| match number {
-                Some(number) if by == By::Minor => gpu.minor == number,
-                Some(number) => index as u32 == number,
-                None => gpu.uuid.starts_with(word),
-            });
+        let found = description.gpus.iter().enumerate().position(|(index, gpu)| match number {
+            Some(number) if by == By::Minor => gpu.minor == number,
+            Some(number) => index as u32 == number,
+            None => gpu.uuid.starts_with(word),
+        });
         let gpu = found.ok_or(LoadError::NoSuchGpu(word.to_owned()))?;
         if !gpus.contains(&gpu) {
             gpus.push(gpu);
         }
     }
-    if gpus.is_empty() {
-        Err(LoadError::NoGpu)
-    } else {
-        Ok(gpus)
-    }
+    if gpus.is_empty() { Err(LoadError::NoGpu) } else { Ok(gpus) }
 }

@@ -22,19 +22,10 @@ pub fn place(dir: &Path, description: &str) -> Result<PathBuf> {
 /// The library as cargo built it, looked for beside the running test or program.
 fn built() -> Result<PathBuf> {
     let exe = std::env::current_exe()?;
-    let places = exe
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .flat_map(|dir| [dir.to_owned(), dir.join("deps")]);
-    let built = places
-        .map(|dir| dir.join("libnvidia_ml.so"))
-        .find(|path| path.exists());
+    let places = exe.ancestors().skip(1).take(2).flat_map(|dir| [dir.to_owned(), dir.join("deps")]);
+    let built = places.map(|dir| dir.join("libnvidia_ml.so")).find(|path| path.exists());
     built.ok_or_else(|| {
-        let cause = format!(
-            "libnvidia_ml.so is not beside {}; run cargo build -p nvml-standin",
-            exe.display()
-        );
+        let cause = format!("libnvidia_ml.so is not beside {}; run cargo build -p nvml-standin", exe.display());
         Error::new(ErrorKind::NotFound, cause)
     })
 }

@@ -161,18 +161,13 @@ impl Now<'_> {
 
     /// Removes loads whose process died, and books the fall in power at the time of death.
     fn bury_loads(&mut self) {
-        let (alive, mut dead): (Vec<Load>, Vec<Load>) = std::mem::take(&mut self.state.loads)
-            .into_iter()
-            .partition(|load| load.process.lives());
+        let (alive, mut dead): (Vec<Load>, Vec<Load>) =
+            std::mem::take(&mut self.state.loads).into_iter().partition(|load| load.process.lives());
         // The last of a card's dead loads is the one whose end is seen; the earlier ones then change nothing.
         dead.sort_by_key(|load| std::cmp::Reverse(load.seen_us));
         self.state.loads = alive;
         for load in &dead {
-            let place = self
-                .description
-                .gpus
-                .iter()
-                .position(|gpu| gpu.uuid == load.uuid);
+            let place = self.description.gpus.iter().position(|gpu| gpu.uuid == load.uuid);
             if let Some(gpu) = place {
                 let now_us = self.us;
                 let (_, card) = self.card(gpu);
@@ -184,12 +179,7 @@ impl Now<'_> {
 
     /// Lets a card's power follow its condition from `at_us` on, with a line in the log where it changes.
     fn follow(&mut self, gpu: usize, at_us: u64) {
-        let Operating {
-            clock_mhz,
-            power_mw,
-            speed,
-            ..
-        } = self.operating(gpu);
+        let Operating { clock_mhz, power_mw, speed, .. } = self.operating(gpu);
         let (_, card) = self.card(gpu);
         if (card.power_mw, card.clock_mhz, card.speed) == (power_mw, clock_mhz, speed) {
             return;
@@ -199,10 +189,7 @@ impl Now<'_> {
         let (seconds, micros) = (at_us / 1_000_000, at_us % 1_000_000);
         let (watts, milliwatts) = (power_mw / 1000, power_mw % 1000);
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            self.power_log,
-            "{seconds}.{micros:06},{gpu},{watts}.{milliwatts:03},{clock_mhz}"
-        );
+        let _ = writeln!(self.power_log, "{seconds}.{micros:06},{gpu},{watts}.{milliwatts:03},{clock_mhz}");
     }
 
     /// What a card does in its present condition.
@@ -215,11 +202,7 @@ impl Now<'_> {
     /// The processes that keep a card busy.
     pub fn processes(&self, gpu: usize) -> impl Iterator<Item = Process> {
         let uuid = &self.description.gpus[gpu].uuid;
-        self.state
-            .loads
-            .iter()
-            .filter(move |load| load.uuid == *uuid)
-            .map(|load| load.process)
+        self.state.loads.iter().filter(move |load| load.uuid == *uuid).map(|load| load.process)
     }
 
     /// A process initialises NVML.
@@ -240,11 +223,7 @@ impl Now<'_> {
         let mut loads = self.state.loads.iter_mut();
         match loads.find(|load| load.process == process && load.uuid == *uuid) {
             Some(load) => load.seen_us = self.us,
-            None => self.state.loads.push(Load {
-                process,
-                uuid: uuid.clone(),
-                seen_us: self.us,
-            }),
+            None => self.state.loads.push(Load { process, uuid: uuid.clone(), seen_us: self.us }),
         }
     }
 

@@ -28,10 +28,7 @@ pub struct Store {
 impl Store {
     /// Opens `<dir>/gpus.state`, waits for the lock, and returns the newest whole copy (empty at the first use).
     pub fn lock(dir: &Path) -> io::Result<(Store, Vec<u8>)> {
-        let mut file = open(
-            &dir.join("gpus.state"),
-            OpenOptions::new().read(true).write(true),
-        )?;
+        let mut file = open(&dir.join("gpus.state"), OpenOptions::new().read(true).write(true))?;
         loop {
             match flock(&file, FlockOperation::LockExclusive) {
                 Ok(()) => break,
@@ -42,20 +39,9 @@ impl Store {
         let mut bytes = Vec::with_capacity(2 * SLOT);
         file.read_to_end(&mut bytes)?;
         let copies = [bytes.get(..SLOT.min(bytes.len())), bytes.get(SLOT..)];
-        let newest = copies
-            .into_iter()
-            .flatten()
-            .filter_map(parse)
-            .max_by_key(|(sequence, _)| *sequence);
-        let (sequence, text) = newest.map_or((0, Vec::new()), |(sequence, text)| {
-            (sequence, text.to_vec())
-        });
-        let store = Store {
-            file,
-            dir: dir.to_owned(),
-            sequence,
-            before: text.clone(),
-        };
+        let newest = copies.into_iter().flatten().filter_map(parse).max_by_key(|(sequence, _)| *sequence);
+        let (sequence, text) = newest.map_or((0, Vec::new()), |(sequence, text)| (sequence, text.to_vec()));
+        let store = Store { file, dir: dir.to_owned(), sequence, before: text.clone() };
         Ok((store, text))
     }
 
@@ -65,25 +51,12 @@ impl Store {
             return Ok(());
         }
         self.sequence += 1;
-        let mut slot = format!(
-            "{MAGIC} {} {} {:016x}\n",
-            self.sequence,
-            text.len(),
-            checksum(text)
-        )
-        .into_bytes();
+        let mut slot = format!("{MAGIC} {} {} {:016x}\n", self.sequence, text.len(), checksum(text)).into_bytes();
         slot.extend_from_slice(text);
         if slot.len() > SLOT {
-            return Err(io::Error::new(
-                ErrorKind::FileTooLarge,
-                "gpus.state: too many cards or clients",
-            ));
+            return Err(io::Error::new(ErrorKind::FileTooLarge, "gpus.state: too many cards or clients"));
         }
-        let offset = if self.sequence % 2 == 1 {
-            0
-        } else {
-            SLOT as u64
-        };
+        let offset = if self.sequence % 2 == 1 { 0 } else { SLOT as u64 };
         self.file.write_all_at(&slot, offset)
     }
 
@@ -106,8 +79,7 @@ pub fn log_call(dir: &Path, line: &str) -> io::Result<()> {
 
 /// Opens a shared file, creating it for everyone where it is missing.
 fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     loop {
         match options.open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -139,7 +111,5 @@ fn parse(slot: &[u8]) -> Option<(u64, &[u8])> {
 
 /// FNV-1a, 64 bits: enough to know a torn write.
 fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -2,9 +2,7 @@
 
 use std::ffi::{c_int, c_uint, c_ulonglong};
 
-use super::{
-    Call, Code, Device, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, get, on_device, put_list, set,
-};
+use super::{Call, Code, Device, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, get, on_device, put_list, set};
 use crate::device::Mig;
 
 /// nvmlClockType_t: graphics, SM, memory, video.
@@ -17,11 +15,7 @@ const TDP: c_uint = 0xFFFF_FF01;
 const UNLIMITED: c_uint = 0xFFFF_FF02;
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetSupportedMemoryClocks(
-    device: Device,
-    count: *mut c_uint,
-    out: *mut c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetSupportedMemoryClocks(device: Device, count: *mut c_uint, out: *mut c_uint) -> c_uint {
     on_device("nvmlDeviceGetSupportedMemoryClocks", device, |call| {
         // SAFETY: NVML's contract: out has room for *count values.
         unsafe { put_list(count, out, &[call.whole()?.truth().memory_mhz]) }
@@ -54,43 +48,22 @@ fn current(call: &Call, kind: c_uint) -> Result<c_uint, Code> {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetClockInfo(
-    device: Device,
-    kind: c_uint,
-    out: *mut c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetClockInfo(device: Device, kind: c_uint, out: *mut c_uint) -> c_uint {
     // SAFETY: NVML's contract: out is null or valid.
-    unsafe {
-        get("nvmlDeviceGetClockInfo", device, out, |call| {
-            current(call, kind)
-        })
-    }
+    unsafe { get("nvmlDeviceGetClockInfo", device, out, |call| current(call, kind)) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetClock(
-    device: Device,
-    kind: c_uint,
-    id: c_uint,
-    out: *mut c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetClock(device: Device, kind: c_uint, id: c_uint, out: *mut c_uint) -> c_uint {
     let read = |call: &Call| {
-        if id == 0 {
-            current(call, kind)
-        } else {
-            Err(NOT_SUPPORTED)
-        }
+        if id == 0 { current(call, kind) } else { Err(NOT_SUPPORTED) }
     };
     // SAFETY: NVML's contract: out is null or valid.
     unsafe { get("nvmlDeviceGetClock", device, out, read) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetMaxClockInfo(
-    device: Device,
-    kind: c_uint,
-    out: *mut c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetMaxClockInfo(device: Device, kind: c_uint, out: *mut c_uint) -> c_uint {
     let read = |call: &Call| match kind {
         MEMORY => Ok(call.whole()?.truth().memory_mhz),
         kind if kind < CLOCK_TYPES => Ok(call.whole()?.truth().max_mhz),
@@ -102,45 +75,25 @@ unsafe extern "C" fn nvmlDeviceGetMaxClockInfo(
 
 /// The request is installed, not promised: what runs is the highest supported clock at or below the bound.
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceSetGpuLockedClocks(
-    device: Device,
-    min_mhz: c_uint,
-    max_mhz: c_uint,
-) -> c_uint {
-    set(
-        "nvmlDeviceSetGpuLockedClocks",
-        format!(",min={min_mhz},max={max_mhz}"),
-        device,
-        |call| {
-            let truth = call.truth();
-            let range = match (SYMBOLIC.contains(&min_mhz), SYMBOLIC.contains(&max_mhz)) {
-                (false, false) if min_mhz <= max_mhz => (truth.snap(min_mhz), truth.snap(max_mhz)),
-                (true, true)
-                    if [min_mhz, max_mhz]
-                        .iter()
-                        .all(|id| [TDP, UNLIMITED].contains(id)) =>
-                {
-                    (truth.max_mhz, truth.max_mhz)
-                }
-                _ => return Err(INVALID_ARGUMENT),
-            };
-            call.look(|now, gpu| {
-                let us = now.us;
-                let (_, card) = now.card(gpu);
-                (card.lock, card.lock_set_us) = (Some(range), us);
-            })
-        },
-    )
+extern "C" fn nvmlDeviceSetGpuLockedClocks(device: Device, min_mhz: c_uint, max_mhz: c_uint) -> c_uint {
+    set("nvmlDeviceSetGpuLockedClocks", format!(",min={min_mhz},max={max_mhz}"), device, |call| {
+        let truth = call.truth();
+        let range = match (SYMBOLIC.contains(&min_mhz), SYMBOLIC.contains(&max_mhz)) {
+            (false, false) if min_mhz <= max_mhz => (truth.snap(min_mhz), truth.snap(max_mhz)),
+            (true, true) if [min_mhz, max_mhz].iter().all(|id| [TDP, UNLIMITED].contains(id)) => (truth.max_mhz, truth.max_mhz),
+            _ => return Err(INVALID_ARGUMENT),
+        };
+        call.look(|now, gpu| {
+            let us = now.us;
+            let (_, card) = now.card(gpu);
+            (card.lock, card.lock_set_us) = (Some(range), us);
+        })
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceResetGpuLockedClocks(device: Device) -> c_uint {
-    set(
-        "nvmlDeviceResetGpuLockedClocks",
-        String::new(),
-        device,
-        |call| call.look(|now, gpu| now.card(gpu).1.lock = None),
-    )
+    set("nvmlDeviceResetGpuLockedClocks", String::new(), device, |call| call.look(|now, gpu| now.card(gpu).1.lock = None))
 }
 
 unsafe fn reasons(call: &'static str, device: Device, out: *mut c_ulonglong) -> c_uint {
@@ -150,19 +103,13 @@ unsafe fn reasons(call: &'static str, device: Device, out: *mut c_ulonglong) -> 
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
-    device: Device,
-    out: *mut c_ulonglong,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(device: Device, out: *mut c_ulonglong) -> c_uint {
     // SAFETY: passed on.
     unsafe { reasons("nvmlDeviceGetCurrentClocksThrottleReasons", device, out) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetCurrentClocksEventReasons(
-    device: Device,
-    out: *mut c_ulonglong,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetCurrentClocksEventReasons(device: Device, out: *mut c_ulonglong) -> c_uint {
     // SAFETY: passed on.
     unsafe { reasons("nvmlDeviceGetCurrentClocksEventReasons", device, out) }
 }
@@ -175,23 +122,13 @@ struct Utilization {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetUtilizationRates(
-    device: Device,
-    out: *mut Utilization,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetUtilizationRates(device: Device, out: *mut Utilization) -> c_uint {
     let read = |call: &Call| {
         if matches!(call.truth().mig, Mig::On(_)) {
             return Err(NOT_SUPPORTED); // as an A100 in MIG mode answers
         }
         let busy = call.look(|now, gpu| now.processes(gpu).next().is_some())?;
-        Ok(if busy {
-            Utilization {
-                gpu: 97,
-                memory: 40,
-            }
-        } else {
-            Utilization { gpu: 0, memory: 0 }
-        })
+        Ok(if busy { Utilization { gpu: 97, memory: 40 } } else { Utilization { gpu: 0, memory: 0 } })
     };
     // SAFETY: NVML's contract: out is null or valid.
     unsafe { get("nvmlDeviceGetUtilizationRates", device, out, read) }
@@ -199,25 +136,14 @@ unsafe extern "C" fn nvmlDeviceGetUtilizationRates(
 
 /// Kept, though GeForce cards and A100-SXM4 refuse it: memory clocks are not modelled, so nothing may come of it.
 #[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceSetMemoryLockedClocks(
-    device: Device,
-    min_mhz: c_uint,
-    max_mhz: c_uint,
-) -> c_uint {
+extern "C" fn nvmlDeviceSetMemoryLockedClocks(device: Device, min_mhz: c_uint, max_mhz: c_uint) -> c_uint {
     let arguments = format!(",min={min_mhz},max={max_mhz}");
-    set("nvmlDeviceSetMemoryLockedClocks", arguments, device, |_| {
-        Err(NOT_SUPPORTED)
-    })
+    set("nvmlDeviceSetMemoryLockedClocks", arguments, device, |_| Err(NOT_SUPPORTED))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceResetMemoryLockedClocks(device: Device) -> c_uint {
-    set(
-        "nvmlDeviceResetMemoryLockedClocks",
-        String::new(),
-        device,
-        |_| Err(NOT_SUPPORTED),
-    )
+    set("nvmlDeviceResetMemoryLockedClocks", String::new(), device, |_| Err(NOT_SUPPORTED))
 }
 
 #[unsafe(no_mangle)]

@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_uint, c_ulong, c_ulonglong};
 
 use super::{
-    Code, Device, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, chars, get, handle, on_device,
-    on_system, put, put_list, put_text, session, take_text,
+    Code, Device, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, chars, get, handle, on_device, on_system, put, put_list, put_text,
+    session, take_text,
 };
 use crate::device::Mig;
 
@@ -90,11 +90,7 @@ unsafe fn find(
 unsafe fn by_index(call: &'static str, index: c_uint, out: *mut Device) -> c_uint {
     let search = |session: &session::Session| {
         let known = (index as usize) < session.description.gpus.len();
-        if known {
-            Ok((index as usize, None))
-        } else {
-            Err(INVALID_ARGUMENT)
-        }
+        if known { Ok((index as usize, None)) } else { Err(INVALID_ARGUMENT) }
     };
     // SAFETY: passed on.
     unsafe { find(call, out, search) }
@@ -138,9 +134,7 @@ unsafe fn by_pci_bus_id(call: &'static str, bus_id: *const c_char, out: *mut Dev
         // SAFETY: NVML's contract: a zero-terminated string.
         let asked = pci(unsafe { take_text(bus_id) }?).ok_or(INVALID_ARGUMENT)?;
         let mut gpus = session.description.gpus.iter();
-        let gpu = gpus
-            .position(|gpu| pci(&gpu.pci_bus_id) == Some(asked))
-            .ok_or(NOT_FOUND)?;
+        let gpu = gpus.position(|gpu| pci(&gpu.pci_bus_id) == Some(asked)).ok_or(NOT_FOUND)?;
         Ok((gpu, None))
     };
     // SAFETY: passed on.
@@ -148,41 +142,25 @@ unsafe fn by_pci_bus_id(call: &'static str, bus_id: *const c_char, out: *mut Dev
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId(
-    bus_id: *const c_char,
-    out: *mut Device,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId(bus_id: *const c_char, out: *mut Device) -> c_uint {
     // SAFETY: passed on.
     unsafe { by_pci_bus_id("nvmlDeviceGetHandleByPciBusId", bus_id, out) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(
-    bus_id: *const c_char,
-    out: *mut Device,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(bus_id: *const c_char, out: *mut Device) -> c_uint {
     // SAFETY: passed on.
     unsafe { by_pci_bus_id("nvmlDeviceGetHandleByPciBusId_v2", bus_id, out) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetName(
-    device: Device,
-    name: *mut c_char,
-    length: c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetName(device: Device, name: *mut c_char, length: c_uint) -> c_uint {
     // SAFETY: NVML's contract: name has room for length bytes.
-    on_device("nvmlDeviceGetName", device, |call| unsafe {
-        put_text(name, length, &call.truth().name)
-    })
+    on_device("nvmlDeviceGetName", device, |call| unsafe { put_text(name, length, &call.truth().name) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetUUID(
-    device: Device,
-    uuid: *mut c_char,
-    length: c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetUUID(device: Device, uuid: *mut c_char, length: c_uint) -> c_uint {
     on_device("nvmlDeviceGetUUID", device, |call| {
         let truth = call.truth();
         let text = match (&truth.mig, call.instance) {
@@ -197,21 +175,13 @@ unsafe extern "C" fn nvmlDeviceGetUUID(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetIndex(device: Device, index: *mut c_uint) -> c_uint {
     // SAFETY: NVML's contract: index is null or valid.
-    unsafe {
-        get("nvmlDeviceGetIndex", device, index, |call| {
-            Ok(call.instance.unwrap_or(call.gpu) as c_uint)
-        })
-    }
+    unsafe { get("nvmlDeviceGetIndex", device, index, |call| Ok(call.instance.unwrap_or(call.gpu) as c_uint)) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetMinorNumber(device: Device, minor: *mut c_uint) -> c_uint {
     // SAFETY: NVML's contract: minor is null or valid.
-    unsafe {
-        get("nvmlDeviceGetMinorNumber", device, minor, |call| {
-            Ok(call.whole()?.truth().minor)
-        })
-    }
+    unsafe { get("nvmlDeviceGetMinorNumber", device, minor, |call| Ok(call.whole()?.truth().minor)) }
 }
 
 unsafe fn pci_info(call: &'static str, device: Device, out: *mut PciInfo) -> c_uint {
@@ -256,11 +226,7 @@ fn pci(text: &str) -> Option<(u32, u32, u32)> {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetArchitecture(device: Device, out: *mut c_uint) -> c_uint {
     // SAFETY: NVML's contract: out is null or valid.
-    unsafe {
-        get("nvmlDeviceGetArchitecture", device, out, |call| {
-            Ok(call.truth().architecture)
-        })
-    }
+    unsafe { get("nvmlDeviceGetArchitecture", device, out, |call| Ok(call.truth().architecture)) }
 }
 
 /// Total and used bytes: a busy card holds five sixths of its memory.
@@ -274,11 +240,7 @@ fn memory(call: &super::Call) -> Result<(u64, u64), Code> {
 unsafe extern "C" fn nvmlDeviceGetMemoryInfo(device: Device, out: *mut Memory) -> c_uint {
     let read = |call: &super::Call| {
         let (total, used) = memory(call)?;
-        Ok(Memory {
-            total,
-            free: total - used,
-            used,
-        })
+        Ok(Memory { total, free: total - used, used })
     };
     // SAFETY: NVML's contract: out is null or valid.
     unsafe { get("nvmlDeviceGetMemoryInfo", device, out, read) }
@@ -290,13 +252,7 @@ unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: Device, out: *mut Memory
         // NVML's version word: size of the struct, and 2 in the top byte.
         let version = size_of::<MemoryV2>() as c_uint | 2 << 24;
         let (total, used) = memory(call)?;
-        Ok(MemoryV2 {
-            version,
-            total,
-            reserved: 0,
-            free: total - used,
-            used,
-        })
+        Ok(MemoryV2 { version, total, reserved: 0, free: total - used, used })
     };
     // SAFETY: NVML's contract: out is null or valid.
     unsafe { get("nvmlDeviceGetMemoryInfo_v2", device, out, read) }
@@ -340,11 +296,7 @@ unsafe extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
 
 /// All processors of the machine: no card here is nearer to one than to another.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetCpuAffinity(
-    device: Device,
-    words: c_uint,
-    set: *mut c_ulong,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetCpuAffinity(device: Device, words: c_uint, set: *mut c_ulong) -> c_uint {
     on_device("nvmlDeviceGetCpuAffinity", device, |_| {
         if set.is_null() || words == 0 {
             return Err(INVALID_ARGUMENT);
@@ -353,11 +305,7 @@ unsafe extern "C" fn nvmlDeviceGetCpuAffinity(
         let bits = c_ulong::BITS as usize;
         for word in 0..words as usize {
             let here = cpus.saturating_sub(word * bits).min(bits);
-            let mask = if here == bits {
-                c_ulong::MAX
-            } else {
-                (1 << here) - 1
-            };
+            let mask = if here == bits { c_ulong::MAX } else { (1 << here) - 1 };
             // SAFETY: NVML's contract: set has room for that many words.
             unsafe { set.add(word).write(mask) };
         }

@@ -60,11 +60,7 @@ impl Call<'_> {
 
     /// The card, refusing a MIG instance: clocks and power belong to the whole card.
     fn whole(&self) -> Result<&Self, Code> {
-        if self.instance.is_some() {
-            Err(NOT_SUPPORTED)
-        } else {
-            Ok(self)
-        }
+        if self.instance.is_some() { Err(NOT_SUPPORTED) } else { Ok(self) }
     }
 
     /// One look at the bench.
@@ -74,13 +70,8 @@ impl Call<'_> {
 
     /// Setters ask for root, as the driver does.
     fn permitted(&self) -> Result<&Self, Code> {
-        let allowed =
-            self.session.description.anyone_may_set || rustix::process::geteuid().is_root();
-        if allowed {
-            Ok(self)
-        } else {
-            Err(NO_PERMISSION)
-        }
+        let allowed = self.session.description.anyone_may_set || rustix::process::geteuid().is_root();
+        if allowed { Ok(self) } else { Err(NO_PERMISSION) }
     }
 }
 
@@ -103,20 +94,12 @@ fn on_system(call: &'static str, body: impl FnOnce(&Session) -> Result<(), Code>
 }
 
 /// A call that speaks of a card.
-fn on_device(
-    call: &'static str,
-    device: Device,
-    body: impl FnOnce(&Call) -> Result<(), Code>,
-) -> c_uint {
+fn on_device(call: &'static str, device: Device, body: impl FnOnce(&Call) -> Result<(), Code>) -> c_uint {
     guarded(|| {
         let session = session::current()?;
         let bits = device as usize;
         let (gpu, instance) = ((bits >> 8) & 0xFF, (bits & 0xFF).checked_sub(1));
-        let truth = session
-            .description
-            .gpus
-            .get(gpu)
-            .filter(|_| bits & !0xFFFF == HANDLE);
+        let truth = session.description.gpus.get(gpu).filter(|_| bits & !0xFFFF == HANDLE);
         let truth = truth.ok_or(INVALID_ARGUMENT)?;
         if let Some(instance) = instance {
             let Mig::On(uuids) = &truth.mig else {
@@ -125,11 +108,7 @@ fn on_device(
             uuids.get(instance).ok_or(INVALID_ARGUMENT)?;
         }
         session.suffer(call, Some(gpu))?;
-        body(&Call {
-            session: &session,
-            gpu,
-            instance,
-        })
+        body(&Call { session: &session, gpu, instance })
     })
 }
 
@@ -137,12 +116,7 @@ fn on_device(
 ///
 /// # Safety
 /// `out` is null or valid for a write of `T`.
-unsafe fn get<T>(
-    call: &'static str,
-    device: Device,
-    out: *mut T,
-    read: impl FnOnce(&Call) -> Result<T, Code>,
-) -> c_uint {
+unsafe fn get<T>(call: &'static str, device: Device, out: *mut T, read: impl FnOnce(&Call) -> Result<T, Code>) -> c_uint {
     on_device(call, device, |call| {
         let value = read(call)?;
         // SAFETY: the caller's promise, passed on.
@@ -151,12 +125,7 @@ unsafe fn get<T>(
 }
 
 /// A setter: root only, and in the call log.
-fn set(
-    call: &'static str,
-    arguments: String,
-    device: Device,
-    act: impl FnOnce(&Call) -> Result<(), Code>,
-) -> c_uint {
+fn set(call: &'static str, arguments: String, device: Device, act: impl FnOnce(&Call) -> Result<(), Code>) -> c_uint {
     let code = on_device(call, device, |call| act(call.whole()?.permitted()?));
     if let Ok(session) = session::current() {
         let gpu = (device as usize >> 8) & 0xFF;
@@ -213,11 +182,7 @@ unsafe fn put_list<T: Copy>(count: *mut c_uint, out: *mut T, list: &[T]) -> Resu
             return Err(INSUFFICIENT_SIZE);
         }
         if out.is_null() {
-            return if list.is_empty() {
-                Ok(())
-            } else {
-                Err(INVALID_ARGUMENT)
-            };
+            return if list.is_empty() { Ok(()) } else { Err(INVALID_ARGUMENT) };
         }
         std::ptr::copy_nonoverlapping(list.as_ptr(), out, list.len());
     }
@@ -233,9 +198,7 @@ unsafe fn take_text<'a>(text: *const c_char) -> Result<&'a str, Code> {
         return Err(INVALID_ARGUMENT);
     }
     // SAFETY: not null, and the caller's promise.
-    unsafe { CStr::from_ptr(text) }
-        .to_str()
-        .map_err(|_| INVALID_ARGUMENT)
+    unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| INVALID_ARGUMENT)
 }
 
 /// A C array of characters with text in it, cut to fit, zero-terminated.

@@ -23,19 +23,9 @@ unsafe extern "C" fn nvmlDeviceGetPowerUsage(device: Device, out: *mut c_uint) -
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(
-    device: Device,
-    out: *mut c_ulonglong,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(device: Device, out: *mut c_ulonglong) -> c_uint {
     // SAFETY: NVML's contract: out is null or valid.
-    unsafe {
-        get(
-            "nvmlDeviceGetTotalEnergyConsumption",
-            device,
-            out,
-            energy_mj,
-        )
-    }
+    unsafe { get("nvmlDeviceGetTotalEnergyConsumption", device, out, energy_mj) }
 }
 
 fn limit(call: &Call) -> Result<c_uint, Code> {
@@ -58,98 +48,57 @@ unsafe extern "C" fn nvmlDeviceGetPowerManagementLimit(device: Device, out: *mut
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetPowerManagementDefaultLimit(
-    device: Device,
-    out: *mut c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetPowerManagementDefaultLimit(device: Device, out: *mut c_uint) -> c_uint {
     let read = |call: &Call| Ok(milli(call.whole()?.truth().power_limit_watts));
     // SAFETY: NVML's contract: out is null or valid.
-    unsafe {
-        get(
-            "nvmlDeviceGetPowerManagementDefaultLimit",
-            device,
-            out,
-            read,
-        )
-    }
+    unsafe { get("nvmlDeviceGetPowerManagementDefaultLimit", device, out, read) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetPowerManagementLimitConstraints(
-    device: Device,
-    min: *mut c_uint,
-    max: *mut c_uint,
-) -> c_uint {
-    on_device(
-        "nvmlDeviceGetPowerManagementLimitConstraints",
-        device,
-        |call| {
-            let truth = call.whole()?.truth();
-            // SAFETY: NVML's contract: both are null or valid.
-            unsafe {
-                put(min, milli(truth.power_limit_min_watts))?;
-                put(max, milli(truth.power_limit_watts))
-            }
-        },
-    )
+unsafe extern "C" fn nvmlDeviceGetPowerManagementLimitConstraints(device: Device, min: *mut c_uint, max: *mut c_uint) -> c_uint {
+    on_device("nvmlDeviceGetPowerManagementLimitConstraints", device, |call| {
+        let truth = call.whole()?.truth();
+        // SAFETY: NVML's contract: both are null or valid.
+        unsafe {
+            put(min, milli(truth.power_limit_min_watts))?;
+            put(max, milli(truth.power_limit_watts))
+        }
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceSetPowerManagementLimit(device: Device, limit_mw: c_uint) -> c_uint {
-    set(
-        "nvmlDeviceSetPowerManagementLimit",
-        format!(",limit={limit_mw}"),
-        device,
-        |call| {
-            let truth = call.truth();
-            if limit_mw < milli(truth.power_limit_min_watts)
-                || limit_mw > milli(truth.power_limit_watts)
-            {
-                return Err(INVALID_ARGUMENT);
-            }
-            call.look(|now, gpu| now.card(gpu).1.limit_mw = Some(limit_mw))
-        },
-    )
+    set("nvmlDeviceSetPowerManagementLimit", format!(",limit={limit_mw}"), device, |call| {
+        let truth = call.truth();
+        if limit_mw < milli(truth.power_limit_min_watts) || limit_mw > milli(truth.power_limit_watts) {
+            return Err(INVALID_ARGUMENT);
+        }
+        call.look(|now, gpu| now.card(gpu).1.limit_mw = Some(limit_mw))
+    })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nvmlDeviceGetPersistenceMode(device: Device, out: *mut c_uint) -> c_uint {
-    let read = |call: &Call| {
-        call.whole()?
-            .look(|now, gpu| c_uint::from(now.card(gpu).1.persistence))
-    };
+    let read = |call: &Call| call.whole()?.look(|now, gpu| c_uint::from(now.card(gpu).1.persistence));
     // SAFETY: NVML's contract: out is null or valid.
     unsafe { get("nvmlDeviceGetPersistenceMode", device, out, read) }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceSetPersistenceMode(device: Device, mode: c_uint) -> c_uint {
-    set(
-        "nvmlDeviceSetPersistenceMode",
-        format!(",mode={mode}"),
-        device,
-        |call| {
-            if mode > 1 {
-                return Err(INVALID_ARGUMENT);
-            }
-            call.look(|now, gpu| now.card(gpu).1.persistence = mode == 1)
-        },
-    )
+    set("nvmlDeviceSetPersistenceMode", format!(",mode={mode}"), device, |call| {
+        if mode > 1 {
+            return Err(INVALID_ARGUMENT);
+        }
+        call.look(|now, gpu| now.card(gpu).1.persistence = mode == 1)
+    })
 }
 
 /// 30 degrees, and one more for every 8 W.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetTemperature(
-    device: Device,
-    sensor: c_uint,
-    out: *mut c_uint,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetTemperature(device: Device, sensor: c_uint, out: *mut c_uint) -> c_uint {
     let read = |call: &Call| {
-        if sensor == 0 {
-            Ok(30 + power_mw(call)? / 8000)
-        } else {
-            Err(INVALID_ARGUMENT)
-        }
+        if sensor == 0 { Ok(30 + power_mw(call)? / 8000) } else { Err(INVALID_ARGUMENT) }
     };
     // SAFETY: NVML's contract: out is null or valid.
     unsafe { get("nvmlDeviceGetTemperature", device, out, read) }
@@ -175,11 +124,7 @@ const UNSIGNED_LONG_LONG: c_uint = 3;
 
 /// Succeeds as a whole; every field carries its own code.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn nvmlDeviceGetFieldValues(
-    device: Device,
-    count: c_int,
-    values: *mut FieldValue,
-) -> c_uint {
+unsafe extern "C" fn nvmlDeviceGetFieldValues(device: Device, count: c_int, values: *mut FieldValue) -> c_uint {
     on_device("nvmlDeviceGetFieldValues", device, |call| {
         if values.is_null() || count < 1 {
             return Err(INVALID_ARGUMENT);
@@ -189,9 +134,7 @@ unsafe extern "C" fn nvmlDeviceGetFieldValues(
         for field in values {
             let answer = match field.field_id {
                 FIELD_TOTAL_ENERGY => energy_mj(call).map(|mj| (UNSIGNED_LONG_LONG, mj)),
-                FIELD_POWER_AVERAGE | FIELD_POWER_INSTANT => {
-                    power_mw(call).map(|mw| (UNSIGNED_INT, mw.into()))
-                }
+                FIELD_POWER_AVERAGE | FIELD_POWER_INSTANT => power_mw(call).map(|mw| (UNSIGNED_INT, mw.into())),
                 _ => Err(NOT_SUPPORTED),
             };
             let code = match answer {

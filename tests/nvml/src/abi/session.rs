@@ -17,10 +17,7 @@ struct Initialised {
     bench: Option<Arc<Bench>>,
 }
 
-static INITIALISED: Mutex<Initialised> = Mutex::new(Initialised {
-    count: 0,
-    bench: None,
-});
+static INITIALISED: Mutex<Initialised> = Mutex::new(Initialised { count: 0, bench: None });
 
 /// What one call works on: the description stays the same for its whole length.
 pub(super) struct Session {
@@ -35,11 +32,7 @@ fn initialised() -> MutexGuard<'static, Initialised> {
 /// The session, if NVML is initialised.
 pub(super) fn current() -> Result<Session, Code> {
     let now = initialised();
-    let bench = now
-        .bench
-        .clone()
-        .filter(|_| now.count > 0)
-        .ok_or(UNINITIALIZED)?;
+    let bench = now.bench.clone().filter(|_| now.count > 0).ok_or(UNINITIALIZED)?;
     drop(now); // a call that hangs must not hold it
     Ok(Session::on(bench))
 }
@@ -92,12 +85,7 @@ impl Session {
 
     /// Lets the faults on demand strike that speak of this call.
     pub(super) fn suffer(&self, call: &'static str, gpu: Option<usize>) -> Result<(), Code> {
-        for fault in self
-            .description
-            .faults
-            .iter()
-            .filter(|fault| fault.concerns(call, gpu))
-        {
+        for fault in self.description.faults.iter().filter(|fault| fault.concerns(call, gpu)) {
             let nth = self.look(|now| now.count_fault(fault.key()))?;
             if fault.strikes(nth) {
                 if fault.hang {
@@ -117,9 +105,7 @@ fn code(error: &BenchError) -> Code {
     eprintln!("libnvidia-ml.so.1 (stand-in): {error}");
     match error {
         BenchError::Description(DescriptionError::Read { .. }) => DRIVER_NOT_LOADED,
-        BenchError::Files(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            NO_PERMISSION
-        }
+        BenchError::Files(error) if error.kind() == std::io::ErrorKind::PermissionDenied => NO_PERMISSION,
         _ => UNKNOWN,
     }
 }

@@ -26,12 +26,7 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     library: Option<PathBuf>,
     /// Cards to use: indices, minor numbers (with --by minor) or UUIDs, parted by commas
-    #[arg(
-        long,
-        value_name = "LIST",
-        env = "CUDA_VISIBLE_DEVICES",
-        default_value = ""
-    )]
+    #[arg(long, value_name = "LIST", env = "CUDA_VISIBLE_DEVICES", default_value = "")]
     gpus: String,
     /// What a number in the list means
     #[arg(long, value_enum, default_value_t)]
@@ -84,26 +79,19 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let begun = Instant::now();
     let mut load = Load::begin(bench, &arguments.gpus, arguments.by)?;
     let mut signal;
-    let progress =
-        loop {
-            signal = SIGNAL.load(Ordering::Relaxed);
-            let progress = load.look()?;
-            if let Some(path) = &arguments.progress {
-                report(path, progress, begun.elapsed())?;
-            }
-            let left_s = arguments.work - progress.done_s;
-            if signal != 0 || left_s <= 0.0 {
-                break progress;
-            }
-            let rest_s = if progress.speed > 0.0 {
-                left_s / progress.speed
-            } else {
-                f64::MAX
-            };
-            std::thread::sleep(LOOK.min(
-                Duration::try_from_secs_f64(rest_s).unwrap_or(LOOK) + Duration::from_micros(50),
-            ));
-        };
+    let progress = loop {
+        signal = SIGNAL.load(Ordering::Relaxed);
+        let progress = load.look()?;
+        if let Some(path) = &arguments.progress {
+            report(path, progress, begun.elapsed())?;
+        }
+        let left_s = arguments.work - progress.done_s;
+        if signal != 0 || left_s <= 0.0 {
+            break progress;
+        }
+        let rest_s = if progress.speed > 0.0 { left_s / progress.speed } else { f64::MAX };
+        std::thread::sleep(LOOK.min(Duration::try_from_secs_f64(rest_s).unwrap_or(LOOK) + Duration::from_micros(50)));
+    };
     let gpus: Vec<String> = load.gpus().iter().map(usize::to_string).collect();
     drop(load);
     let end = if signal == 0 { "done" } else { "stopped" };
@@ -120,12 +108,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
 fn report(path: &Path, progress: Progress, elapsed: Duration) -> Result<(), Failure> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let line = format!(
-        "{:.6} {:.6} {:.6}\n",
-        progress.done_s,
-        progress.speed,
-        elapsed.as_secs_f64()
-    );
+    let line = format!("{:.6} {:.6} {:.6}\n", progress.done_s, progress.speed, elapsed.as_secs_f64());
     std::fs::write(&beside, line)
         .and_then(|()| std::fs::rename(&beside, path))
         .map_err(|error| Failure::Progress(path.to_owned(), error))
@@ -152,22 +135,14 @@ fn by_loader() -> Result<PathBuf, Failure> {
         let library = libc::dlopen(c"libnvidia-ml.so.1".as_ptr(), libc::RTLD_NOW);
         if library.is_null() {
             let cause = libc::dlerror();
-            let cause = if cause.is_null() {
-                "not found".into()
-            } else {
-                CStr::from_ptr(cause).to_string_lossy()
-            };
+            let cause = if cause.is_null() { "not found".into() } else { CStr::from_ptr(cause).to_string_lossy() };
             return Err(Failure::Library(cause.into_owned()));
         }
         let inside = libc::dlsym(library, c"nvmlInit_v2".as_ptr());
         let mut info: libc::Dl_info = std::mem::zeroed();
         if inside.is_null() || libc::dladdr(inside, &mut info) == 0 || info.dli_fname.is_null() {
-            return Err(Failure::Library(
-                "libnvidia-ml.so.1 does not say where it lies".into(),
-            ));
+            return Err(Failure::Library("libnvidia-ml.so.1 does not say where it lies".into()));
         }
-        Ok(PathBuf::from(OsStr::from_bytes(
-            CStr::from_ptr(info.dli_fname).to_bytes(),
-        )))
+        Ok(PathBuf::from(OsStr::from_bytes(CStr::from_ptr(info.dli_fname).to_bytes())))
     }
 }

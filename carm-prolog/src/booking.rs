@@ -1,0 +1,128 @@
+//! From meter readings to a ledger line: energy, host share, PUE, carbon against the grid as it was.
+
+use carm::config::{Config, Site};
+use carm::ledger::{Gpu, Mark, Meter, RECORD_VERSION, Record};
+use carm::quantity::{format_instant, parse_instant};
+use carm::request::variables;
+use carm::site::{Emission, Outlook};
+use chrono::{DateTime, Utc};
+
+use crate::job::Job;
+use crate::state::{JobGpu, JobState};
+
+/// A GPU of a job at its end.
+#[derive(Debug, Clone)]
+pub struct Metered {
+    pub gpu: JobGpu,
+    /// The energy counter now; none where it cannot be read.
+    pub energy_end_j: Option<f64>,
+    /// The most jobs that were on the GPU while this one was: it gets an even share.
+    pub jobs: u32,
+}
+
+impl Metered {
+    fn book(&self) -> Gpu {
+        let share = 1.0 / f64::from(self.jobs.max(1));
+        // A counter that fell was reset with the driver: what it counted before is lost.
+        let used = self.gpu.energy_start_j.zip(self.energy_end_j).map(|(start, end)| end - start).filter(|&used| used >= 0.0);
+        Gpu {
+            uuid: self.gpu.uuid.clone(),
+            model: Some(self.gpu.model.clone()),
+            energy_j: used.unwrap_or(0.0) * share,
+            meter: if used.is_some() { Meter::Counter } else { Meter::Lost },
+            share,
+        }
+    }
+}
+
+/// The ledger line of a job's run on this node.
+pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered], now: DateTime<Utc>) -> Record {
+    let site = config.site_of(job.partition.as_deref(), &job.node).map(|(_, site)| site);
+    let gpus: Vec<Gpu> = metered.iter().map(Metered::book).collect();
+    let gpu_energy_j: f64 = gpus.iter().map(|gpu| gpu.energy_j).sum();
+    let start = state.and_then(|state| parse_instant(&state.start).ok());
+    let (host_watts, pue) = site.map_or((config.planner.host_watts, config.planner.pue), |site| (site.host_watts, site.pue));
+    let mut marks = state.map_or_else(|| vec![Mark::NoProlog], |state| state.marks.clone());
+    marks.extend(gpus.iter().any(|gpu| gpu.meter == Meter::Lost).then_some(Mark::EnergyLost));
+    let run_s = start.map_or(0.0, |start| (now - start).as_seconds_f64().max(0.0));
+    let hosted: f64 = gpus.iter().map(|gpu| gpu.share).sum();
+    let energy_j = pue * (gpu_energy_j + host_watts * hosted * run_s);
+    let emission = start.and_then(|start| emission(config, site?, energy_j, hosted, start, now));
+    if emission.is_none() && start.is_some() {
+        marks.push(Mark::NoGrid);
+    }
+    marks.sort_unstable();
+    marks.dedup();
+    let emission = emission.unwrap_or_default();
+    let request = job.request.as_ref().ok().and_then(Option::as_ref);
+    Record {
+        version: RECORD_VERSION,
+        cluster: job.cluster.clone(),
+        job: job.id,
+        run: state.map_or(job.restart_count, |state| state.run),
+        node: job.node.clone(),
+        uid: job.uid,
+        user: job.user.clone(),
+        account: job.account.clone(),
+        partition: job.partition.clone(),
+        name: request.and_then(|request| Some(request.name.as_ref()?.as_str().to_owned())),
+        site: site.map(|site| site.name.clone()),
+        zone: site.map(|site| config.zone_of(site).name.clone()),
+        grid_source: site.map(|site| source(config, site)),
+        start: start.map(format_instant),
+        end: format_instant(now),
+        request: request
+            .map(variables::write)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), text))
+            .collect(),
+        clock_mhz: state.and_then(|state| state.clock_mhz),
+        decision: state.map(|state| state.decision.clone()).unwrap_or_default(),
+        work_s: state.and_then(|state| state.work_s),
+        gpus,
+        gpu_energy_j,
+        energy_kwh: energy_j / 3.6e6,
+        carbon_g: emission.carbon_g,
+        host_watts,
+        pue,
+        estimated_share: if emission.hours > 0.0 { emission.estimated_h / emission.hours } else { 0.0 },
+        marks,
+    }
+}
+
+/// Carbon of so much facility energy, spread evenly over the run: between two readings of a counter nothing more is known.
+fn emission(
+    config: &Config,
+    site: &Site,
+    energy_j: f64,
+    gpus: f64,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> Option<Emission> {
+    let outlook = Outlook::load(config, site, start).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()?;
+    let run_s = (end - start).as_seconds_f64();
+    let power_w = if run_s > 0.0 { energy_j / run_s } else { 0.0 };
+    Some(outlook.emitted(power_w, start, end, (gpus / f64::from(site.gpus)).min(1.0)))
+}
+
+fn source(config: &Config, site: &Site) -> String {
+    match &config.zone_of(site).source {
+        carm::config::Source::Trace { path, .. } => path.display().to_string(),
+        carm::config::Source::TypicalDay { .. } => carm::grid::TYPICAL_DAY_SOURCE.to_owned(),
+    }
+}
+
+/// What earlier runs of a requeued job emitted on this node, in grams, by its ledger of this month and the last.
+pub fn spent_g(job: &Job, config: &Config) -> f64 {
+    if job.restart_count == 0 {
+        return 0.0;
+    }
+    let now = Utc::now();
+    let mut files =
+        [now, now - chrono::Months::new(1)].map(|at| config.node.ledger_dir.join(carm::ledger::file_name(&job.node, at)));
+    files.sort();
+    let same_job = |record: &Record| record.job == job.id && record.cluster == job.cluster && record.run < job.restart_count;
+    let readings = files.iter().filter_map(|path| carm::ledger::read_file(path, same_job).ok());
+    readings.flat_map(|reading| reading.records).map(|record| record.carbon_g).sum()
+}

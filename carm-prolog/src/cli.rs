@@ -1,0 +1,57 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// CARM on the GPU node: sets clocks when a job starts, puts them back and books energy and carbon when it ends.
+#[derive(Debug, Parser)]
+#[command(name = "carm-prolog", version)]
+pub struct Cli {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = carm::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// What to do; in slurmd's prolog or epilog SLURM_SCRIPT_CONTEXT says it
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Verb {
+    /// Take a job up: run by slurmd before the job; always exits 0
+    Prolog {
+        /// Set by carm-prolog itself: this is the bounded child
+        #[arg(long, hide = true)]
+        bounded: bool,
+    },
+    /// Give a job's GPUs back and book it: run by slurmd after the job; always exits 0
+    Epilog {
+        /// Set by carm-prolog itself: this is the bounded child
+        #[arg(long, hide = true)]
+        bounded: bool,
+    },
+    /// Put back the clocks that CARM set: at boot, or by hand
+    Reset {
+        /// Every GPU of the node, not only those in CARM's journal
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show every GPU: clock, power, lock, and the jobs that hold it
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Verb {
+    /// The verb that slurmd's own variable names.
+    pub fn from_context(context: &str) -> Option<Self> {
+        match context {
+            "prolog_slurmd" => Some(Self::Prolog { bounded: false }),
+            "epilog_slurmd" => Some(Self::Epilog { bounded: false }),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! NVML behind the trait: the only code of CARM that touches it.
+
+use std::path::Path;
+
+use nvml_wrapper::enum_wrappers::device::Clock;
+use nvml_wrapper::enums::device::GpuLockedClocksSetting;
+use nvml_wrapper::error::NvmlError;
+
+use super::{Card, Driver, GpuError};
+
+/// The loaded library. Held for as long as a lock must last where persistence mode is off.
+pub struct Nvml(nvml_wrapper::Nvml);
+
+impl Nvml {
+    /// Loads and initialises the library: a bare name is left to the dynamic loader.
+    pub fn load(library: &Path) -> Result<Self, GpuError> {
+        let nvml = nvml_wrapper::Nvml::builder().lib_path(library.as_os_str()).init();
+        nvml.map(Self).map_err(|e| fault(format!("loading {}", library.display()), &e))
+    }
+
+    fn device(&self, uuid: &str) -> Result<nvml_wrapper::Device<'_>, GpuError> {
+        self.0.device_by_uuid(uuid).map_err(|e| fault(format!("finding {uuid}"), &e))
+    }
+
+    fn on<T>(
+        &self,
+        uuid: &str,
+        call: impl FnOnce() -> String,
+        f: impl FnOnce(&mut nvml_wrapper::Device<'_>) -> Result<T, NvmlError>,
+    ) -> Result<T, GpuError> {
+        f(&mut self.device(uuid)?).map_err(|e| fault(call(), &e))
+    }
+}
+
+impl Driver for Nvml {
+    fn cards(&self) -> Result<Vec<Card>, GpuError> {
+        let count = self.0.device_count().map_err(|e| fault("counting GPUs".into(), &e))?;
+        let card = |index| -> Result<Card, NvmlError> {
+            let device = self.0.device_by_index(index)?;
+            Ok(Card { uuid: device.uuid()?, minor: device.minor_number()?, name: device.name()? })
+        };
+        // A GPU that has fallen off the bus must not take the others along.
+        Ok((0..count).filter_map(|index| card(index).ok()).collect())
+    }
+
+    fn clocks_mhz(&self, uuid: &str) -> Result<Vec<u32>, GpuError> {
+        self.on(
+            uuid,
+            || "listing clocks".into(),
+            |device| {
+                // The grid of SM clocks depends on the memory clock; under load that is the highest.
+                let memory = device.supported_memory_clocks()?.into_iter().max().ok_or(NvmlError::NotSupported)?;
+                let mut clocks = device.supported_graphics_clocks(memory)?;
+                clocks.sort_unstable();
+                clocks.dedup();
+                Ok(clocks)
+            },
+        )
+    }
+
+    fn lock(&self, uuid: &str, lowest_mhz: u32, highest_mhz: u32) -> Result<(), GpuError> {
+        let range = GpuLockedClocksSetting::Numeric { min_clock_mhz: lowest_mhz, max_clock_mhz: highest_mhz };
+        self.on(uuid, || format!("locking clocks at {highest_mhz} MHz"), |device| device.set_gpu_locked_clocks(range))
+    }
+
+    fn unlock(&self, uuid: &str) -> Result<(), GpuError> {
+        self.on(uuid, || "resetting clocks".into(), |device| device.reset_gpu_locked_clocks())
+    }
+
+    fn energy_j(&self, uuid: &str) -> Result<f64, GpuError> {
+        // NVML counts millijoules.
+        self.on(uuid, || "reading the energy counter".into(), |device| device.total_energy_consumption())
+            .map(|mj| mj as f64 / 1e3)
+    }
+
+    fn persistent(&self, uuid: &str) -> Result<bool, GpuError> {
+        self.on(uuid, || "reading persistence mode".into(), |device| device.is_in_persistent_mode())
+    }
+
+    fn set_persistent(&self, uuid: &str, on: bool) -> Result<(), GpuError> {
+        let call = || format!("switching persistence mode {}", if on { "on" } else { "off" });
+        self.on(uuid, call, |device| device.set_persistent(on))
+    }
+
+    fn mig(&self, uuid: &str) -> Result<bool, GpuError> {
+        match self.on(uuid, || "reading MIG mode".into(), |device| device.mig_mode()) {
+            Ok(mode) => Ok(mode.current == 1),
+            // Cards before Ampere do not know the question.
+            Err(error) if error.refused => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sm_clock_mhz(&self, uuid: &str) -> Result<u32, GpuError> {
+        self.on(uuid, || "reading the SM clock".into(), |device| device.clock_info(Clock::SM))
+    }
+
+    fn power_w(&self, uuid: &str) -> Result<f64, GpuError> {
+        // NVML counts milliwatts.
+        self.on(uuid, || "reading power".into(), |device| device.power_usage()).map(|mw| f64::from(mw) / 1e3)
+    }
+}
+
+fn fault(call: String, error: &NvmlError) -> GpuError {
+    let (cause, refused) = match error {
+        NvmlError::NoPermission => ("not permitted; CARM's prolog runs as root".to_owned(), true),
+        NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_) => ("not supported by this card or driver".to_owned(), true),
+        NvmlError::GpuLost => ("the GPU is lost".to_owned(), false),
+        NvmlError::DriverNotLoaded => ("no driver is loaded".to_owned(), false),
+        NvmlError::LibloadingError(cause) => (format!("not loaded: {cause}"), false),
+        other => (other.to_string(), false),
+    };
+    GpuError { call, cause, refused }
+}

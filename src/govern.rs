@@ -1,0 +1,217 @@
+//! The clock of now: what a job that has started runs at, from what is left of its work, its time and its budget.
+//!
+//! Decided here for prolog, governor and simulator alike. [`steady_clock`] is the answer of a node where nobody re-decides:
+//! one clock that holds to the end, so that the guarantees hold even if nothing of CARM's ever runs again.
+
+use crate::plan::{self, Candidate, Objective, Plan, PlanError, Problem};
+
+/// A started job, seen from now (= 0 h).
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// Where it runs: start fixed at now, `work_h` the work that is left.
+    pub candidate: &'a Candidate,
+    /// What is sought.
+    pub objective: Objective,
+    /// Finish by, hours from now.
+    pub deadline_h: Option<f64>,
+    /// When Slurm ends the job, hours from now.
+    pub limit_h: f64,
+    /// What is left of the carbon budget on these GPUs, in grams.
+    pub budget_g: Option<f64>,
+    /// Whether the levels' speeds were measured for this workload on this card. Where they were not, guarantees assume
+    /// speed proportional to the clock.
+    pub measured: bool,
+}
+
+/// The clock of now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Clock {
+    /// Level `level` (an index into the candidate's levels) to the end, and the run that this makes.
+    Level {
+        /// Index into the candidate's levels.
+        level: usize,
+        /// The run by the model.
+        run: Plan,
+        /// Why this one.
+        reason: &'static str,
+        /// The budget cannot be kept, even so.
+        over_budget: bool,
+    },
+    /// No limit at all, and why.
+    Full {
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// The part of the remaining work kept in hand before a deadline or a time limit, and its bounds in hours: run times vary
+/// from run to run, and Slurm counts the limit from before the job's first instruction.
+const MARGIN: f64 = 0.03;
+const LEAST_MARGIN_H: f64 = 5.0 / 3600.0;
+const MOST_MARGIN_H: f64 = 0.25;
+
+/// The time kept in hand for so much work, in hours.
+#[must_use]
+pub fn margin_h(work_h: f64) -> f64 {
+    (MARGIN * work_h).clamp(LEAST_MARGIN_H, MOST_MARGIN_H)
+}
+
+/// The speed of a level that a guarantee may count on: measured, or in proportion to the clock.
+#[must_use]
+pub fn guaranteed_speed(candidate: &Candidate, level: usize, measured: bool) -> f64 {
+    let level = &candidate.levels[level];
+    if measured {
+        return level.speed;
+    }
+    let top = candidate.levels.iter().map(|l| l.clock_mhz).max().unwrap_or(1).max(1);
+    level.speed.min(f64::from(level.clock_mhz) / f64::from(top))
+}
+
+/// The one clock that a job keeps to its end: among the levels that surely finish in time, least carbon (performance),
+/// the fastest within the budget (carbon), or the best performance per carbon (ppc).
+///
+/// # Errors
+/// A figure of the situation is out of its range.
+pub fn steady_clock(situation: &Situation) -> Result<Clock, PlanError> {
+    let candidate = situation.candidate;
+    let problem = Problem {
+        candidates: vec![candidate.clone()],
+        objective: situation.objective,
+        deadline_h: situation.deadline_h,
+        budget_g: situation.budget_g,
+        work_gpu_h: f64::from(candidate.workers) * candidate.work_h,
+    };
+    let by_h = situation.limit_h.min(situation.deadline_h.unwrap_or(f64::INFINITY)) - margin_h(candidate.work_h);
+    let mut runs: Vec<(usize, Plan)> = Vec::new();
+    for level in 0..candidate.levels.len() {
+        let surely_h = candidate.work_h / guaranteed_speed(candidate, level, situation.measured);
+        if surely_h <= by_h
+            && let Some(run) = plan::constant(&problem, 0, level, 0.0)?
+        {
+            runs.push((level, run));
+        }
+    }
+    let Some(least) = runs.iter().map(|(_, run)| run.carbon_g).min_by(f64::total_cmp) else {
+        return Ok(Clock::Full { reason: "there is no time to spare, or the grid is not known to the job's end" });
+    };
+    let within = |run: &Plan| situation.budget_g.is_none_or(|budget| run.carbon_g <= budget);
+    let over_budget = situation.budget_g.is_some_and(|budget| least > budget);
+    let (reason, chosen) = if over_budget {
+        ("the budget cannot be met; least carbon", least_carbon(&runs))
+    } else {
+        runs.retain(|(_, run)| within(run));
+        match situation.objective {
+            Objective::Performance => ("least carbon by the deadline", least_carbon(&runs)),
+            Objective::Carbon => ("fastest within the budget", fastest(&runs)),
+            Objective::Ppc => ("best performance per carbon", best_ppc(&runs)),
+        }
+    };
+    Ok(match chosen {
+        Some(&(level, ref run)) => Clock::Level { level, run: run.clone(), reason, over_budget },
+        None => Clock::Full { reason: "no clock fits" },
+    })
+}
+
+/// Ties go to the earlier end.
+fn least_carbon(runs: &[(usize, Plan)]) -> Option<&(usize, Plan)> {
+    runs.iter().min_by(|(_, a), (_, b)| a.carbon_g.total_cmp(&b.carbon_g).then(a.end_h.total_cmp(&b.end_h)))
+}
+
+/// Ties go to less carbon.
+fn fastest(runs: &[(usize, Plan)]) -> Option<&(usize, Plan)> {
+    runs.iter().min_by(|(_, a), (_, b)| a.end_h.total_cmp(&b.end_h).then(a.carbon_g.total_cmp(&b.carbon_g)))
+}
+
+/// The least product of turnaround and carbon; ties go to the earlier end.
+fn best_ppc(runs: &[(usize, Plan)]) -> Option<&(usize, Plan)> {
+    let product = |run: &Plan| run.end_h * run.carbon_g;
+    runs.iter().min_by(|(_, a), (_, b)| product(a).total_cmp(&product(b)).then(a.end_h.total_cmp(&b.end_h)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Level, Slot, Start};
+
+    /// 2000 MHz: 300 W at speed 1; 1500: 180 W at 0.8; 1000: 140 W at 0.6. Best energy per work at 1500.
+    fn candidate(slots: Vec<Slot>) -> Candidate {
+        let level = |clock_mhz, watts, speed| Level { clock_mhz, watts, speed, latency_ms: None };
+        Candidate {
+            slots,
+            levels: vec![level(1000, 140.0, 0.6), level(1500, 180.0, 0.8), level(2000, 300.0, 1.0)],
+            workers: 1,
+            work_h: 1.0,
+            host_watts: 0.0,
+            pue: 1.0,
+            onsite_g_per_kwh: 0.0,
+            start: Start::Fixed(0.0),
+            max_run_h: None,
+        }
+    }
+
+    fn clock(situation: Situation) -> (Option<u32>, bool) {
+        match steady_clock(&situation).expect("a situation") {
+            Clock::Level { level, over_budget, .. } => (Some(situation.candidate.levels[level].clock_mhz), over_budget),
+            Clock::Full { .. } => (None, false),
+        }
+    }
+
+    fn situation(candidate: &Candidate) -> Situation<'_> {
+        Situation {
+            candidate,
+            objective: Objective::Performance,
+            deadline_h: Some(3.0),
+            limit_h: 9.0,
+            budget_g: None,
+            measured: true,
+        }
+    }
+
+    #[test]
+    fn with_time_to_spare_the_job_runs_at_the_clock_of_least_carbon() {
+        let flat = candidate(vec![Slot::grid(24.0, 400.0)]);
+        assert_eq!(clock(situation(&flat)), (Some(1500), false));
+    }
+
+    #[test]
+    fn a_job_past_its_point_of_no_return_runs_at_full_clock() {
+        let flat = candidate(vec![Slot::grid(24.0, 400.0)]);
+        assert_eq!(clock(Situation { deadline_h: Some(1.01), ..situation(&flat) }), (None, false));
+        assert_eq!(clock(Situation { deadline_h: Some(-1.0), ..situation(&flat) }), (None, false));
+        assert_eq!(clock(Situation { limit_h: 1.0, ..situation(&flat) }), (None, false));
+    }
+
+    #[test]
+    fn guarantees_assume_speed_proportional_to_the_clock_where_nobody_measured() {
+        // 1500 MHz takes 1.25 h by the model, 1.33 h for sure; with the margin of 0.03 h it needs 1.37 h.
+        let flat = candidate(vec![Slot::grid(24.0, 400.0)]);
+        let by = |deadline_h, measured| clock(Situation { deadline_h: Some(deadline_h), measured, ..situation(&flat) }).0;
+        assert_eq!(by(1.3, true), Some(1500));
+        assert_eq!(by(1.3, false), Some(2000));
+        assert_eq!(by(1.4, false), Some(1500));
+    }
+
+    #[test]
+    fn the_carbon_objective_takes_the_fastest_clock_within_the_budget() {
+        // Full clock: 120 g; 1500 MHz: 90 g; 1000 MHz: 93.3 g.
+        let flat = candidate(vec![Slot::grid(24.0, 400.0)]);
+        let with = |budget| {
+            clock(Situation { objective: Objective::Carbon, deadline_h: None, budget_g: Some(budget), ..situation(&flat) })
+        };
+        assert_eq!(with(130.0), (Some(2000), false));
+        assert_eq!(with(100.0), (Some(1500), false));
+        assert_eq!(with(80.0), (Some(1500), true));
+    }
+
+    #[test]
+    fn on_site_power_that_covers_a_slow_clock_makes_it_the_greenest() {
+        let sunny = candidate(vec![Slot { onsite_w: 140.0, ..Slot::grid(24.0, 400.0) }]);
+        assert_eq!(clock(situation(&sunny)), (Some(1000), false));
+    }
+
+    #[test]
+    fn a_grid_that_is_not_known_to_the_jobs_end_leaves_full_clock() {
+        let short = candidate(vec![Slot::grid(0.5, 400.0)]);
+        assert_eq!(clock(situation(&short)), (None, false));
+    }
+}

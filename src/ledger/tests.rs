@@ -1,0 +1,94 @@
+use super::*;
+use crate::quantity::parse_instant;
+
+fn record(job: u32) -> Record {
+    Record {
+        version: RECORD_VERSION,
+        cluster: "c".into(),
+        job,
+        run: 0,
+        node: "solar1".into(),
+        uid: Some(1000),
+        user: Some("ada".into()),
+        account: None,
+        partition: Some("gpu".into()),
+        name: None,
+        site: Some("north".into()),
+        zone: Some("DE".into()),
+        grid_source: Some("de.csv".into()),
+        start: Some("2026-05-01T00:00:00.000Z".into()),
+        end: "2026-05-01T01:00:00.000Z".into(),
+        request: [("CARM_BUDGET".to_owned(), "500".to_owned())].into(),
+        clock_mhz: Some(1410),
+        decision: "least carbon by the deadline".into(),
+        work_s: Some(3600),
+        gpus: vec![Gpu { uuid: "GPU-1".into(), model: None, energy_j: 1e6, meter: Meter::Counter, share: 1.0 }],
+        gpu_energy_j: 1e6,
+        energy_kwh: 0.5,
+        carbon_g: 100.0,
+        host_watts: 100.0,
+        pue: 1.2,
+        estimated_share: 0.0,
+        marks: vec![],
+    }
+}
+
+fn at() -> chrono::DateTime<chrono::Utc> {
+    parse_instant("2026-05-31T23:59:59Z").expect("a time")
+}
+
+#[test]
+fn lines_are_added_and_read_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path().join("made/on/the/way");
+    for job in [1, 2] {
+        let path = append(&dir, &record(job), at()).expect("a line");
+        assert_eq!(path.file_name().and_then(|n| n.to_str()), Some("solar1.2026-05.jsonl"));
+    }
+    let reading = read_dir(&dir).expect("a ledger");
+    assert_eq!(reading.records, [record(1), record(2)]);
+    assert_eq!(reading.bad, []);
+}
+
+#[test]
+fn a_torn_line_costs_itself_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = append(dir.path(), &record(1), at()).expect("a line");
+    let whole = std::fs::read(&path).expect("the file");
+    std::fs::write(&path, [&whole[..], &whole[..whole.len() / 2]].concat()).expect("a torn write");
+    append(dir.path(), &record(2), at()).expect("a line after a torn one");
+    let reading = read_dir(dir.path()).expect("a ledger");
+    assert_eq!(reading.records, [record(1), record(2)]);
+    assert_eq!(reading.bad.iter().map(|b| b.line).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn lines_of_a_later_release_and_of_no_release_are_named_and_passed_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("x.jsonl");
+    let later = serde_json::to_string(&Record { version: 99, ..record(1) }).expect("JSON");
+    let unknown_mark = serde_json::to_string(&record(2)).expect("JSON").replace("\"marks\":[]", "\"marks\":[\"of-tomorrow\"]");
+    std::fs::write(&path, format!("{later}\nhello\n\n{unknown_mark}\n\u{fffd}\n")).expect("a file");
+    let reading = read_dir(dir.path()).expect("a ledger");
+    assert_eq!(reading.records.len(), 1);
+    assert_eq!(reading.records[0].marks, [Mark::Other]);
+    assert_eq!(reading.bad.iter().map(|b| b.line).collect::<Vec<_>>(), [1, 2, 5]);
+    assert_eq!(reading.bad[0].cause, "version 99 is newer than this program's 1");
+}
+
+#[test]
+fn a_line_of_the_first_release_loads() {
+    // As version 1 wrote it; it must load for ever.
+    let line = include_str!("../../tests/fixtures/ledger-v1.jsonl");
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("n.jsonl"), line).expect("a file");
+    let reading = read_dir(dir.path()).expect("a ledger");
+    assert_eq!((reading.records.len(), reading.bad.len()), (1, 0));
+    assert_eq!(reading.records[0].carbon_g, 100.0);
+}
+
+#[test]
+fn a_hostile_node_name_stays_inside_the_folder() {
+    assert_eq!(file_name("../../etc/passwd", at()), "_.._etc_passwd.2026-05.jsonl");
+    assert!(!file_name("..", at()).contains('/'));
+}

@@ -1,0 +1,71 @@
+//! Appends a line, so that it is whole on disk or not there.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::Record;
+
+/// A line could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The record is no JSON: a figure is not finite.
+    #[error("job {job}: cannot be written as JSON: {source}")]
+    Record {
+        /// The job.
+        job: u32,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// The ledger file of a node for the month of an instant: `NODE.2026-05.jsonl`. Characters that are no part of a host name
+/// become `_`: the node's name comes from the environment.
+#[must_use]
+pub fn file_name(node: &str, at: DateTime<Utc>) -> String {
+    let safe: String =
+        node.chars().take(255).map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    format!("{}.{}.jsonl", safe.trim_start_matches('.'), at.format("%Y-%m"))
+}
+
+/// Appends one line to the node's file of the month of `at`, and makes sure that it is on disk.
+///
+/// # Errors
+/// The folder cannot be made, the file cannot be written, or the record holds a figure that JSON cannot.
+pub fn append(dir: &Path, record: &Record, at: DateTime<Utc>) -> Result<PathBuf, LedgerError> {
+    let path = dir.join(file_name(&record.node, at));
+    let io = |source| LedgerError::Io { path: path.clone(), source };
+    let mut line = serde_json::to_vec(record).map_err(|source| LedgerError::Record { job: record.job, source })?;
+    line.push(b'\n');
+    // Who may read others' jobs is the admin's: an existing folder keeps its mode.
+    DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io)?;
+    let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(&path).map_err(io)?;
+    if ends_torn(&mut file).map_err(io)? {
+        line.insert(0, b'\n');
+    }
+    // One write: with O_APPEND lines of several writers do not mix.
+    file.write_all(&line).and_then(|()| file.sync_data()).map_err(io)?;
+    Ok(path)
+}
+
+/// Whether a crash left a line without its end.
+fn ends_torn(file: &mut std::fs::File) -> std::io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last[0] != b'\n')
+}

@@ -1,0 +1,10 @@
+//! What a site offers a job: its grid, its on-site power, its clocks, as one candidate for the planner.
+//!
+//! carm-submit asks this of every site that a job may use, carm-prolog of the site that its node stands at, carm-sim of
+//! every site of a scenario: the same function for all.
+
+mod candidate;
+mod outlook;
+
+pub use candidate::{Ask, Offer, OfferError, offer};
+pub use outlook::{Emission, Outlook, OutlookError};

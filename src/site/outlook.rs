@@ -1,0 +1,164 @@
+//! A site's signals: the grid's carbon intensity and the on-site power, loaded once and asked for any span.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::config::{Config, Site, Source};
+use crate::grid::{self, Signal, Step, TYPICAL_DAY_SOURCE, TraceError};
+use crate::plan::Slot;
+
+/// What the grid and the roof of one site do over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outlook {
+    /// Carbon intensity of the grid in g/kWh.
+    pub intensity: Signal,
+    /// On-site power of the whole site in watts; no data counts as none.
+    pub onsite_w: Option<Signal>,
+    /// Life-cycle intensity of the on-site power in g/kWh.
+    pub onsite_g_per_kwh: f64,
+    /// Where the intensity comes from, for people.
+    pub source: String,
+}
+
+/// A site whose grid is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum OutlookError {
+    /// A trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// A trace lacks the column that is needed.
+    #[error("{}: no column {column}; it is needed here", path.display())]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+    },
+    /// The data do not reach the present.
+    #[error(
+        "zone '{zone}': no grid data for {at}: the data run from {from} to {to}; extend the trace, or set extend = \"forecast\""
+    )]
+    NoData {
+        /// The zone.
+        zone: String,
+        /// The instant asked for.
+        at: DateTime<Utc>,
+        /// Where data start.
+        from: DateTime<Utc>,
+        /// Where data end.
+        to: DateTime<Utc>,
+    },
+}
+
+impl Outlook {
+    /// Loads a site's signals, for planning from `now` up to the configuration's horizon.
+    ///
+    /// # Errors
+    /// A trace cannot be read, lacks a column, or has no data for `now`.
+    pub fn load(config: &Config, site: &Site, now: DateTime<Utc>) -> Result<Self, OutlookError> {
+        let zone = config.zone_of(site);
+        let horizon = now + TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
+        let (intensity, source) = match &zone.source {
+            Source::TypicalDay { utc_offset_s } => {
+                // A day back as well: what has run is booked against it too.
+                let day = grid::typical_day(now - TimeDelta::days(31), horizon, *utc_offset_s);
+                (day, TYPICAL_DAY_SOURCE.to_owned())
+            }
+            Source::Trace { path, extend } => {
+                let trace = grid::load::trace(path)?;
+                let (clean, fossil) = (config.grid.renewable_g_per_kwh, config.grid.fossil_g_per_kwh);
+                let from_share = |share: Signal| share.map(|rho| rho * clean + (1.0 - rho) * fossil);
+                let given = trace.carbon_g_per_kwh.or_else(|| trace.renewable_share.map(from_share));
+                let given = given.map(|signal| if *extend { grid::extend(&signal, horizon) } else { signal });
+                (given, path.display().to_string())
+            }
+        };
+        let intensity =
+            intensity.ok_or_else(|| OutlookError::Column { path: source.clone().into(), column: "carbon_g_per_kwh" })?;
+        if intensity.at(now).is_none() {
+            let (from, to) = (intensity.start(), intensity.end());
+            return Err(OutlookError::NoData { zone: zone.name.clone(), at: now, from, to });
+        }
+        let onsite_w = match &site.onsite {
+            None => None,
+            Some(path) => {
+                let trace = grid::load::trace(path)?;
+                let missing = || OutlookError::Column { path: path.clone(), column: "onsite_w" };
+                Some(trace.onsite_w.ok_or_else(missing)?)
+            }
+        };
+        Ok(Self { intensity, onsite_w, onsite_g_per_kwh: site.onsite_g_per_kwh, source })
+    }
+
+    /// The planner's slots from `now` to `until` (or the end of the data): the union of both signals' steps. `share` is the
+    /// part of the on-site power that the job may count on.
+    #[must_use]
+    pub fn slots(&self, now: DateTime<Utc>, until: DateTime<Utc>, share: f64) -> Vec<Slot> {
+        let end = until.min(self.intensity.end());
+        self.spans(now, end)
+            .into_iter()
+            .map(|(from, to, step)| Slot {
+                hours: grid::signal_hours(to - from),
+                g_per_kwh: step.value,
+                onsite_w: self.onsite_at(from) * share,
+                estimated: step.estimated,
+                closed: false,
+            })
+            .collect()
+    }
+
+    /// Carbon in grams that a constant facility power emits over [`from`, `to`], and the share of the time for which
+    /// the grid was estimated or not known. Where the data end, the nearest value holds and counts as estimated: what
+    /// was emitted is never booked as nothing.
+    #[must_use]
+    pub fn emitted(&self, power_w: f64, from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> Emission {
+        let mut emission = Emission::default();
+        let (first, last) = (self.intensity.start(), self.intensity.end());
+        let known = (from.clamp(first, last), to.clamp(first, last));
+        let edge = |at: DateTime<Utc>| self.intensity.at(at).map_or(0.0, |step| step.value);
+        let before = (from, known.0, Step { from, value: edge(first), estimated: true });
+        let after = (known.1, to, Step { from: known.1, value: edge(last - TimeDelta::microseconds(1)), estimated: true });
+        for (from, to, step) in std::iter::once(before).chain(self.spans(known.0, known.1)).chain(std::iter::once(after)) {
+            let hours = grid::signal_hours(to - from).max(0.0);
+            let onsite = self.onsite_at(from) * share;
+            let rate = (step.value * (power_w - onsite).max(0.0) + self.onsite_g_per_kwh * power_w.min(onsite)) / 1000.0;
+            emission.carbon_g += rate * hours;
+            emission.hours += hours;
+            emission.estimated_h += if step.estimated { hours } else { 0.0 };
+        }
+        emission
+    }
+
+    fn onsite_at(&self, instant: DateTime<Utc>) -> f64 {
+        self.onsite_w.as_ref().and_then(|signal| signal.at(instant)).map_or(0.0, |step| step.value)
+    }
+
+    /// [`from`, `to`) cut at every boundary of either signal, with the grid's step that holds in each piece.
+    fn spans(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>, Step)> {
+        if from >= to {
+            return Vec::new();
+        }
+        let mut cuts: Vec<DateTime<Utc>> = self.intensity.boundaries(from, to).collect();
+        if let Some(onsite) = &self.onsite_w {
+            cuts.extend(onsite.boundaries(from, to));
+            cuts.extend([onsite.end()].into_iter().filter(|&end| from < end && end < to));
+            cuts.sort_unstable();
+            cuts.dedup();
+        }
+        let starts = std::iter::once(from).chain(cuts.iter().copied());
+        let ends = cuts.iter().copied().chain(std::iter::once(to));
+        starts.zip(ends).filter_map(|(from, to)| Some((from, to, self.intensity.at(from)?))).collect()
+    }
+}
+
+/// What a span of constant power emitted.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Emission {
+    /// Grams CO2e at the facility.
+    pub carbon_g: f64,
+    /// Hours in all.
+    pub hours: f64,
+    /// Hours for which the grid was estimated.
+    pub estimated_h: f64,
+}

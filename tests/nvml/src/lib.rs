@@ -9,7 +9,7 @@
 //! - [`state`]: locks, modes, clients, loads; power and energy over time
 //! - [`fault`]: calls that fail, are slow or hang, on demand
 //! - [`store`]: the files, under flock
-//! - [`bench`]: one look at the cards, at one instant, alone
+//! - [`mod@bench`]: one look at the cards, at one instant, alone
 //! - [`load`]: what gpu-load does to a card, as a CUDA job would
 //! - [`place`]: sets up a bench for a test
 //! - `abi`: the C functions

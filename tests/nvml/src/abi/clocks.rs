@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_uint, c_ulonglong};
 
-use super::{Call, Code, Device, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, get, on_device, put_list, set};
+use super::{Call, Code, Device, INVALID_ARGUMENT, NOT_FOUND, NOT_SUPPORTED, get, on_device, put, put_list, set};
 use crate::device::Mig;
 
 /// nvmlClockType_t: graphics, SM, memory, video.
@@ -71,6 +71,30 @@ unsafe extern "C" fn nvmlDeviceGetMaxClockInfo(device: Device, kind: c_uint, out
     };
     // SAFETY: NVML's contract: out is null or valid.
     unsafe { get("nvmlDeviceGetMaxClockInfo", device, out, read) }
+}
+
+/// The same in every performance state: the states are not modelled.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetMinMaxClockOfPState(
+    device: Device,
+    kind: c_uint,
+    _state: c_uint,
+    min: *mut c_uint,
+    max: *mut c_uint,
+) -> c_uint {
+    on_device("nvmlDeviceGetMinMaxClockOfPState", device, |call| {
+        let truth = call.whole()?.truth();
+        let (low, high) = match kind {
+            MEMORY => (truth.memory_mhz, truth.memory_mhz),
+            kind if kind < CLOCK_TYPES => (truth.min_mhz, truth.max_mhz),
+            _ => return Err(INVALID_ARGUMENT),
+        };
+        // SAFETY: NVML's contract: both are null or valid.
+        unsafe {
+            put(min, low)?;
+            put(max, high)
+        }
+    })
 }
 
 /// The request is installed, not promised: what runs is the highest supported clock at or below the bound.

@@ -132,21 +132,19 @@ unsafe extern "C" fn nvmlDeviceGetFieldValues(device: Device, count: c_int, valu
         // SAFETY: NVML's contract: values points to count fields that the caller has filled in; not null.
         let values = unsafe { std::slice::from_raw_parts_mut(values, count as usize) };
         for field in values {
+            // One look for value and time: who integrates power can hold the counter to it exactly.
+            let (us, mw, mj) = call.whole()?.look(|now, gpu| {
+                let us = now.us;
+                (us, now.operating(gpu).power_mw, now.card(gpu).1.energy_mj(us))
+            })?;
             let answer = match field.field_id {
-                FIELD_TOTAL_ENERGY => energy_mj(call).map(|mj| (UNSIGNED_LONG_LONG, mj)),
-                FIELD_POWER_AVERAGE | FIELD_POWER_INSTANT => power_mw(call).map(|mw| (UNSIGNED_INT, mw.into())),
-                _ => Err(NOT_SUPPORTED),
+                FIELD_TOTAL_ENERGY => Some((UNSIGNED_LONG_LONG, mj)),
+                FIELD_POWER_AVERAGE | FIELD_POWER_INSTANT => Some((UNSIGNED_INT, mw.into())),
+                _ => None,
             };
-            let code = match answer {
-                Ok((value_type, value)) => {
-                    (field.value_type, field.value) = (value_type, value);
-                    0
-                }
-                Err(Code(code)) => code,
-            };
-            field.code = code;
-            field.latency_us = 0;
-            field.timestamp_us = call.look(|now, _| now.us)? as c_longlong;
+            field.code = if answer.is_some() { 0 } else { NOT_SUPPORTED.0 };
+            (field.value_type, field.value) = answer.unwrap_or((UNSIGNED_INT, 0));
+            (field.timestamp_us, field.latency_us) = (us as c_longlong, 0);
         }
         Ok(())
     })

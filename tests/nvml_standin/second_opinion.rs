@@ -15,17 +15,17 @@ fn python() -> PathBuf {
     let target = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
     let venv = target.join("nvml-second-opinion");
     let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
-    if !ready.exists() {
+    let packages = ["nvidia-ml-py==13.615.71", "nvitop==1.7.2", "gpustat==1.1.1"];
+    if std::fs::read_to_string(&ready).unwrap_or_default() != packages.join("\n") {
         let run = |command: &mut Command, way_out: &str| {
             let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; {way_out}"));
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{command:?}: {said}; {way_out}");
         };
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv), "install the package python3-venv");
-        let packages = ["nvidia-ml-py==13.615.71", "nvitop==1.7.2", "gpustat==1.1.1"];
         let way_out = "PyPI must be within reach once, for NVIDIA's own client";
         run(Command::new(&python).args(["-m", "pip", "-q", "install"]).args(packages), way_out);
-        std::fs::write(&ready, "").unwrap();
+        std::fs::write(&ready, packages.join("\n")).unwrap();
     }
     python
 }

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use nvml_wrapper::enum_wrappers::device::Clock;
+use nvml_wrapper::enum_wrappers::device::{Clock, PerformanceState};
 use nvml_wrapper::enums::device::GpuLockedClocksSetting;
 use nvml_wrapper::error::NvmlError;
 
 use super::{Card, Driver, GpuError};
+
+/// The grid of SM clocks since Volta; a request between two of them is rounded by the driver.
+const CLOCK_STEP_MHZ: usize = 15;
 
 /// The loaded library. Held for as long as a lock must last where persistence mode is off.
 pub struct Nvml(nvml_wrapper::Nvml);
@@ -51,6 +54,12 @@ impl Driver for Nvml {
                 // The grid of SM clocks depends on the memory clock; under load that is the highest.
                 let memory = device.supported_memory_clocks()?.into_iter().max().ok_or(NvmlError::NotSupported)?;
                 let mut clocks = device.supported_graphics_clocks(memory)?;
+                // nvml-wrapper 0.13 answers a card of more than 128 clocks with 128 zeros instead of asking for more room.
+                clocks.retain(|&mhz| mhz > 0);
+                if clocks.is_empty() {
+                    let (lowest, highest) = device.min_max_clock_of_pstate(Clock::Graphics, PerformanceState::Zero)?;
+                    clocks.extend((lowest..=highest).rev().step_by(CLOCK_STEP_MHZ));
+                }
                 clocks.sort_unstable();
                 clocks.dedup();
                 Ok(clocks)

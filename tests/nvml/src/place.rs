@@ -19,7 +19,8 @@ pub fn place(dir: &Path, description: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The library as cargo built it, looked for beside the running test or program.
+/// The library as cargo built it, looked for beside the running test or program. A test finds the one in deps/ first: cargo test
+/// builds that one afresh, and leaves target/debug/libnvidia_ml.so as the last cargo build made it.
 fn built() -> Result<PathBuf> {
     let exe = std::env::current_exe()?;
     let places = exe.ancestors().skip(1).take(2).flat_map(|dir| [dir.to_owned(), dir.join("deps")]);

@@ -69,7 +69,11 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[M
     let request = job.request.as_ref().ok().and_then(Option::as_ref);
     Record {
         version: RECORD_VERSION,
-        cluster: if job.cluster.is_empty() { state.map_or(String::new(), |state| state.cluster.clone()) } else { job.cluster.clone() },
+        cluster: if job.cluster.is_empty() {
+            state.map_or(String::new(), |state| state.cluster.clone())
+        } else {
+            job.cluster.clone()
+        },
         job: job.id,
         run: state.map_or(job.restart_count, |state| state.run),
         node: job.node.clone(),

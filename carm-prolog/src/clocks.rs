@@ -120,7 +120,10 @@ fn part(holder: &Holder) -> Part {
 /// Applies what is left to wish; what fails stays owed in the journal, for the next epilog, prolog or reset.
 fn give_back(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<()> {
     if let Applied::Untouched(cause) = apply(gpu, driver, restore_mhz)? {
-        log::error!("gpu {}: {cause}; its clocks stay as they are until the next prolog, epilog or carm-prolog reset", gpu.state.uuid);
+        log::error!(
+            "gpu {}: {cause}; its clocks stay as they are until the next prolog, epilog or carm-prolog reset",
+            gpu.state.uuid
+        );
     }
     Ok(())
 }
@@ -181,7 +184,12 @@ fn stay_loaded(gpu: &mut LockedGpu, driver: &dyn Driver) -> Result<(), GpuError>
         return Ok(());
     }
     gpu.state.persistence_switched = true;
-    let cause = |error: anyhow::Error| GpuError { call: "journalling persistence mode".into(), cause: format!("{error:#}"), refused: true, busy: false };
+    let cause = |error: anyhow::Error| GpuError {
+        call: "journalling persistence mode".into(),
+        cause: format!("{error:#}"),
+        refused: true,
+        busy: false,
+    };
     gpu.save().map_err(cause)?;
     driver.set_persistent(&uuid, true).inspect_err(|_| gpu.state.persistence_switched = false)
 }

@@ -52,7 +52,10 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], n
         let site = site.ok_or_else(|| no("no [[site]] for this node; set site under [node]", Mark::NoGrid))?;
         let work_s = work_s.ok_or_else(|| no("its run time is not known; --carbon-runtime tells it", Mark::WorkUnknown))?;
         // Asked last: it may take a second.
-        let end = || limit::end_of(job, config, now).map_err(|cause| no(format!("its time limit is not known: {cause}"), Mark::LimitUnknown));
+        let end = || {
+            limit::end_of(job, config, now)
+                .map_err(|cause| no(format!("its time limit is not known: {cause}"), Mark::LimitUnknown))
+        };
         decide(&Decision { job, request, objective, config, site, work_s, now }, driver, cards, end)
     });
     Choice { work_s, ..decided.unwrap_or_else(|(cause, mark)| Choice::full(cause, Some(mark))) }
@@ -139,22 +142,17 @@ fn decide(
 }
 
 /// The profile on this card: its clocks snapped to those that the card can lock, scaled where it is another card's.
-fn profile_for(
-    request: &CarbonRequest,
-    config: &Config,
-    site: &Site,
-    card: &Card,
-    clocks_mhz: &[u32],
-) -> Result<Profile, No> {
+fn profile_for(request: &CarbonRequest, config: &Config, site: &Site, card: &Card, clocks_mhz: &[u32]) -> Result<Profile, No> {
     let (profiles, errors) = config.profiles_dir().map_or_else(|| (Profiles::builtin(), Vec::new()), |dir| Profiles::load(&dir));
     for error in errors {
         log::warn!("{error}; the profile is left out");
     }
     let name = request.profile.clone().or_else(|| site.profile.clone()).unwrap_or_else(|| carm::profile::generic().name);
-    let profile =
-        profiles.find(&name, site.gpu.as_deref()).ok_or_else(|| no(profiles.unknown(&name), Mark::RequestRefused))?;
-    let top_mhz =
-        clocks_mhz.last().copied().ok_or_else(|| no("the card lists no clocks, or none within restore_mhz", Mark::ClocksUntouched))?;
+    let profile = profiles.find(&name, site.gpu.as_deref()).ok_or_else(|| no(profiles.unknown(&name), Mark::RequestRefused))?;
+    let top_mhz = clocks_mhz
+        .last()
+        .copied()
+        .ok_or_else(|| no("the card lists no clocks, or none within restore_mhz", Mark::ClocksUntouched))?;
     let fits = profile.model.as_deref() == Some(&card.name);
     let mut profile = if fits { profile.clone() } else { profile.scaled_to(top_mhz) };
     snap(&mut profile.levels, clocks_mhz, top_mhz);

@@ -43,7 +43,11 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
                     Err(fault)
                 }
                 None => resolve::cards(job, config, &nvml).and_then(|cards| {
-                    if booked { take(job, config, &store, &nvml, &cards, &mut state, now) } else { join(&store, &nvml, config, &cards, job, state.clone()) }
+                    if booked {
+                        take(job, config, &store, &nvml, &cards, &mut state, now)
+                    } else {
+                        join(&store, &nvml, config, &cards, job, state.clone())
+                    }
                 }),
             }
         }
@@ -51,7 +55,9 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
     let clock = state.clock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
     match taken {
         Ok(()) if !booked => return Ok(()),
-        Ok(()) if state.marks.is_empty() => log::info!("job {}: {} GPUs at {clock}: {}", job.id, state.gpus.len(), state.decision),
+        Ok(()) if state.marks.is_empty() => {
+            log::info!("job {}: {} GPUs at {clock}: {}", job.id, state.gpus.len(), state.decision)
+        }
         Ok(()) => log::warn!("job {}: {} GPUs at {clock}: {}", job.id, state.gpus.len(), state.decision),
         Err(cause) => {
             log::warn!("job {}: its GPUs are left alone: {cause}", job.id);
@@ -137,14 +143,7 @@ fn take(
 }
 
 /// A job that is not booked and shares a GPU with one that is: its wish is full clock.
-fn join(
-    store: &Store,
-    driver: &dyn Driver,
-    config: &Config,
-    cards: &[Card],
-    job: &Job,
-    state: JobState,
-) -> Result<(), String> {
+fn join(store: &Store, driver: &dyn Driver, config: &Config, cards: &[Card], job: &Job, state: JobState) -> Result<(), String> {
     let shared: Vec<_> = cards.iter().filter(|card| store.peek_gpu(&card.uuid).is_some()).collect();
     if shared.is_empty() {
         return Ok(());

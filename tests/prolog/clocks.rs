@@ -95,7 +95,11 @@ fn a_card_that_refuses_persistence_mode_is_left_alone_with_one_warning() {
 
 #[test]
 fn a_job_that_keeps_full_clock_keeps_its_energy_counter_too() {
-    let node = Node::new().cards(|cards| cards.replace("persistence = true", "persistence = false\n").replace("log_calls", "unload_resets_energy = true\nlog_calls"));
+    let node = Node::new().cards(|cards| {
+        cards
+            .replace("persistence = true", "persistence = false\n")
+            .replace("log_calls", "unload_resets_energy = true\nlog_calls")
+    });
     let late = green(7).deadline_in("1m");
     node.prolog(&late);
     assert_eq!(node.locked(), [0; 0]);

@@ -11,7 +11,9 @@ fn fault(call: &str, more: &str) -> String {
 
 #[test]
 fn without_nvml_the_job_runs_and_its_line_says_what_is_not_known() {
-    for (lines, cause) in [("nvml_library = \"gpus/none.so\"", "none.so: not loaded"), ("nvml_library = \"de.csv\"", "de.csv: not loaded")] {
+    for (lines, cause) in
+        [("nvml_library = \"gpus/none.so\"", "none.so: not loaded"), ("nvml_library = \"de.csv\"", "de.csv: not loaded")]
+    {
         let node = Node::new().node(lines);
         let line = node.whole_job(&green(7));
         assert_marks(&line, &[Mark::EnergyLost, Mark::ClocksUntouched]);

@@ -4,6 +4,7 @@
 use std::fs::OpenOptions;
 
 use carm::ledger::Mark;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::job::{green, job};
 use crate::node::{Node, assert_marks};
@@ -60,7 +61,7 @@ fn a_gpu_whose_lock_another_process_never_lets_go_is_left_alone_in_time() {
         .map(|gres| {
             let path = node.path(&format!("state/.locks/{}.lock", Node::uuid(gres)));
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).unwrap();
-            file.lock().unwrap();
+            flock(&file, FlockOperation::LockExclusive).unwrap();
             file
         })
         .into();
@@ -78,7 +79,7 @@ fn an_epilog_that_cannot_have_a_gpus_lock_leaves_it_to_the_next() {
     let node = Node::new();
     node.prolog(&green(7));
     let stuck = OpenOptions::new().write(true).open(node.path(&format!("state/.locks/{}.lock", Node::uuid(0)))).unwrap();
-    stuck.lock().unwrap();
+    flock(&stuck, FlockOperation::LockExclusive).unwrap();
     node.epilog(&green(7));
     assert_eq!(node.locked(), [0], "{}", node.log());
     assert_marks(&node.line(), &[]);

@@ -48,7 +48,11 @@ impl Node {
         std::fs::create_dir(node.path("profiles")).unwrap();
         std::fs::write(node.path("profiles/train.toml"), PROFILE).unwrap();
         // Not in the order of the minors: the GRES index counts lines, it is no minor number.
-        std::fs::write(node.path("gres.conf"), "NodeName=wind[1-2] Name=gpu File=/dev/nvidia[4-7]\nName=gpu File=/dev/nvidia[0-3]\n").unwrap();
+        std::fs::write(
+            node.path("gres.conf"),
+            "NodeName=wind[1-2] Name=gpu File=/dev/nvidia[4-7]\nName=gpu File=/dev/nvidia[0-3]\n",
+        )
+        .unwrap();
         node.grid(TimeDelta::hours(-1), TimeDelta::minutes(15), &[GRID; 300]).node("")
     }
 

@@ -1,1 +1,3 @@
 //! CARM
+
+pub mod plan;

@@ -1,0 +1,269 @@
+//! Contiguous windows: a run that begins in slot `a`, ends in slot `z` and never pauses in between.
+//!
+//! For given `a`, `z` and hours `e` usable in `z`, the least carbon is a linear program with one coupling
+//! constraint (the work): base load at the slow end of every hull in between, then the cheapest segments until the
+//! work is done. It is convex in `e`; [`Solved::slope`] is its derivative. `scan` finds the windows that may matter.
+
+use super::fill::{Bought, Fill};
+use super::problem::Start;
+use super::tables::Tables;
+
+/// Relative difference below which two costs, or an amount of work and its target, count as equal.
+pub(super) const TIE: f64 = 1e-11;
+
+/// What one job asks of a candidate's tables.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Run {
+    /// Work, in full-clock hours with the candidate's workers.
+    pub work_h: f64,
+    /// When the run may begin.
+    pub start: Start,
+    /// The longest run that the partition allows, h.
+    pub max_run_h: Option<f64>,
+}
+
+/// The windows of one run over one candidate.
+pub(super) struct Windows<'t> {
+    pub tables: &'t Tables,
+    pub work: f64,
+    earliest: f64,
+    latest: f64,
+    pub max_run: f64,
+    /// First and last slot in which the run may begin.
+    first: usize,
+    last: usize,
+    /// How much work may be missed or exceeded by rounding.
+    slip: f64,
+}
+
+/// The optimum of one window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Solved {
+    pub cost: f64,
+    /// Change of the cost per hour more in the last slot, g/h: never positive.
+    pub slope: f64,
+}
+
+/// A window: first slot, last slot, hours usable in the last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Window {
+    pub a: usize,
+    pub z: usize,
+    pub e: f64,
+}
+
+/// Hours of a window's first slot: those in which the run may begin, and those after the last possible start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FirstHours {
+    pub free: f64,
+    pub forced: f64,
+}
+
+impl<'t> Windows<'t> {
+    /// `None` if the run could begin only after the forecast.
+    pub fn new(tables: &'t Tables, run: &Run) -> Option<Self> {
+        let (earliest, latest) = match run.start {
+            Start::Fixed(at) => (at, at),
+            Start::Within {
+                earliest_h,
+                latest_h,
+            } => (earliest_h, latest_h),
+        };
+        let horizon = tables.horizon_h();
+        if earliest >= horizon {
+            return None;
+        }
+        let count = tables.slots.len();
+        let slot_of = |t: f64| {
+            tables.bounds[1..]
+                .partition_point(|&b| b <= t)
+                .min(count - 1)
+        };
+        Some(Self {
+            tables,
+            work: run.work_h,
+            earliest,
+            latest,
+            max_run: run.max_run_h.unwrap_or(f64::INFINITY),
+            first: slot_of(earliest),
+            last: slot_of(latest),
+            slip: 0.1 * TIE * run.work_h + tables.work_noise,
+        })
+    }
+
+    /// The slots in which a run may end, in order.
+    pub fn ends(&self) -> std::ops::Range<usize> {
+        self.first..self.tables.slots.len()
+    }
+
+    /// The first instant of slot `a` at which the run may be.
+    pub fn begin(&self, a: usize) -> f64 {
+        self.tables.bounds[a].max(self.earliest)
+    }
+
+    pub fn first_hours(&self, a: usize) -> FirstHours {
+        let (from, to) = (self.begin(a), self.tables.bounds[a + 1]);
+        let cut = self.latest.clamp(from, to);
+        FirstHours {
+            free: cut - from,
+            forced: to - cut,
+        }
+    }
+
+    /// Hours of a window that lies in one slot.
+    pub fn single_hours(&self, w: Window) -> f64 {
+        (self.tables.bounds[w.z] + w.e - self.begin(w.z)).min(self.max_run)
+    }
+
+    /// Whether a run that fills the window would be longer than the partition allows.
+    fn too_long(&self, w: Window) -> bool {
+        self.tables.bounds[w.z] + w.e - self.begin(w.a) > self.max_run
+    }
+
+    /// Hours that the first and the last slot may have together, beside all in between.
+    pub fn end_hours(&self, w: Window) -> f64 {
+        self.max_run - (self.tables.bounds[w.z] - self.tables.bounds[w.a + 1])
+    }
+
+    /// The shortest that the last slot's part can be in a window, h: at full clock all along.
+    pub fn least_end(&self, a: usize, z: usize) -> f64 {
+        (self.begin(a) - self.tables.bounds[z] + self.work).max(0.0)
+    }
+
+    /// Work and grams of state `j` in a window of more than one slot, whatever the longest run.
+    fn sums(&self, j: usize, w: Window, h: FirstHours) -> (f64, f64) {
+        let t = self.tables;
+        let (begin, inner, end) = (t.cell(j, w.a), t.cell(j, w.a + 1), t.cell(j, w.z));
+        let mut work =
+            h.free * begin.end_speed + (end.work_before - inner.work_before) + w.e * end.end_speed;
+        let mut grams =
+            h.free * begin.end_rate + (end.grams_before - inner.grams_before) + w.e * end.end_rate;
+        if h.forced > 0.0 {
+            let v = t.hulls.slot(w.a)[t.vertex(j, w.a)];
+            work += h.forced * v.speed;
+            grams += h.forced * v.rate;
+        }
+        (work, grams)
+    }
+
+    /// The least carbon of a window; `None` if the work does not fit it exactly.
+    pub fn solve(&self, w: Window, fill: &mut Fill) -> Option<Solved> {
+        let bought = fill.solve(self, w)?;
+        Some(self.solved(w, &bought))
+    }
+
+    fn solved(&self, w: Window, bought: &Bought) -> Solved {
+        // Gain per hour of a slot at a price: the least g - price * s of its hull.
+        let gain = |k: usize| {
+            self.tables
+                .hulls
+                .slot(k)
+                .iter()
+                .map(|v| v.rate - bought.price * v.speed)
+                .fold(f64::INFINITY, f64::min)
+        };
+        let last = gain(w.z);
+        let slope = if w.a == w.z {
+            if self.too_long(w) { 0.0 } else { last.min(0.0) }
+        } else if last >= 0.0 {
+            0.0
+        } else if !self.too_long(w) {
+            last
+        } else {
+            // The length binds: an hour more at the end is an hour less at the begin, if one can be spared.
+            let h = self.first_hours(w.a);
+            let first = gain(w.a);
+            let most = self.end_hours(w);
+            let fits = h.free + h.forced + w.e <= most;
+            if fits || first >= 0.0 && h.forced + w.e <= most {
+                last
+            } else if last < first && w.e < most - h.forced {
+                last - first
+            } else {
+                0.0
+            }
+        };
+        Solved {
+            cost: bought.grams,
+            slope: slope.min(0.0),
+        }
+    }
+
+    /// Visits the windows that end in slot `z` after at most `e` hours and may cost no more than a limit, nearest start first.
+    /// `visit` gets the window and its cost and returns the limit from there on.
+    pub fn scan(
+        &self,
+        z: usize,
+        e: f64,
+        mut limit: f64,
+        fill: &mut Fill,
+        mut visit: impl FnMut(&mut Fill, Window, Solved) -> f64,
+    ) {
+        let t = self.tables;
+        let noise = 2.0 * t.grams_noise;
+        let mut hi = t.states() - 1;
+        for a in (self.first.max(t.open_since[z])..=self.last.min(z)).rev() {
+            if a < z && t.bounds[z] - t.bounds[a + 1] > self.max_run {
+                break;
+            }
+            let w = Window { a, z, e };
+            if a == z {
+                if let Some(s) = self.solve(w, fill) {
+                    limit = visit(fill, w, s);
+                }
+                continue;
+            }
+            // The bracket of states only moves down as the window grows.
+            let h = self.first_hours(a);
+            let mut high = self.sums(hi, w, h);
+            if high.0 < self.work - self.slip {
+                continue;
+            }
+            let mut low = self.sums(hi - 1, w, h);
+            while hi > 1 && low.0 >= self.work {
+                hi -= 1;
+                high = low;
+                low = self.sums(hi - 1, w, h);
+            }
+            if low.0 > self.work + self.slip {
+                break; // even the slow end does too much, and more so in longer windows
+            }
+            let from_below = low.1 + t.price(hi - 1) * (self.work - low.0);
+            let from_above = high.1 + t.price(hi) * (self.work - high.0);
+            if from_below.max(from_above) - noise > limit {
+                continue;
+            }
+            let bought = if self.too_long(w) {
+                fill.solve(self, w)
+            } else {
+                Some(fill.between(self, w, h, hi - 1, low))
+            };
+            if let Some(bought) = bought {
+                limit = visit(fill, w, self.solved(w, &bought));
+            }
+        }
+    }
+
+    /// The state below which a window's work is bracketed, and its sums there; `None` if the work does not fit.
+    pub fn bracket(&self, w: Window, h: FirstHours) -> Option<(usize, (f64, f64))> {
+        let (mut lo, mut hi) = (0, self.tables.states() - 1);
+        let mut low = self.sums(lo, w, h);
+        if low.0 > self.work + self.slip || self.sums(hi, w, h).0 < self.work - self.slip {
+            return None;
+        }
+        while hi - lo > 1 {
+            let mid = lo.midpoint(hi);
+            let sums = self.sums(mid, w, h);
+            if sums.0 <= self.work {
+                (lo, low) = (mid, sums);
+            } else {
+                hi = mid;
+            }
+        }
+        Some((lo, low))
+    }
+
+    pub fn slip(&self) -> f64 {
+        self.slip
+    }
+}

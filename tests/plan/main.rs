@@ -1,0 +1,6 @@
+//! The planner against its own definition: brute force, regressions and what must hold whatever the numbers.
+
+mod brute;
+mod cases;
+mod definition;
+mod simplex;

@@ -89,14 +89,20 @@ impl Fill {
     }
 
     fn buy(&self, mut needed: f64, mut grams: f64, mut price: f64) -> Bought {
+        let mut gross = grams.abs();
         for o in &self.offers {
             if needed <= 0.0 {
                 break;
             }
             let work = o.work.min(needed);
             grams += o.slope * work;
+            gross += (o.slope * work).abs();
             needed -= work;
             price = o.slope;
+        }
+        // A faster level may emit less, down to nothing: what rounding leaves of that is nothing too.
+        if grams < 1e-13 * gross {
+            grams = 0.0;
         }
         Bought { grams, price }
     }

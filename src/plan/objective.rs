@@ -16,6 +16,36 @@ pub(super) struct End {
     pub cost: f64,
 }
 
+/// A budget to search with, g.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// What is sought.
+    pub aim: f64,
+    /// What still counts as met: equal up to rounding.
+    pub most: f64,
+}
+
+impl Budget {
+    /// Met by whatever is equal to it up to rounding.
+    pub fn about(grams: f64) -> Self {
+        Self {
+            aim: grams,
+            most: grams * (1.0 + TIE),
+        }
+    }
+
+    /// Met a hair early, so that no rounding ends over it.
+    pub fn strictly(grams: f64) -> Self {
+        Self {
+            aim: grams * (1.0 - TIE),
+            most: grams * (1.0 - TIE),
+        }
+    }
+}
+
+/// Instants closer than this, h, are the same (4 microseconds).
+pub(super) const SAME_INSTANT: f64 = 1e-9;
+
 impl Windows<'_> {
     /// Hours of slot `z` before an instant; `None` if there are none.
     fn hours_before(&self, z: usize, by: f64) -> Option<f64> {
@@ -58,19 +88,17 @@ impl Windows<'_> {
         best
     }
 
-    /// The earliest end, no later than an instant, of a run that emits no more than `budget`.
-    pub fn earliest_end(&self, budget: f64, by: f64, fill: &mut Fill) -> Option<End> {
+    /// The earliest end, no later than an instant, of a run that emits no more than a budget.
+    pub fn earliest_end(&self, budget: Budget, by: f64, fill: &mut Fill) -> Option<End> {
         for z in self.ends() {
             let hours = self.hours_before(z, by)?;
             let mut best: Option<End> = None;
-            self.scan(z, hours, budget, fill, |fill, w, s| {
-                if s.cost <= budget {
+            self.scan(z, hours, budget.most, fill, |fill, w, s| {
+                if s.cost <= budget.most {
                     let so_far = best.map_or(hours, |b| b.hours);
-                    if let Some(e) = self.least_hours(w, budget, so_far, fill) {
-                        best = Some(e);
-                    }
+                    best = self.least_hours(w, budget, so_far, fill).or(best);
                 }
-                budget
+                budget.most
             });
             if best.is_some() {
                 return best;
@@ -79,10 +107,10 @@ impl Windows<'_> {
         None
     }
 
-    /// The least hours in a window's last slot that keep it within budget, if fewer than (or all of) `so_far`.
+    /// The least hours in a window's last slot that keep it within budget, if no more than `so_far`.
     ///
     /// The cost is convex and falls with the hours, so Newton's steps from the left reach the root from below, a piece a step.
-    fn least_hours(&self, w: Window, budget: f64, so_far: f64, fill: &mut Fill) -> Option<End> {
+    fn least_hours(&self, w: Window, budget: Budget, so_far: f64, fill: &mut Fill) -> Option<End> {
         let end = |e: f64, s: Solved| End {
             slot: w.z,
             hours: e,
@@ -91,22 +119,26 @@ impl Windows<'_> {
         };
         let most = self
             .solve(Window { e: so_far, ..w }, fill)
-            .filter(|s| s.cost <= budget)?;
+            .filter(|s| s.cost <= budget.most)?;
         let mut e = self.least_end(w.a, w.z).min(so_far);
         for _ in 0..STEPS {
             let Some(s) = self.solve(Window { e, ..w }, fill) else {
                 break;
             };
-            if s.cost <= budget {
-                return Some(end(e, s));
+            let next = e + (budget.aim - s.cost) / s.slope;
+            if s.cost <= budget.most {
+                // On a slope, the aim itself is a rounding away; on a plateau it may be far off, for nothing.
+                let near = s.cost > budget.aim && next - e <= SAME_INSTANT;
+                let aimed = near
+                    .then(|| next.min(so_far))
+                    .and_then(|e| Some(end(e, self.solve(Window { e, ..w }, fill)?)));
+                return Some(aimed.unwrap_or(end(e, s)));
             }
-            let next = e + (budget - s.cost) / s.slope;
-            if !(next < so_far) {
+            if next.is_nan() || next >= so_far {
                 break;
             }
             if next <= e {
-                // The root lies within a rounding of here.
-                return Some(end(e, s));
+                return Some(end(e, s)); // the root lies within a rounding of here
             }
             e = next;
         }
@@ -114,9 +146,17 @@ impl Windows<'_> {
     }
 
     /// The end with the least E x C*(E), no later than an instant and within a budget; an earlier one at equal products.
-    pub fn best_ppc(&self, budget: f64, by: f64, fill: &mut Fill) -> Option<End> {
+    pub fn best_ppc(&self, budget: Budget, by: f64, fill: &mut Fill) -> Option<End> {
         let earliest = self.earliest_end(budget, by, fill)?;
-        if let Some(none) = self.earliest_end(0.0, by, fill) {
+        let budget = budget.most;
+        if let Some(none) = self.earliest_end(
+            Budget {
+                aim: 0.0,
+                most: 0.0,
+            },
+            by,
+            fill,
+        ) {
             return Some(none);
         }
         let mut best = earliest;

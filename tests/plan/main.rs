@@ -3,4 +3,6 @@
 mod brute;
 mod cases;
 mod definition;
+mod laws;
+mod regressions;
 mod simplex;

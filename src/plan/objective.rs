@@ -162,6 +162,7 @@ impl Windows<'_> {
         let earliest = self.earliest_end(budget, by, fill)?;
         let budget = budget.most;
         let floor = self.floor(by);
+        let mut cheapest = f64::INFINITY;
         let mut best = earliest;
         for z in earliest.slot..self.tables.slots.len() {
             let Some(hours) = self.hours_before(z, by) else { break };
@@ -170,10 +171,13 @@ impl Windows<'_> {
             if from * floor > product(&best) {
                 break;
             }
-            let limit = |b: &End| budget.min(product(b) / from);
+            // What costs no less than a run that ends before cannot win either.
+            let before = cheapest;
+            let limit = |b: &End| budget.min(product(b) / from).min(before);
             self.scan(z, hours, limit(&best), fill, |fill, w, s| {
                 let least = self.least_end(w.a, z).max(earliest.at - self.tables.bounds[z]).min(hours);
                 self.best_hours(w, (least, hours), s, budget, &mut best, fill);
+                cheapest = s.cost.min(cheapest);
                 limit(&best)
             });
             if best.cost == 0.0 {
@@ -212,13 +216,16 @@ impl Windows<'_> {
             }
             best.at * best.cost
         };
-        offer(to, at_to);
+        let now = offer(to, at_to);
         if from >= to {
             return;
         }
-        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else {
+        // Left of `to` the cost is no less than its tangent there.
+        let tangent = (start + from) * (at_to.cost + at_to.slope * (from - to));
+        if tangent > now * (1.0 + TIE) {
             return;
-        };
+        }
+        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else { return };
         offer(from, at_from);
         let mut pieces = vec![((from, at_from), (to, at_to))];
         for _ in 0..STEPS {

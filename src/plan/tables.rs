@@ -276,8 +276,10 @@ impl Walk {
     }
 }
 
-/// Most prices between the cheapest and the dearest segment.
-const MOST_PRICES: usize = 64;
+/// Prices between the cheapest and the dearest segment: more make tighter bounds and dearer tables.
+const PRICES: (usize, usize) = (16, 64);
+/// About so many segments are looked at to choose them.
+const SAMPLE: usize = 1024;
 
 /// The cheapest slope, quantiles of a sample of them, and the dearest: at least two, rising.
 fn prices(hulls: &Hulls) -> Vec<f64> {
@@ -289,10 +291,10 @@ fn prices(hulls: &Hulls) -> Vec<f64> {
     let least = all().fold(f64::INFINITY, f64::min);
     let most = all().fold(f64::NEG_INFINITY, f64::max);
     // Whole slots, so that every level has its share.
-    let stride = all().count() / 4096 + 1;
+    let stride = all().count() / SAMPLE + 1;
     let mut sample: Vec<f64> = (0..hulls.slots()).step_by(stride).flat_map(slopes).collect();
     sample.sort_unstable_by(f64::total_cmp);
-    let inner = MOST_PRICES.min(sample.len());
+    let inner = (hulls.slots() / 6).clamp(PRICES.0, PRICES.1).min(sample.len());
     let mut prices = vec![least];
     for q in 1..inner {
         let price = sample[q * sample.len() / inner];

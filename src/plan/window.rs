@@ -210,9 +210,13 @@ impl<'t> Windows<'t> {
                 limit = visit(fill, w, s);
             }
         }
-        // At full clock from its begin, a window must do; without its ends, it must not be too long.
+        // At full clock from its begin, a window must do; without its ends, at the slow end, it must not do too much.
         let nearest = t.bounds[..z].partition_point(|&b| b <= t.bounds[z] + e - self.work + self.slip);
-        let farthest = t.bounds[1..=z].partition_point(|&b| b < t.bounds[z] - self.max_run).max(first);
+        let too_far = |a: usize| {
+            t.bounds[z] - t.bounds[a + 1] > self.max_run
+                || t.cell(0, z).work_before - t.cell(0, a + 1).work_before > self.work + self.slip
+        };
+        let farthest = first_not(first, z, too_far);
         let mut hi = t.states() - 1;
         let mut hint = fill.hint.min(hi);
         let mut starts = t.starts(hint);
@@ -301,4 +305,13 @@ impl<'t> Windows<'t> {
     pub fn slip(&self) -> f64 {
         self.slip
     }
+}
+
+/// The first of `from..to` for which a condition that only turns from true to false is false; `to` if none.
+fn first_not(mut from: usize, mut to: usize, condition: impl Fn(usize) -> bool) -> usize {
+    while from < to {
+        let mid = from.midpoint(to);
+        if condition(mid) { from = mid + 1 } else { to = mid }
+    }
+    from
 }

@@ -1,2 +1,31 @@
-//! stub
-fn main() {}
+//! carm-submit: sbatch, carbon-aware. Plans when, where and at which clocks a job runs, says so on standard error, and
+//! hands the job over to sbatch.
+//!
+//! Standard output and the exit code are sbatch's. A fault of CARM's own never costs a submission: the job goes to sbatch
+//! as its user wrote it (`--strict` asks for an error instead).
+
+mod assemble;
+mod cli;
+mod decide;
+mod exit;
+mod explain;
+mod gather;
+mod handover;
+mod json;
+mod limit;
+mod places;
+mod script;
+mod slurm;
+mod submit;
+mod warning;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    match cli::read(&words) {
+        Ok(cli::Call::Show(text)) => exit::show(&text),
+        Ok(cli::Call::Submit(call)) => submit::run(&call),
+        Err(refusal) => refusal.report(),
+    }
+}

@@ -15,6 +15,7 @@
 //! | [`Problem`], [`Candidate`] | the question |
 //! | [`Outcome`], [`Plan`] | the answer |
 //! | [`plan`] | the best plan of a problem |
+//! | [`plan_whole_seconds`] | the same with a start that Slurm can keep |
 //! | [`frontier`] | the curve |
 //! | [`constant`], [`evaluate`] | runs that are given, not sought: one clock from a given start; any list of stretches |
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
@@ -30,6 +31,7 @@ mod outcome;
 mod pair;
 mod problem;
 mod schedule;
+mod seconds;
 mod tables;
 mod window;
 
@@ -38,11 +40,12 @@ pub use evaluate::{constant, evaluate};
 pub use frontier::{Ends, frontier, frontier_prepared};
 pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};
+pub use seconds::plan_whole_seconds;
 pub use tables::Tables;
 pub use window::Run;
 
 use fill::Fill;
-use objective::End;
+use objective::{Budget, Descent, End, SAME_INSTANT};
 use window::{TIE, Windows};
 
 /// What is asked of prepared candidates.
@@ -151,11 +154,6 @@ struct Search<'t> {
     fill: Fill,
 }
 
-/// The most carbon that still counts as within a budget: equal up to rounding.
-fn allowed(budget: f64) -> f64 {
-    budget * (1.0 + TIE)
-}
-
 impl Search<'_> {
     /// Each candidate's end by a rule.
     fn ends(&mut self, mut rule: impl FnMut(&Windows, &mut Fill) -> Option<End>) -> Vec<Option<End>> {
@@ -165,33 +163,38 @@ impl Search<'_> {
 
     /// Performance: the earliest end at the least carbon by the deadline.
     fn least_carbon(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
-        let least = self.ends(|ws, fill| ws.least_carbon(by, fill));
-        let cost = least.iter().flatten().map(|e| e.cost).fold(f64::INFINITY, f64::min);
-        if cost > allowed(budget) {
+        let fill = &mut self.fill;
+        let descents: Vec<Descent> =
+            self.windows.iter().map(|ws| ws.as_ref().map_or(Descent::default(), |ws| ws.least_carbon(by, fill))).collect();
+        let cost = descents.iter().map(Descent::least).fold(f64::INFINITY, f64::min);
+        if cost > Budget::about(budget).most {
             return Vec::new();
         }
-        self.ends(|ws, fill| ws.earliest_end(allowed(cost), by, fill))
+        let reach = |(ws, descent): (&Option<Windows>, &Descent)| {
+            ws.as_ref()?.earliest_end_from(descent.reaches(cost)?, Budget::about(cost), by, fill)
+        };
+        self.windows.iter().zip(&descents).map(reach).collect()
     }
 
     /// Carbon: the earliest end within the budget.
     fn earliest(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
-        // A hair inside, so that no rounding ends over it; all the same if the budget is just the least there is.
-        let inside = self.ends(|ws, fill| ws.earliest_end(budget * (1.0 - TIE), by, fill));
-        if inside.iter().any(Option::is_some) { inside } else { self.ends(|ws, fill| ws.earliest_end(allowed(budget), by, fill)) }
+        self.within(budget, |ws, budget, fill| ws.earliest_end(budget, by, fill))
     }
 
+    /// PPC: the least product of end and carbon.
     fn best_ppc(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
-        let inside = self.ends(|ws, fill| ws.best_ppc(budget * (1.0 - TIE), by, fill));
-        let mut ends = if inside.iter().any(Option::is_some) {
-            inside
-        } else {
-            self.ends(|ws, fill| ws.best_ppc(allowed(budget), by, fill))
-        };
+        let mut ends = self.within(budget, |ws, budget, fill| ws.best_ppc(budget, by, fill));
         let least = ends.iter().flatten().map(|e| e.at * e.cost).fold(f64::INFINITY, f64::min);
         for end in &mut ends {
             *end = end.filter(|e| e.at * e.cost <= least * (1.0 + TIE));
         }
         ends
+    }
+
+    /// Each candidate's end under a budget that is kept to the last digit, unless it is just the least there is.
+    fn within(&mut self, budget: f64, mut rule: impl FnMut(&Windows, Budget, &mut Fill) -> Option<End>) -> Vec<Option<End>> {
+        let inside = self.ends(|ws, fill| rule(ws, Budget::strictly(budget), fill));
+        if inside.iter().any(Option::is_some) { inside } else { self.ends(|ws, fill| rule(ws, Budget::about(budget), fill)) }
     }
 
     /// The plan of the best end: the earliest, then the earliest start, then the fewest workers, then the first in order.
@@ -222,11 +225,12 @@ impl Search<'_> {
     /// By how much an infeasible request misses.
     fn miss(&mut self, candidates: &[Prepared], request: &Request) -> Infeasible {
         let by = request.deadline_h.unwrap_or(f64::INFINITY);
-        let budget = request.budget_g.map_or(f64::INFINITY, allowed);
-        let least = self.ends(|ws, fill| ws.least_carbon(by, fill));
+        let budget = Budget::about(request.budget_g.unwrap_or(f64::INFINITY));
+        let fill = &mut self.fill;
+        let least = self.windows.iter().flatten().map(|ws| ws.least_carbon(by, fill).least()).fold(f64::INFINITY, f64::min);
         let within_budget = self.ends(|ws, fill| ws.earliest_end(budget, f64::INFINITY, fill));
-        let fits = self.ends(|ws, fill| ws.earliest_end(f64::INFINITY, f64::INFINITY, fill));
-        let least_carbon_g = least.iter().flatten().map(|e| e.cost).reduce(f64::min);
+        let fits = self.ends(|ws, fill| ws.earliest_end(Budget::about(f64::INFINITY), f64::INFINITY, fill));
+        let least_carbon_g = least.is_finite().then_some(least);
         let earliest_end_h = within_budget.iter().flatten().map(|e| e.at).reduce(f64::min);
         let reason = if fits.iter().all(Option::is_none) {
             let too_long = |c: &Prepared| c.run.max_run_h.is_some_and(|most| most < c.run.work_h);
@@ -241,6 +245,3 @@ impl Search<'_> {
         Infeasible { reason, least_carbon_g, earliest_end_h }
     }
 }
-
-/// Instants closer than this, h, are the same (4 microseconds).
-const SAME_INSTANT: f64 = 1e-9;

@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn on_another_card_the_clocks_scale_and_nothing_counts_as_measured() {
-        let profile = parse(&format!("{}", with_levels(&[(2000, 300.0, 1.0), (1000, 100.0, 0.6)]))).expect("a profile");
+        let profile = parse(&with_levels(&[(2000, 300.0, 1.0), (1000, 100.0, 0.6)])).expect("a profile");
         let scaled = profile.scaled_to(1000);
         assert_eq!(scaled.levels.iter().map(|l| l.clock_mhz).collect::<Vec<_>>(), [500, 1000]);
         assert!(!scaled.measured);

@@ -53,13 +53,13 @@ pub(super) fn check(raw: RawProfile, at: &Located) -> Result<Profile, TomlError>
         if levels.iter().any(|seen| seen.clock_mhz == level.clock_mhz) {
             return Err(at.refuse(&key("clock_mhz"), level.clock_mhz, "stands twice; each clock once"));
         }
-        if !(level.watts > 0.0 && level.watts <= 10_000.0) {
+        if !(f64::MIN_POSITIVE..=10_000.0).contains(&level.watts) {
             return Err(at.refuse(&key("watts"), level.watts, "not a power; give watts above 0, up to 10000"));
         }
         if level.speed > 1.0 {
             return Err(at.refuse(&key("speed"), level.speed, "over 1; speed is relative to the highest clock, which has 1"));
         }
-        if !(level.speed > 0.0) {
+        if !(f64::MIN_POSITIVE..=1.0).contains(&level.speed) {
             return Err(at.refuse(&key("speed"), level.speed, "not a speed; give more than 0, up to 1"));
         }
         if level.clock_mhz == top_mhz && level.speed != 1.0 {

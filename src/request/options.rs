@@ -24,11 +24,11 @@ pub enum CarbonOption {
     MaxDelay,
     /// `--carbon-off`
     Off,
-    /// `--carbon-limit-s`, set by carm-submit
+    /// `--carm-limit-s`, set by carm-submit
     LimitS,
-    /// `--carbon-work-s`, set by carm-submit
+    /// `--carm-work-s`, set by carm-submit
     WorkS,
-    /// `--carbon-name`, set by carm-submit
+    /// `--carm-name`, set by carm-submit
     Name,
 }
 
@@ -56,7 +56,8 @@ pub struct OptionSpec {
     pub variable: &'static str,
     /// One line of help.
     pub help: &'static str,
-    /// Set by carm-submit only: not offered to users.
+    /// Set by carm-submit only: not offered to users. Named `--carm-*`, lest users' abbreviations of `--carbon-*` become
+    /// ambiguous (`--carbon-l`).
     pub hidden: bool,
 }
 
@@ -122,19 +123,19 @@ pub static OPTIONS: &[OptionSpec] = &[
     visible(CarbonOption::Off, "carbon-off", Argument::None, "CARM_OFF", "CARM leaves this job alone"),
     hidden(
         CarbonOption::LimitS,
-        "carbon-limit-s",
+        "carm-limit-s",
         Argument::Required("SECONDS"),
         "CARM_LIMIT_S",
         "set by carm-submit: the time limit",
     ),
     hidden(
         CarbonOption::WorkS,
-        "carbon-work-s",
+        "carm-work-s",
         Argument::Required("SECONDS"),
         "CARM_WORK_S",
         "set by carm-submit: the assumed run time at full clock",
     ),
-    hidden(CarbonOption::Name, "carbon-name", Argument::Required("NAME"), "CARM_NAME", "set by carm-submit: the job's name"),
+    hidden(CarbonOption::Name, "carm-name", Argument::Required("NAME"), "CARM_NAME", "set by carm-submit: the job's name"),
 ];
 
 const fn visible(

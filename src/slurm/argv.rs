@@ -98,8 +98,8 @@ fn scan_long(grammar: &Grammar, words: &[OsString], at: usize, long: &[u8], foun
             value: joined.or_else(|| if value_apart { words.get(at + 1).cloned() } else { None }),
             words: at..end,
         }),
-        // A carbon option without its argument is named as one: the request's own error says what is expected.
-        Some(option) if matches!(option.owner, Owner::Carbon(_)) => {
+        // An option of CARM's without its argument is named as one: its own error says what is expected.
+        Some(option) if option.owner != Owner::Sbatch => {
             found.options.push(Given { name: option.long.clone(), owner: option.owner, value: None, words: at..end })
         }
         _ => found.unknown.push(format!("--{name}")),
@@ -145,8 +145,10 @@ pub struct CommandLine {
     /// The words before the script that sbatch is to see, byte for byte and in their order: neither the carbon options
     /// nor carm-submit's own. With a heterogeneous job's separators, without a closing `--`.
     pub sbatch: Vec<OsString>,
-    /// The carbon options' words, as the user wrote them.
-    pub carbon: Vec<OsString>,
+    /// The same with the carbon options where the user wrote them.
+    pub written: Vec<OsString>,
+    /// The options of the first component of a heterogeneous job end before this word.
+    component_end: usize,
     /// Whether `--` stood before the script.
     pub terminated: bool,
     /// The script and its arguments; empty where the script comes from `--wrap` or standard input.
@@ -166,6 +168,7 @@ pub fn divide(grammar: &Grammar, words: &[OsString]) -> CommandLine {
         terminated: found.terminator.is_some(),
         script: found.rest.and_then(|rest| words.get(rest..)).unwrap_or_default().to_vec(),
         heterogeneous: !found.separators.is_empty(),
+        component_end: found.separators.first().copied().unwrap_or(end),
         unknown: found.unknown,
         options: found.options,
         ..CommandLine::default()
@@ -174,19 +177,27 @@ pub fn divide(grammar: &Grammar, words: &[OsString]) -> CommandLine {
         // Only long options are CARM's, so a word is never shared between an option of CARM's and one of sbatch's.
         match line.options.iter().find(|o| o.words.contains(&at)).map(|o| o.owner) {
             Some(Owner::Submit) => {}
-            Some(Owner::Carbon(_)) => line.carbon.push(word.clone()),
-            Some(Owner::Sbatch) | None => line.sbatch.push(word.clone()),
+            Some(Owner::Carbon(_)) => line.written.push(word.clone()),
+            Some(Owner::Sbatch) | None => {
+                line.written.push(word.clone());
+                line.sbatch.push(word.clone());
+            }
         }
     }
     line
 }
 
 impl CommandLine {
-    /// The words for sbatch: what the user gave it, `added` after that so that it wins, then the script.
+    /// The options that describe the job; of a heterogeneous job those of its first component.
+    pub fn described(&self) -> impl Iterator<Item = &Given> {
+        self.options.iter().filter(|o| o.words.start < self.component_end)
+    }
+
+    /// The words for sbatch: its options (`sbatch` or `written`), `added` after them so that it wins, then the script.
     #[must_use]
-    pub fn for_sbatch(&self, added: &[OsString], script: &[OsString]) -> Vec<OsString> {
+    pub fn for_sbatch(&self, options: &[OsString], added: &[OsString], script: &[OsString]) -> Vec<OsString> {
         let terminator = self.terminated.then(|| OsString::from("--"));
-        self.sbatch.iter().chain(added).cloned().chain(terminator).chain(script.iter().cloned()).collect()
+        options.iter().chain(added).cloned().chain(terminator).chain(script.iter().cloned()).collect()
     }
 
     /// Whether the script stands in `--wrap`.
@@ -265,14 +276,16 @@ mod tests {
     fn carbon_options_and_own_flags_are_taken_out() {
         let line = divided("-t5 --carbon-budget 2kg --dry-run --config x --gpus=2 --carbon-off -- job.sh a");
         assert_eq!(line.sbatch, words("-t5 --gpus=2"));
-        assert_eq!(line.carbon, words("--carbon-budget 2kg --carbon-off"));
-        assert_eq!(line.for_sbatch(&words("--begin=now+60"), &line.script), words("-t5 --gpus=2 --begin=now+60 -- job.sh a"));
+        assert_eq!(line.written, words("-t5 --carbon-budget 2kg --gpus=2 --carbon-off"));
+        let handed = line.for_sbatch(&line.sbatch, &words("--begin=now+60"), &line.script);
+        assert_eq!(handed, words("-t5 --gpus=2 --begin=now+60 -- job.sh a"));
     }
 
     #[test]
     fn the_components_of_a_heterogeneous_job_are_seen() {
         let line = divided("-N1 : -N2 --carbon-budget=1kg job.sh :");
         assert!(line.heterogeneous);
+        assert_eq!(line.described().map(|o| o.text()).collect::<Vec<_>>(), [Some("1")]);
         assert_eq!(line.sbatch, words("-N1 : -N2"));
         assert_eq!(line.script, words("job.sh :"));
     }
@@ -282,7 +295,7 @@ mod tests {
         let line = divided("-N2 --time");
         assert_eq!((line.sbatch, line.unknown), (words("-N2 --time"), vec!["--time".to_owned()]));
         let line = divided("--carbon-budget");
-        assert_eq!((line.sbatch, line.carbon), (words(""), words("--carbon-budget")));
+        assert_eq!((line.sbatch, line.written), (words(""), words("--carbon-budget")));
     }
 
     #[test]
@@ -290,7 +303,7 @@ mod tests {
         let odd = OsString::from_vec(b"--comment=\xff\xfe".to_vec());
         let all = [odd.clone(), OsString::from("job.sh"), OsString::from_vec(vec![0xff])];
         let line = divide(&grammar(), &all);
-        assert_eq!(line.for_sbatch(&[], &line.script), all);
+        assert_eq!(line.for_sbatch(&line.sbatch, &[], &line.script), all);
         assert_eq!(line.options.first().and_then(Given::text), None);
     }
 
@@ -311,18 +324,19 @@ mod tests {
         #[test]
         fn nothing_that_is_sbatchs_is_lost_or_reordered(all in prop::collection::vec(any_word(), 0..12)) {
             let line = divide(&grammar(), &all);
-            let handed = line.for_sbatch(&[], &line.script);
-            let (mut out, mut carbon) = (handed.iter(), line.carbon.iter());
+            let handed = line.for_sbatch(&line.sbatch, &[], &line.script);
+            let written = line.for_sbatch(&line.written, &[], &line.script);
+            let (mut handed, mut written) = (handed.iter(), written.iter());
             for (at, word) in all.iter().enumerate() {
                 let owner = line.options.iter().find(|o| o.words.contains(&at)).map(|o| o.owner);
-                match owner {
-                    Some(Owner::Submit) => {}
-                    Some(Owner::Carbon(_)) => prop_assert_eq!(carbon.next(), Some(word)),
-                    _ => prop_assert_eq!(out.next(), Some(word)),
+                if owner != Some(Owner::Submit) {
+                    prop_assert_eq!(written.next(), Some(word));
+                }
+                if !matches!(owner, Some(Owner::Submit | Owner::Carbon(_))) {
+                    prop_assert_eq!(handed.next(), Some(word));
                 }
             }
-            prop_assert_eq!(out.next(), None);
-            prop_assert_eq!(carbon.next(), None);
+            prop_assert_eq!((handed.next(), written.next()), (None, None));
         }
     }
 }

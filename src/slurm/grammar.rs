@@ -261,7 +261,7 @@ mod tests {
             ("part", "partition"),
             ("par", "several"),
             ("carbon-b", "carbon-budget"),
-            ("carbon-w", "carbon-workers"), // --carbon-work-s is carm-submit's own
+            ("carbon-w", "carbon-workers"),
             ("carbon-", "several"),
             ("beg", "begin"),
             ("be", "begin"), // --best-effort is never abbreviated

@@ -41,8 +41,8 @@ pub struct Options(BTreeMap<String, Option<OsString>>);
 
 impl Options {
     /// Lays options over those that are here.
-    pub fn lay_over(&mut self, stronger: &[Given]) {
-        for option in stronger.iter().filter(|o| o.owner == Owner::Sbatch) {
+    pub fn lay_over<'a>(&mut self, stronger: impl IntoIterator<Item = &'a Given>) {
+        for option in stronger.into_iter().filter(|o| o.owner == Owner::Sbatch) {
             self.set(&option.name, option.value.clone());
         }
     }

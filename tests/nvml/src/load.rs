@@ -37,6 +37,8 @@ pub struct Load {
     /// What each card had done when last looked at, seconds at full clock.
     counted: Vec<f64>,
     done_s: f64,
+    /// Locked by [`Load::lock`]: to be taken back.
+    locked: bool,
 }
 
 /// What a look at a load tells.
@@ -62,12 +64,25 @@ impl Load {
                 })
                 .collect()
         })?;
-        Ok(Load { bench, me, gpus, counted, done_s: 0.0 })
+        Ok(Load { bench, me, gpus, counted, done_s: 0.0, locked: false })
     }
 
     /// The cards in use, by index.
     pub fn gpus(&self) -> &[usize] {
         &self.gpus
+    }
+
+    /// Locks the cards at a clock for as long as the load lasts, as an admin's `nvidia-smi --lock-gpu-clocks` around it would.
+    pub fn lock(&mut self, mhz: u32) -> Result<(), LoadError> {
+        let gpus = &self.gpus;
+        self.bench.look(|now| {
+            for &gpu in gpus {
+                let (truth, card) = now.card(gpu);
+                card.lock = Some((truth.min_mhz, mhz));
+            }
+        })?;
+        self.locked = true;
+        Ok(())
     }
 
     /// Counts the work done since the last look. Cards shared with other loads give each an equal part.
@@ -96,8 +111,14 @@ impl Load {
 impl Drop for Load {
     fn drop(&mut self) {
         let me = self.me;
+        let unlock: &[usize] = if self.locked { &self.gpus } else { &[] };
         // Nobody is left to tell: the next process to look finds this one dead.
-        let _ = self.bench.look(|now| now.end_use(me));
+        let _ = self.bench.look(|now| {
+            now.end_use(me);
+            for &gpu in unlock {
+                now.card(gpu).1.lock = None;
+            }
+        });
     }
 }
 

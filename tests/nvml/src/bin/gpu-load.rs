@@ -31,6 +31,9 @@ struct Arguments {
     /// What a number in the list means
     #[arg(long, value_enum, default_value_t)]
     by: By,
+    /// Lock the cards at this clock meanwhile, as an admin's nvidia-smi would
+    #[arg(long, value_name = "MHZ")]
+    clock: Option<u32>,
     /// Write "DONE SPEED ELAPSED" (seconds at full clock, relative speed, seconds) to this file at every look
     #[arg(long, value_name = "FILE")]
     progress: Option<PathBuf>,
@@ -78,6 +81,9 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
     listen();
     let begun = Instant::now();
     let mut load = Load::begin(bench, &arguments.gpus, arguments.by)?;
+    if let Some(mhz) = arguments.clock {
+        load.lock(mhz)?;
+    }
     let mut signal;
     let progress = loop {
         signal = SIGNAL.load(Ordering::Relaxed);

@@ -1,0 +1,199 @@
+//! Decides: the planner's answer on a whole second, the time limit that it needs, and what it is to be compared with.
+
+use anyhow::Context;
+use carm::plan::{self, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Problem, Reason, Start};
+use carm::quantity::format_mass;
+use carm::site::Offer;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::assemble::Assembled;
+use crate::explain::local;
+use crate::warning::Warning;
+
+/// A plan that can be carried out.
+#[derive(Debug)]
+pub struct Decided {
+    /// What was planned.
+    pub assembled: Assembled,
+    /// The plan, its start on a whole second.
+    pub plan: Plan,
+    /// The same job started now at the highest clock, at the first site that it allows; `None` where the forecast ends
+    /// before that run would.
+    pub now_run: Option<Plan>,
+    /// The time limit to set, in seconds; `None`: the job's own is long enough.
+    pub limit_s: Option<u64>,
+}
+
+/// A request that nothing meets.
+#[derive(Debug)]
+pub struct Missed {
+    /// What was planned.
+    pub assembled: Assembled,
+    /// By how much it misses.
+    pub infeasible: Infeasible,
+    /// As in [`Decided`].
+    pub now_run: Option<Plan>,
+}
+
+/// Plans.
+pub fn decide(
+    assembled: Assembled,
+    best_effort: bool,
+    warnings: &mut Vec<Warning>,
+) -> anyhow::Result<Result<Decided, Box<Missed>>> {
+    let now_run = run_now(&assembled.problem)?;
+    match plan::plan_whole_seconds(&assembled.problem).context("planning")? {
+        Outcome::Feasible(plan) => Ok(Ok(with_limit(assembled, plan, now_run))),
+        Outcome::Infeasible(infeasible) => {
+            let missed = Missed { assembled, infeasible, now_run };
+            let closest = if best_effort { closest(&missed)? } else { None };
+            let Some(plan) = closest else { return Ok(Err(Box::new(missed))) };
+            warnings.push(Warning::BestEffort(missed.reason()));
+            Ok(Ok(with_limit(missed.assembled, plan, missed.now_run)))
+        }
+    }
+}
+
+fn with_limit(assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> Decided {
+    let choice = &assembled.choices[plan.candidate];
+    let candidate = &assembled.problem.candidates[plan.candidate];
+    let limit_s = choice.bounds.stretched_s(candidate, &plan, choice.measured);
+    Decided { assembled, plan, now_run, limit_s }
+}
+
+/// Full clock from the earliest start, which is now but for a job that may not begin yet.
+fn run_now(problem: &Problem) -> anyhow::Result<Option<Plan>> {
+    let Some(level) = problem.candidates.first().and_then(|c| c.full_clock()) else { return Ok(None) };
+    plan::constant(problem, 0, level, earliest_h(problem, 0)).context("planning a run at full clock")
+}
+
+fn earliest_h(problem: &Problem, candidate: usize) -> f64 {
+    match problem.candidates[candidate].start {
+        Start::Fixed(start_h) => start_h,
+        Start::Within { earliest_h, .. } => earliest_h,
+    }
+}
+
+/// The plan that misses by least: the least carbon by the deadline where the budget is too small, the earliest end where
+/// the deadline is too near.
+fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
+    let problem = &missed.assembled.problem;
+    match missed.infeasible.reason {
+        Reason::Budget | Reason::DeadlineAndBudget if missed.infeasible.least_carbon_g.is_some() => {
+            let relaxed = Problem {
+                budget_g: None,
+                objective: Objective::Performance,
+                deadline_h: Some(problem.deadline_h.unwrap_or(HORIZON_H)),
+                ..problem.clone()
+            };
+            Ok(plan::plan_whole_seconds(&relaxed).context("planning")?.plan())
+        }
+        Reason::Horizon | Reason::MaxRun => Ok(None),
+        _ => {
+            let mut earliest: Option<Plan> = None;
+            for candidate in 0..problem.candidates.len() {
+                let Some(level) = problem.candidates[candidate].full_clock() else { continue };
+                let start_h = (earliest_h(problem, candidate) * 3600.0 - 1e-5).ceil() / 3600.0;
+                if let Some(plan) = plan::constant(problem, candidate, level, start_h).context("planning")?
+                    && earliest.as_ref().is_none_or(|kept| plan.end_h < kept.end_h)
+                {
+                    earliest = Some(plan);
+                }
+            }
+            Ok(earliest)
+        }
+    }
+}
+
+/// Longer than any forecast, h: a deadline that binds nothing.
+const HORIZON_H: f64 = 1e5;
+
+impl Decided {
+    /// How long the job waits, in whole seconds.
+    pub fn waits_s(&self) -> u64 {
+        (self.plan.start_h * 3600.0).round() as u64
+    }
+}
+
+impl Assembled {
+    /// The instant so many hours after now.
+    pub fn instant(&self, hours: f64) -> DateTime<Utc> {
+        Offer::instant(self.now, hours)
+    }
+
+    /// The least carbon by the end of each slot, where waiting longer emits less; no more points than a chart can show.
+    pub fn frontier(&self) -> anyhow::Result<Vec<FrontierPoint>> {
+        let mut points = plan::frontier(&self.problem, &Ends::Some(200)).context("computing the frontier")?;
+        points.dedup_by(|later, earlier| later.carbon_g >= earlier.carbon_g);
+        Ok(points)
+    }
+}
+
+impl Missed {
+    /// The end that would meet the budget.
+    pub fn earliest_end(&self) -> Option<DateTime<Utc>> {
+        self.infeasible.earliest_end_h.map(|hours| self.assembled.instant(hours))
+    }
+
+    /// Why nothing meets the request, by how much it misses, and the way out, in one line.
+    pub fn reason(&self) -> String {
+        let problem = &self.assembled.problem;
+        let deadline = problem.deadline_h.map(|hours| local(self.assembled.instant(hours))).unwrap_or_default();
+        // Rounded up, so that what the line tells the user to give is enough.
+        let least = self.infeasible.least_carbon_g.map(|g| format!("{} at least", format_mass(rounded_up(g))));
+        let next_minute = |end: DateTime<Utc>| end + TimeDelta::milliseconds(59_999);
+        let earliest = self.earliest_end().map(|end| format!("{} at the earliest", local(next_minute(end))));
+        let option = self.assembled.deadline_option;
+        let way_out = |options: [Option<String>; 2]| options.into_iter().flatten().collect::<Vec<_>>().join(", or ");
+        match self.infeasible.reason {
+            Reason::Deadline if problem.deadline_h.is_some_and(|hours| hours <= 0.0) => {
+                let now = local(self.assembled.now);
+                format!("{option}: '{deadline}' is in the past; give a time after {now}")
+            }
+            Reason::Deadline => {
+                let end = earliest.map(|end| format!("give {end}")).unwrap_or_default();
+                format!("{option}: '{deadline}' is before the job could end at full clock; {end}")
+            }
+            Reason::Budget => {
+                let budget = format_mass(problem.budget_g.unwrap_or_default());
+                let least = least.map(|least| format!("give {least}")).unwrap_or_default();
+                let by = if problem.deadline_h.is_some() { " by the deadline" } else { "" };
+                format!("--carbon-budget: '{budget}' is less than any plan{by} emits; {least}")
+            }
+            Reason::DeadlineAndBudget => {
+                let budget = format_mass(problem.budget_g.unwrap_or_default());
+                let options = way_out([
+                    least.map(|least| format!("a budget of {least}")),
+                    earliest.map(|end| format!("a deadline of {end}")),
+                ]);
+                format!("--carbon-budget: '{budget}' cannot be kept by the deadline '{deadline}'; give {options}")
+            }
+            Reason::MaxRun => "the run is longer than the partition allows even at full clock; give a partition with a longer MaxTime".to_owned(),
+            Reason::Horizon => {
+                "the run does not fit between its earliest start and the end of the grid's forecast; extend the trace, or set extend = \"forecast\"".to_owned()
+            }
+        }
+    }
+}
+
+/// Up to the third significant figure.
+fn rounded_up(grams: f64) -> f64 {
+    if grams <= 0.0 {
+        return grams;
+    }
+    let step = 10_f64.powf(grams.log10().floor() - 2.0);
+    (grams / step * (1.0 + 1e-12)).ceil() * step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded_up;
+
+    #[test]
+    fn what_a_message_tells_to_give_is_never_too_little() {
+        assert_eq!(rounded_up(309.4), 310.0);
+        assert_eq!(rounded_up(1234.0), 1240.0);
+        assert!((rounded_up(0.012_31) - 0.0124).abs() < 1e-12);
+        assert_eq!(rounded_up(0.0), 0.0);
+    }
+}

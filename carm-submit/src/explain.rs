@@ -1,0 +1,132 @@
+//! The explanation on standard error: what runs where and when, what it saves and costs, and what the figures rest on.
+
+use carm::quantity::{format_duration, format_mass, format_slurm_time};
+use chrono::{DateTime, Local, Utc};
+
+use crate::decide::Decided;
+
+/// An instant in local time, for people.
+pub fn local(instant: DateTime<Utc>) -> String {
+    instant.with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// The explanation, line by line.
+pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
+    let (assembled, plan) = (&decided.assembled, &decided.plan);
+    let choice = &assembled.choices[plan.candidate];
+    let candidate = &assembled.problem.candidates[plan.candidate];
+    let gpus = if candidate.workers == 1 { "1 GPU".to_owned() } else { format!("{} GPUs", candidate.workers) };
+
+    let mut lines = vec![format!(
+        "carm-submit: {}: {gpus}, {} at full clock (from {}), objective {}",
+        carm::request::printable(name),
+        format_duration(assembled.work.seconds as f64),
+        assembled.work.from,
+        assembled.objective
+    )];
+    let begins = match decided.waits_s() {
+        0 => "at once".to_owned(),
+        wait_s => format!("in {} ({})", format_duration(wait_s as f64), local(assembled.instant(plan.start_h))),
+    };
+    let end = local(assembled.instant(plan.end_h));
+    lines.push(format!("  plan    at {} {begins}, ends {end}, {}", choice.site, clocks(decided)));
+    lines.push(match &decided.now_run {
+        Some(now) if now.carbon_g > 0.0 => format!(
+            "  carbon  {}, {} {} at full clock now ({} kWh instead of {})",
+            format_mass(plan.carbon_g),
+            change(plan.carbon_g, now.carbon_g),
+            format_mass(now.carbon_g),
+            energy(plan.energy_kwh),
+            energy(now.energy_kwh)
+        ),
+        _ => format!("  carbon  {} ({} kWh)", format_mass(plan.carbon_g), energy(plan.energy_kwh)),
+    });
+    lines.push(format!("  cost    {}", cost(decided).join("; ")));
+    lines.push(format!(
+        "  data    grid: {}{}; profile {}: {}",
+        carm::request::printable(&choice.grid_source),
+        estimated(plan.estimated_share),
+        choice.profile,
+        if choice.measured { "measured" } else { "modelled, not measured on this card" },
+    ));
+    if decided.waits_s() > 0 {
+        lines.push("  at once instead: scontrol update jobid=N StartTime=now".to_owned());
+    }
+    lines
+}
+
+fn clocks(decided: &Decided) -> String {
+    let candidate = &decided.assembled.problem.candidates[decided.plan.candidate];
+    let clock = |level: usize| candidate.levels[level].clock_mhz;
+    let used = decided.plan.segments.iter().map(|segment| clock(segment.level));
+    let (low, high) = (used.clone().min().unwrap_or_default(), used.max().unwrap_or_default());
+    let top = candidate.full_clock().map(clock).unwrap_or_default();
+    if low == top {
+        format!("at full clock ({top} MHz)")
+    } else if low == high {
+        format!("at {low} of {top} MHz")
+    } else {
+        format!("at {low} to {high} of {top} MHz")
+    }
+}
+
+fn cost(decided: &Decided) -> Vec<String> {
+    let (assembled, plan) = (&decided.assembled, &decided.plan);
+    let mut cost = Vec::new();
+    let later_h = decided.now_run.as_ref().map(|now| plan.end_h - now.end_h);
+    match later_h {
+        Some(later_h) if later_h * 3600.0 >= 1.0 => cost.push(format!("ends {} later", format_duration(later_h * 3600.0))),
+        Some(later_h) if later_h * 3600.0 <= -1.0 => cost.push(format!("ends {} earlier", format_duration(-later_h * 3600.0))),
+        _ => {}
+    }
+    let workers = assembled.problem.candidates[plan.candidate].workers;
+    let extra = f64::from(workers) * (plan.end_h - plan.start_h) - assembled.problem.work_gpu_h;
+    if extra.abs() >= 0.005 {
+        cost.push(format!("{:.2} {} GPU-hours", extra.abs(), if extra > 0.0 { "extra" } else { "fewer" }));
+    }
+    if let Some(limit_s) = decided.limit_s {
+        let bounds = &assembled.choices[plan.candidate].bounds;
+        cost.push(match bounds.unstretched_s() {
+            Some(before_s) => format!("time limit {} instead of {}", format_slurm_time(limit_s), format_slurm_time(before_s)),
+            None => format!("time limit {}", format_slurm_time(limit_s)),
+        });
+    }
+    if cost.is_empty() {
+        cost.push("nothing".to_owned());
+    }
+    cost
+}
+
+fn change(new: f64, old: f64) -> String {
+    let percent = (1.0 - new / old) * 100.0;
+    if percent.abs() < 0.5 {
+        "as much as".to_owned()
+    } else if percent > 0.0 {
+        format!("{percent:.0} % less than")
+    } else {
+        format!("{:.0} % more than", -percent)
+    }
+}
+
+fn energy(kwh: f64) -> String {
+    let decimals = if kwh >= 100.0 {
+        0
+    } else if kwh >= 10.0 {
+        1
+    } else if kwh >= 1.0 {
+        2
+    } else {
+        3
+    };
+    format!("{kwh:.decimals$}")
+}
+
+fn estimated(share: f64) -> String {
+    if share >= 0.995 {
+        ", all of it estimated".to_owned()
+    } else if share > 0.0 {
+        format!(", {:.0} % of the run estimated", share * 100.0)
+    } else {
+        String::new()
+    }
+}

@@ -1,0 +1,250 @@
+//! One submission from beginning to end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use carm::quantity::{Moment, parse_instant};
+use carm::request::CarbonRequest;
+use carm::slurm::argv::{self, CommandLine};
+use carm::slurm::directives::Directives;
+use carm::slurm::gpus::GpuRequest;
+use carm::slurm::grammar::Grammar;
+use carm::slurm::job::Fact;
+use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
+
+use crate::assemble::{self, Work};
+use crate::cli::{Flags, Submission};
+use crate::decide::{self, Decided, Missed};
+use crate::exit::{Obstacle, Refusal, say, show};
+use crate::gather::{self, Gathered};
+use crate::handover::{self, Carbon, Handover};
+use crate::script::Script;
+use crate::slurm::{self, Asked, Installed};
+use crate::warning::Warning;
+use crate::{explain, json};
+
+/// What becomes of a job.
+enum Decision {
+    /// It is planned.
+    Plan(Box<Decided>),
+    /// CARM leaves it alone; one line says why.
+    Leave(String),
+    /// Nothing meets the request.
+    Miss(Box<Missed>),
+}
+
+/// A submission's parts as far as they could be read.
+struct Parts {
+    line: CommandLine,
+    installed: Installed,
+    script: Option<Script>,
+    directives: Option<Directives>,
+    gathered: Option<Gathered>,
+    now: DateTime<Utc>,
+    warnings: Vec<Warning>,
+}
+
+/// Plans, explains, hands over.
+pub fn run(call: &Submission) -> ExitCode {
+    let questions = slurm::ask();
+    let mut grammar = call.grammar.clone();
+    let (installed, partitions) = questions.learn(&mut grammar);
+    let mut parts = Parts {
+        line: argv::divide(&grammar, &call.words),
+        installed,
+        script: None,
+        directives: None,
+        gathered: None,
+        now: Utc::now(),
+        warnings: Vec::new(),
+    };
+    if parts.line.options.iter().any(|o| o.name == "usage") {
+        return ended(parts.hand_over(Carbon::AsWritten, Vec::new()));
+    }
+    // A bug of CARM's must not cost a submission: a panic is a fault like any other.
+    let decision = catch_unwind(AssertUnwindSafe(|| parts.decide(&grammar, &call.flags, partitions)))
+        .unwrap_or_else(|_| Err(Obstacle::Fault(anyhow!("a bug in carm-submit"))));
+    if parts.installed.without_plugin() && parts.asks_for_carbon() {
+        parts.warnings.push(Warning::NoPlugin);
+    }
+    ended(parts.conclude(decision, &call.flags))
+}
+
+fn ended(result: Result<ExitCode, Refusal>) -> ExitCode {
+    result.unwrap_or_else(|refusal| refusal.report())
+}
+
+impl Parts {
+    fn decide(&mut self, grammar: &Grammar, flags: &Flags, partitions: Asked) -> Result<Decision, Obstacle> {
+        if let Some(text) = &flags.now {
+            self.now = parse_instant(text).map_err(|error| Refusal::wrong(format!("--now: '{text}': {error}")))?;
+        }
+        self.now = self.now.with_nanosecond(0).unwrap_or(self.now);
+        if !self.line.unknown.is_empty() {
+            self.warnings.push(Warning::UnknownOptions(self.line.unknown.clone()));
+        }
+        let script = self.script.insert(Script::read(&self.line)?);
+        let directives = self.directives.insert(gather::directives(grammar, script)?);
+        let moment = Moment { now: self.now, local: &local_instant };
+        let gathered = self.gathered.insert(gather::gather(&self.line, script, directives, &moment)?);
+        if gathered.foreign {
+            self.warnings.push(Warning::ForeignLines);
+        }
+        let (gpus, work) = match treatable(gathered) {
+            Ok(found) => found,
+            Err(line) => return Ok(Decision::Leave(line)),
+        };
+        self.warnings.extend(remarks(gathered, &gpus, work));
+        self.installed.partitions = partitions.partitions();
+        let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
+        let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
+        let assembled = assemble::assemble(&config, gathered, (&gpus, work), &self.installed, self.now, &mut self.warnings)?;
+        Ok(match decide::decide(assembled, flags.best_effort, &mut self.warnings)? {
+            Ok(decided) => Decision::Plan(Box::new(decided)),
+            Err(missed) => Decision::Miss(missed),
+        })
+    }
+
+    fn conclude(&self, decision: Result<Decision, Obstacle>, flags: &Flags) -> Result<ExitCode, Refusal> {
+        let decision = match decision {
+            Ok(decision) => decision,
+            Err(Obstacle::Refused(refusal)) => return Err(refusal),
+            Err(Obstacle::Fault(fault)) if flags.strict || flags.dry_run => return Err(Refusal::wrong(format!("{fault:#}"))),
+            Err(Obstacle::Fault(fault)) => {
+                self.warn();
+                say(&format!("{fault:#}; the job is submitted as written, without a plan"));
+                return self.hand_over(Carbon::AsWritten, Vec::new());
+            }
+        };
+        if flags.json {
+            let text = match &decision {
+                Decision::Plan(decided) => json::of_plan(decided, &self.warnings),
+                Decision::Leave(reason) => json::of_untreated(self.now, reason, &self.warnings),
+                Decision::Miss(missed) => json::of_miss(missed, &self.warnings),
+            };
+            let shown = show(&text.map_err(|error| Refusal::wrong(format!("{error:#}")))?);
+            return match decision {
+                Decision::Miss(missed) => Err(Refusal::infeasible(missed.reason())),
+                Decision::Plan(_) | Decision::Leave(_) => Ok(shown),
+            };
+        }
+        self.warn();
+        let nothing = CarbonRequest::default();
+        let (request, name) = match &self.gathered {
+            Some(gathered) => (&gathered.request, gathered.name.as_str()),
+            None => (&nothing, ""),
+        };
+        match decision {
+            Decision::Miss(missed) => Err(Refusal::infeasible(missed.reason())),
+            Decision::Leave(line) => {
+                say(&line);
+                if flags.dry_run {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let several = self.gathered.as_ref().is_some_and(|g| g.heterogeneous);
+                self.hand_over(if several { Carbon::AsWritten } else { Carbon::Request(request) }, Vec::new())
+            }
+            Decision::Plan(decided) => {
+                let lines = explain::lines(&decided, name).join("\n") + "\n";
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), lines.as_bytes()); // as in `say`
+                if flags.dry_run {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let request = handover::request_of(&decided, request, name);
+                self.hand_over(Carbon::Request(&request), handover::options_of(&decided))
+            }
+        }
+    }
+
+    fn warn(&self) {
+        for warning in &self.warnings {
+            say(&warning.to_string());
+        }
+    }
+
+    fn asks_for_carbon(&self) -> bool {
+        let request = self.gathered.as_ref().is_some_and(|g| !g.request.is_empty() && !g.request.off);
+        request || self.line.written != self.line.sbatch
+    }
+
+    fn hand_over(&self, carbon: Carbon, added: Vec<String>) -> Result<ExitCode, Refusal> {
+        Handover {
+            line: &self.line,
+            script: self.script.as_ref(),
+            directives: self.directives.as_ref(),
+            plugin: self.installed.plugin,
+            carbon,
+            added,
+        }
+        .submit()
+    }
+}
+
+/// The GPUs and the run time of a job that can be planned; else the line that says why CARM leaves it alone.
+fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
+    let (request, job) = (&gathered.request, &gathered.job);
+    if request.off {
+        return Err("--carbon-off: submitted as written".to_owned());
+    }
+    if gathered.heterogeneous {
+        return Err("a heterogeneous job is submitted as written; the first component's carbon options hold for all".to_owned());
+    }
+    if job.test_only {
+        return Err("--test-only: passed to sbatch without a plan".to_owned());
+    }
+    let gpus = match &job.gpus {
+        Fact::Is(gpus) => gpus.clone(),
+        Fact::Unsaid => return Err("the job asks for no GPUs: submitted as written".to_owned()),
+        Fact::Unclear(why) => return Err(format!("{why}: submitted as written, without a plan")),
+    };
+    if let Some(option) = job.awaits {
+        return Err(format!("--{option} decides when the job starts: submitted as written, its clocks are chosen on the node"));
+    }
+    if request.latency_s.is_some() {
+        return Err(
+            "--carbon-latency: a service starts at once; submitted as written, its clocks are chosen on the node".to_owned()
+        );
+    }
+    for unclear in [&job.begin, &job.deadline] {
+        if let Fact::Unclear(what) = unclear {
+            return Err(format!("{what}: not a time that CARM reads; submitted as written, without a plan"));
+        }
+    }
+    let limit_s = match &job.time_limit {
+        Fact::Is(limit) => limit.seconds(),
+        Fact::Unsaid => None,
+        Fact::Unclear(what) => return Err(format!("{what}: not a time limit that CARM reads; submitted as written")),
+    };
+    let work = match (request.runtime_s, limit_s) {
+        (Some(seconds), _) => Work { seconds, from: "--carbon-runtime" },
+        (None, Some(seconds)) => Work { seconds, from: "--time" },
+        (None, None) => {
+            return Err(
+                "no run time is known: submitted as written; give --carbon-runtime, or --time, to have it planned".to_owned()
+            );
+        }
+    };
+    Ok((gpus, work))
+}
+
+/// What the user should know before the plan is told.
+fn remarks(gathered: &Gathered, gpus: &GpuRequest, work: Work) -> Vec<Warning> {
+    let (request, job) = (&gathered.request, &gathered.job);
+    let limit_s = job.time_limit.known().and_then(|limit| limit.seconds());
+    let over_limit = limit_s.filter(|&limit_s| work.seconds > limit_s);
+    let widths = request.workers.as_ref().filter(|workers| workers.counts() != [gpus.count]);
+    [
+        over_limit.map(|limit_s| Warning::RuntimeOverLimit { runtime_s: work.seconds, limit_s }),
+        widths.map(|_| Warning::WidthKept(gpus.count)),
+        request.suspend.map(|_| Warning::NotPaused),
+        job.array.as_ref().map(|_| Warning::EachTask),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn local_instant(wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+    Local.from_local_datetime(&wall).earliest().map(|instant| instant.to_utc())
+}

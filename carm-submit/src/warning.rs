@@ -1,0 +1,84 @@
+//! What a user should know of a plan or a submission, one line each. A warning never advises what was already done.
+
+use std::fmt;
+
+use carm::quantity::format_slurm_time;
+
+/// A warning.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Warning {
+    /// sbatch has no plugin of CARM's.
+    NoPlugin,
+    /// The script holds lines of another batch system.
+    ForeignLines,
+    /// Words that no known option begins with.
+    UnknownOptions(Vec<String>),
+    /// One of the configured sites cannot take the job.
+    SiteLeftOut {
+        /// The site.
+        site: String,
+        /// Why.
+        reason: String,
+    },
+    /// A profile's file cannot be used.
+    ProfileFile(String),
+    /// A site's profile was made for another card.
+    OtherCard {
+        /// The profile.
+        profile: String,
+        /// The site.
+        site: String,
+    },
+    /// The workload runs on several card types whose relative throughput is not given.
+    ThroughputUnknown,
+    /// The user's run time is longer than the user's time limit.
+    RuntimeOverLimit {
+        /// The run time, in seconds.
+        runtime_s: u64,
+        /// The limit, in seconds.
+        limit_s: u64,
+    },
+    /// The number of GPUs stays as requested.
+    WidthKept(u32),
+    /// The plan has no pauses.
+    NotPaused,
+    /// Nothing meets the request; this comes closest.
+    BestEffort(String),
+    /// The plan's figures hold for each task of an array.
+    EachTask,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPlugin => f.write_str(
+                "spank_carm.so is not in this Slurm's plugstack.conf: carbon options are dropped and the job runs at full clock",
+            ),
+            Self::ForeignLines => {
+                f.write_str("#PBS and #BSUB lines are not read: where they set a time limit or resources, the plan ignores it")
+            }
+            Self::UnknownOptions(words) => write!(f, "{}: not an option that CARM knows; left to sbatch", words.join(", ")),
+            Self::SiteLeftOut { site, reason } => write!(f, "site '{site}' is left out: {reason}"),
+            Self::ProfileFile(cause) => write!(f, "{cause}; this profile is not used"),
+            Self::OtherCard { profile, site } => {
+                write!(
+                    f,
+                    "profile '{profile}' was made for another card than site '{site}' has; its figures are an estimate there"
+                )
+            }
+            Self::ThroughputUnknown => {
+                f.write_str("the sites' cards differ and no profile gives its throughput: they count as equally fast")
+            }
+            Self::RuntimeOverLimit { runtime_s, limit_s } => write!(
+                f,
+                "--carbon-runtime: '{}' is longer than the time limit {}; Slurm will end the job at its limit",
+                format_slurm_time(*runtime_s),
+                format_slurm_time(*limit_s)
+            ),
+            Self::WidthKept(gpus) => write!(f, "--carbon-workers: the job is planned at the {gpus} GPUs that it requests"),
+            Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
+            Self::BestEffort(cause) => write!(f, "{cause}; --best-effort: submitted with the plan that comes closest"),
+            Self::EachTask => f.write_str("the plan holds for each task of the array"),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Whole seconds: Slurm starts jobs on them, the optimum seldom does.
+//!
+//! Solve, then fix the start at the second before and at the one after, solve again, and keep the better of those that
+//! still meet every constraint; so no budget is missed by rounding.
+
+use super::error::PlanError;
+use super::outcome::Outcome;
+use super::problem::{Problem, Start};
+
+const SECOND_H: f64 = 1.0 / 3600.0;
+
+/// [`super::plan`] with a start on a whole second after now.
+///
+/// Infeasible only if no plan that starts on one of the two seconds beside the exact optimum's start meets the request; the figures of the
+/// miss are then those of these two starts.
+///
+/// # Errors
+/// If the problem is malformed.
+pub fn plan_whole_seconds(problem: &Problem) -> Result<Outcome, PlanError> {
+    let exact = match super::plan(problem)? {
+        Outcome::Feasible(plan) => plan,
+        miss => return Ok(miss),
+    };
+    let chosen = &problem.candidates[exact.candidate];
+    let seconds = exact.start_h / SECOND_H;
+    let mut starts = vec![seconds.round()];
+    if (seconds - seconds.round()).abs() > 1e-6 {
+        starts = vec![seconds.floor(), seconds.ceil()];
+    }
+    let (earliest, latest) = match chosen.start {
+        Start::Fixed(_) => return Ok(Outcome::Feasible(exact)), // the caller's own choice
+        Start::Within { earliest_h, latest_h } => (earliest_h, latest_h),
+    };
+    let hair = 1e-6 * SECOND_H;
+    let candidates: Vec<_> = starts
+        .iter()
+        .map(|s| s * SECOND_H)
+        .filter(|&at| at >= earliest - hair && at <= latest + hair)
+        .map(|at| super::Candidate { start: Start::Fixed(at), ..chosen.clone() })
+        .collect();
+    if candidates.is_empty() {
+        return Ok(Outcome::Feasible(exact)); // the window holds no whole second
+    }
+    let mut outcome = super::plan(&Problem { candidates, ..problem.clone() })?;
+    if let Outcome::Feasible(plan) = &mut outcome {
+        plan.candidate = exact.candidate;
+    }
+    Ok(outcome)
+}

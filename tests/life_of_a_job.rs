@@ -1,0 +1,98 @@
+//! The life of a job, across all programs, on a real Slurm: options taken by the plugin in sbatch, carried to the prolog,
+//! clocks seen on the (simulated) GPUs while the job runs, put back after, energy and carbon booked.
+//!
+//! Figures are held against the test's own integration of the stand-in's power log over the trace.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
+
+#[path = "common/mod.rs"]
+mod common;
+#[path = "life_of_a_job/site.rs"]
+mod site;
+
+use carm::ledger::Mark;
+use carm::quantity::parse_instant;
+use common::SlurmRelease;
+use site::Site;
+
+fn within_one_percent(what: &str, booked: f64, summed: f64) {
+    assert!((booked - summed).abs() <= 0.01 * summed, "{what}: booked {booked}, summed here {summed}");
+}
+
+/// Submits with a deadline far enough for a slow clock, and holds every promise to what happened.
+fn a_whole_life(release: SlurmRelease) {
+    let site = Site::on(release, "");
+    let script = site.training_script("#SBATCH --gpus=2 --time=5 --carbon-runtime=0:20", 20.0);
+    let job = site.cluster.sbatch(&["--partition=solar", "--carbon-deadline=now+4minutes", &script]).job();
+    assert_eq!(site.cluster.wait_for_job(job), "COMPLETED", "{}", site.cluster.output_of(job));
+    let line = site.ledger_line(job);
+    let (start, end) = (line.start.as_deref().expect("a start"), &line.end);
+    let (start, end) = (parse_instant(start).expect("a start"), parse_instant(end).expect("an end"));
+
+    // The clock: one below the top, seen on the job's two GPUs while it ran.
+    let clock = line.clock_mhz.expect("a clock below full clock");
+    assert!((1000..2500).contains(&clock), "{clock} MHz");
+    assert_eq!(line.decision, "least carbon by the deadline");
+    assert_eq!(line.gpus.len(), 2);
+    for gpu in &line.gpus {
+        let clocks = site.busy_clocks(&gpu.uuid, start, end);
+        assert!(!clocks.is_empty() && clocks.iter().all(|&mhz| mhz == clock), "{} ran at {clocks:?}", gpu.uuid);
+    }
+
+    // The clocks are back: each lock was taken back, and nothing is left behind.
+    let calls = site.driver_calls();
+    let count = |name: &str| calls.iter().filter(|call| call.starts_with(name)).count();
+    assert_eq!((count("nvmlDeviceSetGpuLockedClocks"), count("nvmlDeviceResetGpuLockedClocks")), (2, 2), "{calls:#?}");
+    assert_eq!(std::fs::read_dir(site.path("state/solar1")).expect("state").count(), 0);
+
+    // The statement: what the power log says, within a hundredth.
+    let uuids: Vec<String> = line.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
+    let (energy_j, carbon_g) = site.integrate(&uuids, start, end);
+    within_one_percent("GPU energy in J", line.gpu_energy_j, energy_j);
+    within_one_percent("carbon in g", line.carbon_g, carbon_g);
+    assert_eq!(line.marks, []);
+    assert_eq!(line.site.as_deref(), Some("solar"));
+    site.cluster.assert_no_node_was_lost();
+}
+
+#[test]
+fn a_job_with_a_deadline_runs_slower_is_put_back_and_booked() {
+    a_whole_life(SlurmRelease::Installed);
+}
+
+#[test]
+fn the_same_holds_on_debian_13() {
+    a_whole_life(SlurmRelease::Debian13);
+}
+
+#[test]
+fn a_job_without_carbon_options_meets_nothing_of_carm() {
+    let site = Site::start();
+    let script = site.training_script("#SBATCH --gpus=1 --time=5", 1.0);
+    let job = site.cluster.sbatch(&["--partition=wind", &script]).job();
+    assert_eq!(site.cluster.wait_for_job(job), "COMPLETED", "{}", site.cluster.output_of(job));
+    assert!(!site.path("ledger").exists() && !site.path("state").exists());
+    assert_eq!(site.log(), "");
+    let touched = site.driver_calls().into_iter().filter(|call| call.contains("LockedClocks")).collect::<Vec<_>>();
+    assert_eq!(touched, Vec::<String>::new());
+}
+
+#[test]
+fn every_job_is_booked_where_the_admin_says_so() {
+    let site = Site::on(SlurmRelease::Installed, "account = \"all\"");
+    let script = site.training_script("#SBATCH --gpus=1 --time=5", 3.0);
+    let job = site.cluster.sbatch(&["--partition=wind", &script]).job();
+    let line = site.ledger_line(job);
+    assert_eq!((line.clock_mhz, &line.marks[..]), (None, &[][..]));
+    assert!(line.gpu_energy_j > 3.0 * 300.0, "{} J", line.gpu_energy_j);
+}
+
+#[test]
+fn a_job_whose_run_time_nobody_knows_keeps_full_clock_and_says_why() {
+    let site = Site::start();
+    let script = site.training_script("#SBATCH --gpus=1 --time=5", 2.0);
+    let job = site.cluster.sbatch(&["--partition=wind", "--carbon-deadline=now+1hour", &script]).job();
+    let line = site.ledger_line(job);
+    assert_eq!((line.clock_mhz, &line.marks[..]), (None, &[Mark::WorkUnknown][..]));
+    assert_eq!(line.decision, "its run time is not known; --carbon-runtime tells it");
+}

@@ -1,0 +1,192 @@
+//! A folder with a job, a configuration and an `sbatch` and `scontrol` that record what they are given: what carm-submit
+//! hands over, byte for byte, without a Slurm. The life of a job on a real one is tested elsewhere.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The present instant of every test.
+pub const NOW: &str = "2026-05-01T06:00:00Z";
+
+/// A user at a login node.
+pub struct Login {
+    pub home: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a submission came to.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    /// The words that sbatch was given; `None`: it was not called.
+    pub given: Option<Vec<String>>,
+    /// What sbatch found in its script (a file or standard input).
+    pub script: Option<String>,
+}
+
+const SBATCH: &str = r#"#!/bin/sh
+here=${0%/*}
+if [ "$*" = --help ]; then /bin/cat "$here/help"; exit; fi
+printf '%s\n' "$@" > "$here/given"
+for word; do case $word in */*.sh|*.sh) script=$word; break;; esac; done
+if [ -n "$script" ]; then /bin/cat "$script" > "$here/script"; else /bin/cat > "$here/script"; fi
+. "$here/answer"
+"#;
+
+const SCONTROL: &str = r#"#!/bin/sh
+/bin/cat "${0%/*}/partitions"
+"#;
+
+/// Two sites, one windy at noon and one in the evening.
+const CONFIG: &str = r#"
+[planner]
+host_watts = 0
+pue = 1.0
+[[zone]]
+name = "N"
+source = "trace"
+path = "north.csv"
+[[zone]]
+name = "S"
+source = "trace"
+path = "south.csv"
+[[site]]
+name = "north"
+zone = "N"
+partition = "gpu-north"
+gpus = 8
+[[site]]
+name = "south"
+zone = "S"
+partition = "gpu-south"
+gpus = 8
+"#;
+
+const PARTITIONS: &str = "PartitionName=gpu-north Default=YES DefaultTime=NONE MaxTime=2-00:00:00 Nodes=n[1-2] State=UP
+PartitionName=gpu-south Default=NO DefaultTime=NONE MaxTime=05:00:00 Nodes=s[1-2] State=UP
+";
+
+impl Login {
+    /// With a Slurm whose sbatch has CARM's plugin, two sites, and a script that asks for two GPUs for three hours.
+    pub fn new() -> Self {
+        let login = Self { home: tempfile::tempdir().expect("a folder"), environment: Vec::new() };
+        let help = include_str!("../slurm-help/22.05.txt");
+        login.write("bin/help", &format!("{help}\n      --carbon-budget=MASS    [carm] carbon budget\n"));
+        login.write("bin/answer", "echo Submitted batch job 42");
+        login.write("bin/partitions", PARTITIONS);
+        login.executable("sbatch", SBATCH);
+        login.executable("scontrol", SCONTROL);
+        login.write("carm.toml", CONFIG);
+        login.write("north.csv", &trace(|hour| if (6..9).contains(&hour) { 100.0 } else { 500.0 }));
+        login.write("south.csv", &trace(|hour| if (12..15).contains(&hour) { 50.0 } else { 600.0 }));
+        login.script("#SBATCH --gpus=2 --time=3:00:00\n");
+        login
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, text).expect("a file");
+        path
+    }
+
+    pub fn script(&self, directives: &str) {
+        self.write("train.sh", &format!("#!/bin/sh\n{directives}echo training\n"));
+    }
+
+    fn executable(&self, name: &str, text: &str) {
+        let path = self.write(&format!("bin/{name}"), text);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
+    }
+
+    /// sbatch without CARM's plugin.
+    pub fn without_plugin(self) -> Self {
+        self.write("bin/help", include_str!("../slurm-help/22.05.txt"));
+        self
+    }
+
+    /// No Slurm at all.
+    pub fn without_slurm(self) -> Self {
+        fs::remove_dir_all(self.bin()).expect("the folder");
+        self
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn bin(&self) -> PathBuf {
+        self.home.path().join("bin")
+    }
+
+    /// Runs carm-submit with words that are split at blanks.
+    pub fn submit(&self, words: &str) -> Ended {
+        self.submit_words(&words.split_whitespace().collect::<Vec<_>>(), "")
+    }
+
+    pub fn submit_words(&self, words: &[&str], input: &str) -> Ended {
+        for earlier in ["given", "script"] {
+            let _ = fs::remove_file(self.bin().join(earlier)); // there is none before the first
+        }
+        let input = self.write("input", input);
+        let stdin = fs::File::open(input).expect("input");
+        let output = Command::new(env!("CARGO_BIN_EXE_carm-submit"))
+            .arg(format!("--now={NOW}"))
+            .args(words)
+            .current_dir(self.home.path())
+            .env_clear()
+            .env("PATH", self.bin())
+            .env("TZ", "UTC")
+            .env("CARM_CONFIG", self.home.path().join("carm.toml"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::from(stdin))
+            .output()
+            .expect("carm-submit");
+        self.ended(&output)
+    }
+
+    fn ended(&self, output: &Output) -> Ended {
+        let read = |name: &str| fs::read_to_string(self.bin().join(name)).ok();
+        Ended {
+            code: output.status.code().expect("an exit code"),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            given: read("given").map(|words| words.lines().map(str::to_owned).collect()),
+            script: read("script"),
+        }
+    }
+}
+
+impl Ended {
+    /// The words that sbatch was given.
+    #[track_caller]
+    pub fn given(&self) -> Vec<&str> {
+        let given = self.given.as_ref().unwrap_or_else(|| panic!("sbatch was not called: {}", self.stderr));
+        given.iter().map(String::as_str).collect()
+    }
+
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        assert!(self.stderr.contains(text), "not said: {text:?}\nin: {}", self.stderr);
+    }
+
+    #[track_caller]
+    pub fn refused(&self, code: i32, text: &str) {
+        self.says(text);
+        assert_eq!((self.code, &self.given, self.stdout.as_str()), (code, &None, ""), "{}", self.stderr);
+    }
+}
+
+/// Two days of hourly intensity from the midnight before now.
+pub fn trace(g_per_kwh: impl Fn(u32) -> f64) -> String {
+    let row = |hour: u32| format!("2026-05-{:02}T{:02}:00:00Z,{}\n", 1 + hour / 24, hour % 24, g_per_kwh(hour));
+    std::iter::once("time,carbon_g_per_kwh\n".to_owned()).chain((0..72).map(row)).collect()
+}
+
+/// The parts of a folder's name that differ between runs.
+pub fn shown(text: &str, folder: &Path) -> String {
+    text.replace(&*folder.to_string_lossy(), "HOME")
+}

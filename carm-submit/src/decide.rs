@@ -1,7 +1,7 @@
 //! Decides: the planner's answer on a whole second, the time limit that it needs, and what it is to be compared with.
 
 use anyhow::Context;
-use carm::plan::{self, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Problem, Reason, Start};
+use carm::plan::{self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Problem, Reason, Start};
 use carm::quantity::format_mass;
 use carm::site::Offer;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -64,7 +64,20 @@ fn with_limit(assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> Decide
 /// Full clock from the earliest start, which is now but for a job that may not begin yet.
 fn run_now(problem: &Problem) -> anyhow::Result<Option<Plan>> {
     let Some(level) = problem.candidates.first().and_then(|c| c.full_clock()) else { return Ok(None) };
-    plan::constant(problem, 0, level, earliest_h(problem, 0)).context("planning a run at full clock")
+    run_at_full_clock(problem, 0, level, earliest_h(problem, 0))
+}
+
+fn run_at_full_clock(problem: &Problem, candidate: usize, level: usize, start_h: f64) -> anyhow::Result<Option<Plan>> {
+    // With the one level that it needs: the planner prepares every level that it is given.
+    let from = &problem.candidates[candidate];
+    let only = Candidate { slots: from.slots.clone(), levels: vec![from.levels[level]], ..*from };
+    let alone = Problem { candidates: vec![only], ..*problem };
+    let run = plan::constant(&alone, 0, 0, start_h).context("planning a run at full clock")?;
+    Ok(run.map(|mut run| {
+        run.candidate = candidate;
+        run.segments.iter_mut().for_each(|segment| segment.level = level);
+        run
+    }))
 }
 
 fn earliest_h(problem: &Problem, candidate: usize) -> f64 {
@@ -94,7 +107,7 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
             for candidate in 0..problem.candidates.len() {
                 let Some(level) = problem.candidates[candidate].full_clock() else { continue };
                 let start_h = (earliest_h(problem, candidate) * 3600.0 - 1e-5).ceil() / 3600.0;
-                if let Some(plan) = plan::constant(problem, candidate, level, start_h).context("planning")?
+                if let Some(plan) = run_at_full_clock(problem, candidate, level, start_h)?
                     && earliest.as_ref().is_none_or(|kept| plan.end_h < kept.end_h)
                 {
                     earliest = Some(plan);

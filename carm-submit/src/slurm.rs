@@ -11,7 +11,7 @@ use carm::slurm::grammar::{Grammar, help_shows_plugin};
 use carm::slurm::partition::{Partition, read_partitions};
 
 /// A controller that answers later than this is no help to a submission.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A command under way.
 pub struct Asked {

@@ -1,6 +1,8 @@
 //! carm-submit in front of a real sbatch, on two releases: the option table held to getopt's own answers, a job that
 //! starts where and when the plan says, and failures that are sbatch's own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are no #[test] of their own
+
 mod common;
 
 use std::path::Path;

@@ -1,7 +1,9 @@
 //! Decides: the planner's answer on a whole second, the time limit that it needs, and what it is to be compared with.
 
 use anyhow::Context;
-use carm::plan::{self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Problem, Reason, Start};
+use carm::plan::{
+    self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Prepared, Problem, Reason, Request, Run, Start,
+};
 use carm::quantity::format_mass;
 use carm::site::Offer;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -42,7 +44,7 @@ pub fn decide(
     warnings: &mut Vec<Warning>,
 ) -> anyhow::Result<Result<Decided, Box<Missed>>> {
     let now_run = run_now(&assembled.problem)?;
-    match plan::plan_whole_seconds(&assembled.problem).context("planning")? {
+    match plan::plan_whole_seconds_prepared(&assembled.prepared(), &request(&assembled.problem)).context("planning")? {
         Outcome::Feasible(plan) => Ok(Ok(with_limit(assembled, plan, now_run))),
         Outcome::Infeasible(infeasible) => {
             let missed = Missed { assembled, infeasible, now_run };
@@ -99,7 +101,7 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
                 deadline_h: Some(problem.deadline_h.unwrap_or(HORIZON_H)),
                 ..problem.clone()
             };
-            Ok(plan::plan_whole_seconds(&relaxed).context("planning")?.plan())
+            Ok(plan::plan_whole_seconds_prepared(&missed.assembled.prepared(), &request(&relaxed)).context("planning")?.plan())
         }
         Reason::Horizon | Reason::MaxRun => Ok(None),
         _ => {
@@ -128,7 +130,23 @@ impl Decided {
     }
 }
 
+fn request(problem: &Problem) -> Request {
+    Request {
+        objective: problem.objective,
+        deadline_h: problem.deadline_h,
+        budget_g: problem.budget_g,
+        work_gpu_h: problem.work_gpu_h,
+    }
+}
+
 impl Assembled {
+    /// The candidates with their tables.
+    fn prepared(&self) -> Vec<Prepared<'_>> {
+        let run = |c: &Candidate| Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
+        let pairs = self.problem.candidates.iter().zip(&self.tables);
+        pairs.map(|(candidate, tables)| Prepared { tables, run: run(candidate) }).collect()
+    }
+
     /// The instant so many hours after now.
     pub fn instant(&self, hours: f64) -> DateTime<Utc> {
         Offer::instant(self.now, hours)
@@ -136,7 +154,7 @@ impl Assembled {
 
     /// The least carbon by the end of each slot, where waiting longer emits less; no more points than a chart can show.
     pub fn frontier(&self) -> anyhow::Result<Vec<FrontierPoint>> {
-        let mut points = plan::frontier(&self.problem, &Ends::Some(200)).context("computing the frontier")?;
+        let mut points = plan::frontier_prepared(&self.prepared(), &Ends::Some(200)).context("computing the frontier")?;
         points.dedup_by(|later, earlier| later.carbon_g >= earlier.carbon_g);
         Ok(points)
     }

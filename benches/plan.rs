@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench plan`. What is timed includes preparing the tables, but where the name says so.
 
+#![allow(missing_docs)] // of the function that criterion's macro makes
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //!
 //! Figures are held against the test's own integration of the stand-in's power log over the trace.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
+
 #[path = "common/mod.rs"]
 mod common;
 #[path = "life_of_a_job/site.rs"]

@@ -23,14 +23,14 @@ pub fn read(words: &[String]) -> (Arguments, Vec<String>) {
         match word.split_once('=') {
             Some(("enabled", "yes")) => arguments.enabled = true,
             Some(("enabled", "no")) => arguments.enabled = false,
-            Some(("enabled", value)) => complaints.push(complaint(word, &format!("'{value}' is neither yes nor no"))),
-            Some((key, _)) => complaints.push(complaint(word, &format!("unknown key '{key}'; known: enabled=yes|no"))),
-            None => complaints.push(complaint(word, "not key=value; known: enabled=yes|no")),
+            Some(("enabled", _)) => complaints.push(complaint(word, "neither yes nor no")),
+            Some(_) => complaints.push(complaint(word, "unknown key")),
+            None => complaints.push(complaint(word, "not key=value")),
         }
     }
     (arguments, complaints)
 }
 
 fn complaint(word: &str, cause: &str) -> String {
-    format!("spank_carm: plugstack.conf: '{}': {}", carm::request::printable(word), carm::request::printable(cause))
+    format!("spank_carm: plugstack.conf: '{}': {cause}; known: enabled=yes|no", carm::request::printable(word))
 }

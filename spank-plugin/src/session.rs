@@ -56,7 +56,11 @@ impl Session {
     /// Takes one occurrence of an option; the last one wins.
     pub fn take(&mut self, option: CarbonOption, text: Option<&str>) -> Result<(), OptionError> {
         // The first of two readings of an hour that the change to winter time repeats: a deadline is never late by it.
-        let local = |wall: chrono::NaiveDateTime| wall.and_local_timezone(Local).earliest().map(|time| time.to_utc());
+        // (chrono's own `earliest` gives the second one where TZ holds a rule and not a zone's name.)
+        let local = |wall: chrono::NaiveDateTime| {
+            let readings = wall.and_local_timezone(Local);
+            readings.earliest().into_iter().chain(readings.latest()).map(|time| time.to_utc()).min()
+        };
         self.request.set(option, text, &Moment { now: self.now, local: &local })
     }
 

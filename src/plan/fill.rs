@@ -41,6 +41,8 @@ struct Offer {
 pub(super) struct Fill {
     offers: Vec<Offer>,
     pair: PairHull,
+    /// The state at which bounds were tightest last.
+    pub hint: usize,
 }
 
 impl Fill {
@@ -65,7 +67,6 @@ impl Fill {
         self.offer_end(t, w.a, h.free, lo, 0, 0);
         self.offer_plain(t, w.a, h.forced, lo, 1);
         self.offer_end(t, w.z, w.e, lo, (w.z - w.a + 1) as u32, u32::MAX);
-        self.offers.sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope));
         let needed = ws.work - low.0;
         let bought = self.buy(needed, low.1, t.price(lo));
         if bought.grams > SMALL * t.grams_noise {
@@ -79,9 +80,27 @@ impl Fill {
         self.buy(needed, ends + inner_grams(t, w, lo), t.price(lo))
     }
 
-    fn buy(&self, mut needed: f64, mut grams: f64, mut price: f64) -> Bought {
+    /// Takes the cheapest offers until the need is met: a selection by weight, not a sort.
+    fn buy(&mut self, mut needed: f64, mut grams: f64, mut price: f64) -> Bought {
         let mut gross = grams.abs();
-        for o in &self.offers {
+        let mut offers = &mut self.offers[..];
+        while offers.len() > FEW && needed > 0.0 {
+            let (cheaper, dearer) = split(offers);
+            let (work, cost, spent) = cheaper
+                .iter()
+                .fold((0.0, 0.0, 0.0), |(w, c, s), o| (w + o.work, c + o.slope * o.work, s + (o.slope * o.work).abs()));
+            if work >= needed {
+                offers = cheaper;
+            } else {
+                price = cheaper.iter().map(|o| o.slope).fold(price, f64::max);
+                needed -= work;
+                grams += cost;
+                gross += spent;
+                offers = dearer;
+            }
+        }
+        offers.sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope));
+        for o in offers {
             if needed <= 0.0 {
                 break;
             }
@@ -142,7 +161,6 @@ impl Fill {
         self.offers.clear();
         self.offer_inner(ws.tables, w, lo);
         self.offer_pair(ws.tables, lo);
-        self.offers.sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope));
         let pair = &self.pair.vertices[self.pair.state(ws.tables, lo)];
         Some(self.buy(ws.work - low.0, pair.grams + inner_grams(ws.tables, w, lo), ws.tables.price(lo)))
     }
@@ -247,6 +265,34 @@ const SMALL: f64 = 1e12;
 /// What a state emits in the slots between a window's first and last.
 fn inner_grams(t: &Tables, w: Window, j: usize) -> f64 {
     (w.a + 1..w.z).map(|k| t.hulls.slot(k)[t.vertex(j, k)].rate * t.slots[k].hours).sum()
+}
+
+/// So few offers are rather sorted than split.
+const FEW: usize = 12;
+
+/// Splits offers at the median slope of three of them; both sides have some.
+fn split(offers: &mut [Offer]) -> (&mut [Offer], &mut [Offer]) {
+    let last = offers.len() - 1;
+    let (a, b, c) = (offers[0].slope, offers[last / 2].slope, offers[last].slope);
+    let pivot = a.max(b).min(a.min(b).max(c));
+    let (mut i, mut j) = (0, last);
+    loop {
+        while offers[i].slope < pivot {
+            i += 1;
+        }
+        while offers[j].slope > pivot {
+            j -= 1;
+        }
+        if i >= j {
+            break;
+        }
+        offers.swap(i, j);
+        i += 1;
+        j -= 1;
+    }
+    // Hoare's partition: neither side is empty, since the pivot is neither the only least nor the only most.
+    let at = i.clamp(1, last);
+    offers.split_at_mut(at)
 }
 
 /// A window within one slot: up to the tangent level if there is time, else between two faster ones.

@@ -29,6 +29,7 @@ pub(super) struct Hulls {
     first: Vec<usize>,
     vertices: Vec<Vertex>,
     tangent: Vec<usize>,
+    ratio: Vec<f64>,
 }
 
 impl Hulls {
@@ -46,6 +47,7 @@ impl Hulls {
             first: Vec::with_capacity(c.slots.len() + 1),
             vertices: Vec::with_capacity(c.slots.len() * order.len()),
             tangent: Vec::with_capacity(c.slots.len()),
+            ratio: Vec::with_capacity(c.slots.len()),
         };
         for s in &c.slots {
             let from = hulls.vertices.len();
@@ -56,8 +58,14 @@ impl Hulls {
             }
             let slot = &hulls.vertices[from..];
             // The last of the best: one long segment from the origin rather than two in line.
-            let best = slot.iter().map(|v| v.rate / v.speed).fold(f64::INFINITY, f64::min);
-            hulls.tangent.push(slot.iter().rposition(|v| v.rate / v.speed <= best).unwrap_or(0));
+            let (mut tangent, mut ratio) = (0, f64::INFINITY);
+            for (i, v) in slot.iter().enumerate() {
+                if v.rate / v.speed <= ratio {
+                    (tangent, ratio) = (i, v.rate / v.speed);
+                }
+            }
+            hulls.tangent.push(tangent);
+            hulls.ratio.push(ratio);
         }
         hulls.first.push(hulls.vertices.len());
         hulls
@@ -92,8 +100,7 @@ impl Hulls {
 
     /// Least grams per unit of work in the slot: the slope of the segment from the origin.
     pub fn ratio(&self, k: usize) -> f64 {
-        let v = &self.slot(k)[self.tangent[k]];
-        v.rate / v.speed
+        self.ratio[k]
     }
 
     /// The segment up to vertex `i` as an end slot sees it: never cheaper than the one from the origin before it.

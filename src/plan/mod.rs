@@ -45,7 +45,7 @@ pub use tables::Tables;
 pub use window::Run;
 
 use fill::Fill;
-use objective::{Budget, End, SAME_INSTANT};
+use objective::{Budget, Descent, End, SAME_INSTANT};
 use window::{TIE, Windows};
 
 /// What is asked of prepared candidates.
@@ -163,12 +163,17 @@ impl Search<'_> {
 
     /// Performance: the earliest end at the least carbon by the deadline.
     fn least_carbon(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
-        let least = self.ends(|ws, fill| ws.least_carbon(by, fill));
-        let cost = least.iter().flatten().map(|e| e.cost).fold(f64::INFINITY, f64::min);
+        let fill = &mut self.fill;
+        let descents: Vec<Descent> =
+            self.windows.iter().map(|ws| ws.as_ref().map_or(Descent::default(), |ws| ws.least_carbon(by, fill))).collect();
+        let cost = descents.iter().map(Descent::least).fold(f64::INFINITY, f64::min);
         if cost > Budget::about(budget).most {
             return Vec::new();
         }
-        self.ends(|ws, fill| ws.earliest_end(Budget::about(cost), by, fill))
+        let reach = |(ws, descent): (&Option<Windows>, &Descent)| {
+            ws.as_ref()?.earliest_end_from(descent.reaches(cost)?, Budget::about(cost), by, fill)
+        };
+        self.windows.iter().zip(&descents).map(reach).collect()
     }
 
     /// Carbon: the earliest end within the budget.
@@ -221,10 +226,11 @@ impl Search<'_> {
     fn miss(&mut self, candidates: &[Prepared], request: &Request) -> Infeasible {
         let by = request.deadline_h.unwrap_or(f64::INFINITY);
         let budget = Budget::about(request.budget_g.unwrap_or(f64::INFINITY));
-        let least = self.ends(|ws, fill| ws.least_carbon(by, fill));
+        let fill = &mut self.fill;
+        let least = self.windows.iter().flatten().map(|ws| ws.least_carbon(by, fill).least()).fold(f64::INFINITY, f64::min);
         let within_budget = self.ends(|ws, fill| ws.earliest_end(budget, f64::INFINITY, fill));
         let fits = self.ends(|ws, fill| ws.earliest_end(Budget::about(f64::INFINITY), f64::INFINITY, fill));
-        let least_carbon_g = least.iter().flatten().map(|e| e.cost).reduce(f64::min);
+        let least_carbon_g = least.is_finite().then_some(least);
         let earliest_end_h = within_budget.iter().flatten().map(|e| e.at).reduce(f64::min);
         let reason = if fits.iter().all(Option::is_none) {
             let too_long = |c: &Prepared| c.run.max_run_h.is_some_and(|most| most < c.run.work_h);

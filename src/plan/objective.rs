@@ -16,6 +16,22 @@ pub(super) struct End {
     pub cost: f64,
 }
 
+/// The slots, in order, at whose ends C* is less than before, and what it is there, g.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Descent(Vec<(usize, f64)>);
+
+impl Descent {
+    /// The least of all; infinite if there is no run.
+    pub fn least(&self) -> f64 {
+        self.0.last().map_or(f64::INFINITY, |d| d.1)
+    }
+
+    /// The first slot at whose end a cost is reached, up to rounding.
+    pub fn reaches(&self, cost: f64) -> Option<usize> {
+        self.0.iter().find(|d| d.1 <= cost * (1.0 + TIE)).map(|d| d.0)
+    }
+}
+
 /// A budget to search with, g.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
@@ -48,21 +64,17 @@ impl Windows<'_> {
         (hours > 0.0).then_some(hours)
     }
 
-    /// C*: the least carbon by an instant, g, and where in time it is reached.
-    pub fn least_carbon(&self, by: f64, fill: &mut Fill) -> Option<End> {
-        let mut best: Option<End> = None;
+    /// C*: the least carbon by an instant, with the slots at whose ends it fell.
+    pub fn least_carbon(&self, by: f64, fill: &mut Fill) -> Descent {
+        let mut descent = Descent::default();
         for z in self.ends() {
-            let Some(hours) = self.hours_before(z, by) else {
-                break;
-            };
-            let limit = best.map_or(f64::INFINITY, |b| b.cost);
-            if let Some(cost) = self.least_in(z, hours, limit, fill) {
-                if cost < limit {
-                    best = Some(End { slot: z, hours, at: self.tables.bounds[z] + hours, cost });
-                }
+            let Some(hours) = self.hours_before(z, by) else { break };
+            let limit = descent.least();
+            if let Some(cost) = self.least_in(z, hours, limit, fill).filter(|&c| c < limit) {
+                descent.0.push((z, cost));
             }
         }
-        best
+        descent
     }
 
     /// The least carbon of the windows that end in slot `z` after at most `e` hours, if it is at most a limit.
@@ -79,7 +91,12 @@ impl Windows<'_> {
 
     /// The earliest end, no later than an instant, of a run that emits no more than a budget.
     pub fn earliest_end(&self, budget: Budget, by: f64, fill: &mut Fill) -> Option<End> {
-        for z in self.ends() {
+        self.earliest_end_from(self.ends().start, budget, by, fill)
+    }
+
+    /// The same, where it is known that no run that ends before slot `z` is within the budget.
+    pub fn earliest_end_from(&self, z: usize, budget: Budget, by: f64, fill: &mut Fill) -> Option<End> {
+        for z in z..self.ends().end {
             let hours = self.hours_before(z, by)?;
             let mut best: Option<End> = None;
             self.scan(z, hours, budget.most, fill, |fill, w, s| {
@@ -129,22 +146,28 @@ impl Windows<'_> {
     pub fn best_ppc(&self, budget: Budget, by: f64, fill: &mut Fill) -> Option<End> {
         let earliest = self.earliest_end(budget, by, fill)?;
         let budget = budget.most;
-        if let Some(none) = self.earliest_end(Budget { aim: 0.0, most: 0.0 }, by, fill) {
-            return Some(none);
-        }
+        let floor = self.floor(by);
+        let mut cheapest = f64::INFINITY;
         let mut best = earliest;
         for z in earliest.slot..self.tables.slots.len() {
-            let Some(hours) = self.hours_before(z, by) else {
-                break;
-            };
+            let Some(hours) = self.hours_before(z, by) else { break };
             let from = self.tables.bounds[z].max(earliest.at);
             let product = |b: &End| b.at * b.cost;
-            let limit = |b: &End| budget.min(product(b) / from);
+            if from * floor > product(&best) {
+                break;
+            }
+            // What costs no less than a run that ends before cannot win either.
+            let before = cheapest;
+            let limit = |b: &End| budget.min(product(b) / from).min(before);
             self.scan(z, hours, limit(&best), fill, |fill, w, s| {
                 let least = self.least_end(w.a, z).max(earliest.at - self.tables.bounds[z]).min(hours);
                 self.best_hours(w, (least, hours), s, budget, &mut best, fill);
+                cheapest = s.cost.min(cheapest);
                 limit(&best)
             });
+            if best.cost == 0.0 {
+                return self.earliest_end_from(best.slot, Budget { aim: 0.0, most: 0.0 }, by, fill);
+            }
         }
         Some(best)
     }
@@ -163,13 +186,16 @@ impl Windows<'_> {
             }
             best.at * best.cost
         };
-        offer(to, at_to);
+        let now = offer(to, at_to);
         if from >= to {
             return;
         }
-        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else {
+        // Left of `to` the cost is no less than its tangent there.
+        let tangent = (start + from) * (at_to.cost + at_to.slope * (from - to));
+        if tangent > now * (1.0 + TIE) {
             return;
-        };
+        }
+        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else { return };
         offer(from, at_from);
         let mut pieces = vec![((from, at_from), (to, at_to))];
         for _ in 0..STEPS {

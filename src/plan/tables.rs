@@ -32,7 +32,7 @@ pub(super) struct Step {
 
 /// Everything about a candidate that does not depend on the job's work, start or limits.
 ///
-/// Prepare once per (site, profile, workers) and ask for each job with [`super::Fleet`].
+/// Prepare once per (site, profile, workers) and ask for each job with [`super::plan_prepared`].
 #[derive(Debug, Clone)]
 pub struct Tables {
     pub(super) workers: u32,
@@ -52,6 +52,9 @@ pub struct Tables {
     steps: Vec<Step>,
     /// Where a slot's steps begin in `steps`, by bucket, then slot (one more than there are slots).
     step_start: Vec<u32>,
+    /// The part of a window's dual bound that its first slot decides, by state, then slot: what a slot that may be idle
+    /// gains at the state's price, less the gain of all slots up to it.
+    starts: Vec<f64>,
     /// How far sums over the whole horizon may be off by rounding: full-clock hours and grams.
     pub(super) work_noise: f64,
     pub(super) grams_noise: f64,
@@ -102,15 +105,16 @@ impl Tables {
             cells: Vec::new(),
             steps: Vec::new(),
             step_start: Vec::new(),
+            starts: Vec::new(),
             work_noise: 0.0,
             grams_noise: 0.0,
         };
-        tables.fill_cells();
-        tables.fill_steps();
+        tables.fill();
         let all = (0..tables.states()).map(|j| tables.cell(j, tables.slots.len()));
         let (work, grams) = all.fold((0.0, 0.0), |(w, g): (f64, f64), c| (w.max(c.work_before), g.max(c.grams_before)));
         tables.work_noise = 8.0 * f64::EPSILON * work;
         tables.grams_noise = 8.0 * f64::EPSILON * grams;
+        tables.fill_starts();
         tables
     }
 
@@ -138,6 +142,36 @@ impl Tables {
         &self.cells[state * (self.slots.len() + 1) + k]
     }
 
+    /// How far a bound from state `j` may be off by rounding, g.
+    pub(super) fn noise(&self, j: usize) -> f64 {
+        2.0 * (self.grams_noise + self.prices[j].abs() * self.work_noise)
+    }
+
+    /// The dual of slot `k`'s share in a window at a state's price, g/h, if it may be idle; never positive but for rounding.
+    pub(super) fn end_gain(&self, j: usize, k: usize) -> f64 {
+        let cell = self.cell(j, k);
+        cell.end_rate - self.prices[j] * cell.end_speed
+    }
+
+    /// The dual of all slots before `k` at a state's price, g.
+    pub(super) fn gain_before(&self, j: usize, k: usize) -> f64 {
+        let cell = self.cell(j, k);
+        cell.grams_before - self.prices[j] * cell.work_before
+    }
+
+    /// By slot: what a window that begins there adds to its dual bound from state `j`.
+    pub(super) fn starts(&self, j: usize) -> &[f64] {
+        &self.starts[j * self.slots.len()..(j + 1) * self.slots.len()]
+    }
+
+    fn fill_starts(&mut self) {
+        let mut starts = Vec::with_capacity(self.states() * self.slots.len());
+        for j in 0..self.states() {
+            starts.extend(self.slots.iter().enumerate().map(|(k, s)| s.hours * self.end_gain(j, k) - self.gain_before(j, k + 1)));
+        }
+        self.starts = starts;
+    }
+
     /// The vertex at which state `j` runs slot `k` when it may not be idle.
     pub(super) fn vertex(&self, j: usize, k: usize) -> usize {
         self.hulls.slot(k)[1..].partition_point(|v| self.buys(j, v.slope))
@@ -160,43 +194,84 @@ impl Tables {
         carbon_rate(self.power_w[level], s.g_per_kwh, s.onsite_w, self.onsite_g_per_kwh)
     }
 
-    fn fill_cells(&mut self) {
-        let mut cells = Vec::with_capacity(self.states() * (self.slots.len() + 1));
+    /// Walks all slots up through the prices, a state at a time.
+    fn fill(&mut self) {
+        let count = self.slots.len();
+        let mut walks: Vec<Walk> = (0..count).map(|k| Walk::new(&self.hulls, k, self.slots[k].hours)).collect();
+        let mut cells = Vec::with_capacity(self.states() * (count + 1));
+        let mut steps = Vec::new();
+        let mut step_start = Vec::with_capacity(self.states() * (count + 1));
         for j in 0..self.states() {
             let mut sum = Cell::default();
-            for (k, s) in self.slots.iter().enumerate() {
-                let hull = self.hulls.slot(k);
-                let idle = self.end_vertex(j, k).map(|i| hull[i]);
-                sum.end_speed = idle.map_or(0.0, |v| v.speed);
-                sum.end_rate = idle.map_or(0.0, |v| v.rate);
+            let price = if j + 1 == self.states() { f64::INFINITY } else { self.prices[j] };
+            for (k, walk) in walks.iter_mut().enumerate() {
+                if j > 0 {
+                    step_start.push(steps.len() as u32);
+                    while walk.next < price {
+                        steps.push(walk.step(&self.hulls, k));
+                    }
+                    (sum.end_speed, sum.end_rate) = if walk.ratio < price { walk.end(&self.hulls, k) } else { (0.0, 0.0) };
+                }
                 cells.push(sum);
-                let v = hull[self.vertex(j, k)];
-                sum.work_before += v.speed * s.hours;
-                sum.grams_before += v.rate * s.hours;
+                sum.work_before += walk.speed * walk.hours;
+                sum.grams_before += walk.rate * walk.hours;
+            }
+            if j > 0 {
+                step_start.push(steps.len() as u32);
             }
             cells.push(Cell { end_speed: 0.0, end_rate: 0.0, ..sum });
         }
-        self.cells = cells;
-    }
-
-    fn fill_steps(&mut self) {
-        let buckets = self.states() - 1;
-        for j in 0..buckets {
-            for k in 0..self.slots.len() {
-                self.step_start.push(self.steps.len() as u32);
-                let hull = self.hulls.slot(k);
-                for i in self.vertex(j, k) + 1..=self.vertex(j + 1, k) {
-                    let (v, below) = (hull[i], hull[i - 1]);
-                    self.steps.push(Step { slope: v.slope, speed: v.speed - below.speed, slot: k as u32, vertex: i as u32 });
-                }
-            }
-            self.step_start.push(self.steps.len() as u32);
-        }
+        (self.cells, self.steps, self.step_start) = (cells, steps, step_start);
     }
 }
 
-/// Most prices between the cheapest and the dearest segment.
-const MOST_PRICES: usize = 64;
+/// Where a slot stands on its hull.
+struct Walk {
+    /// Slope of the segment after the vertex; infinite after the last.
+    next: f64,
+    speed: f64,
+    rate: f64,
+    hours: f64,
+    ratio: f64,
+    vertex: usize,
+}
+
+impl Walk {
+    fn new(hulls: &Hulls, k: usize, hours: f64) -> Self {
+        let mut walk = Self { next: 0.0, speed: 0.0, rate: 0.0, hours, ratio: hulls.ratio(k), vertex: 0 };
+        walk.look(hulls, k);
+        walk
+    }
+
+    fn look(&mut self, hulls: &Hulls, k: usize) {
+        let hull = hulls.slot(k);
+        let v = hull[self.vertex];
+        (self.speed, self.rate) = (v.speed, v.rate);
+        self.next = hull.get(self.vertex + 1).map_or(f64::INFINITY, |v| v.slope);
+    }
+
+    fn step(&mut self, hulls: &Hulls, k: usize) -> Step {
+        let (slope, below) = (self.next, self.speed);
+        self.vertex += 1;
+        self.look(hulls, k);
+        Step { slope, speed: self.speed - below, slot: k as u32, vertex: self.vertex as u32 }
+    }
+
+    /// Speed and rate where idling is allowed but running pays.
+    fn end(&self, hulls: &Hulls, k: usize) -> (f64, f64) {
+        let tangent = hulls.tangent(k);
+        if self.vertex >= tangent {
+            return (self.speed, self.rate);
+        }
+        let v = hulls.slot(k)[tangent];
+        (v.speed, v.rate)
+    }
+}
+
+/// Prices between the cheapest and the dearest segment: more make tighter bounds and dearer tables.
+const PRICES: (usize, usize) = (16, 64);
+/// About so many segments are looked at to choose them.
+const SAMPLE: usize = 1024;
 
 /// The cheapest slope, quantiles of a sample of them, and the dearest: at least two, rising.
 fn prices(hulls: &Hulls) -> Vec<f64> {
@@ -207,9 +282,11 @@ fn prices(hulls: &Hulls) -> Vec<f64> {
     let all = || (0..hulls.slots()).flat_map(slopes);
     let least = all().fold(f64::INFINITY, f64::min);
     let most = all().fold(f64::NEG_INFINITY, f64::max);
-    let mut sample: Vec<f64> = all().step_by(all().count() / 2048 + 1).collect();
+    // Whole slots, so that every level has its share.
+    let stride = all().count() / SAMPLE + 1;
+    let mut sample: Vec<f64> = (0..hulls.slots()).step_by(stride).flat_map(slopes).collect();
     sample.sort_unstable_by(f64::total_cmp);
-    let inner = MOST_PRICES.min(sample.len());
+    let inner = (hulls.slots() / 6).clamp(PRICES.0, PRICES.1).min(sample.len());
     let mut prices = vec![least];
     for q in 1..inner {
         let price = sample[q * sample.len() / inner];

@@ -5,6 +5,7 @@
 //! folder with `mod common;`.
 
 #![allow(dead_code, unused_imports)] // each test file uses its own part of the vocabulary
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // nor does clippy know that these are tests
 
 mod cluster;
 mod setup;

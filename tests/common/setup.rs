@@ -165,7 +165,8 @@ pub fn built(name: &str) -> PathBuf {
 /// `spank_carm.so` for that Slurm. A plugin fits one major release alone, so Debian 13's is built here, by its header.
 pub fn plugin_for(release: SlurmRelease) -> PathBuf {
     if release == SlurmRelease::Installed {
-        let plugin = built("libspank_carm.so");
+        // In deps/, where cargo puts it for `build` and for `test`; only `build` copies it one folder up.
+        let plugin = built("deps/libspank_carm.so");
         assert!(plugin.exists(), "{} is not built; cargo build -p spank-plugin", plugin.display());
         return plugin;
     }

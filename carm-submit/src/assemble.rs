@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use crate::exit::{Obstacle, Refusal};
 use crate::gather::Gathered;
-use crate::limit::Bounds;
+use crate::limit::{Bounds, CYCLE_H};
 use crate::offers::{Asked, NoOffer, Offered};
 use crate::places::{self, Place};
 use crate::script::variable;
@@ -82,7 +82,7 @@ pub fn start(config: &Config, gathered: &Gathered, now: DateTime<Utc>) -> Start 
     let patience_h = request.max_delay_s.unwrap_or(config.planner.max_delay_s) / 3600.0;
     // Slurm gives a job up as soon as its limit no longer fits before --deadline.
     let last_h = match (job.deadline.known(), given_s(gathered)) {
-        (Some(&deadline), Some(limit_s)) => hours(deadline) - limit_s as f64 / 3600.0,
+        (Some(&deadline), Some(limit_s)) => hours(deadline) - limit_s as f64 / 3600.0 - CYCLE_H,
         _ => f64::INFINITY,
     };
     Start::Within { earliest_h, latest_h: patience_h.min(last_h).max(earliest_h) }
@@ -142,6 +142,7 @@ pub fn assemble(
             max_s: place.max_time_s,
             // A dry run without Slurm has no partition to be held to.
             max_known: place.limits_known || !installed.slurm,
+            deadline_h: job.deadline.known().map(|&deadline| hours(deadline)),
             work_h,
         };
         offered.candidate.max_run_h = bounds.longest_run_h(&offered.candidate, offered.measured);

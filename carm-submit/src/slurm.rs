@@ -11,7 +11,7 @@ use carm::slurm::grammar::{Grammar, help_shows_plugin};
 use carm::slurm::partition::{Partition, read_partitions};
 
 /// A controller that answers later than this is no help to a submission.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A command under way.
 pub struct Asked {
@@ -54,18 +54,14 @@ impl Asked {
     }
 }
 
-/// The questions under way.
-pub struct Questions {
-    help: Asked,
-    partitions: Asked,
+/// Asks `sbatch --help`.
+pub fn ask_help() -> Asked {
+    Asked::start("sbatch", &["--help"])
 }
 
-/// Asks both.
-pub fn ask() -> Questions {
-    Questions {
-        help: Asked::start("sbatch", &["--help"]),
-        partitions: Asked::start("scontrol", &["--oneliner", "show", "partition"]),
-    }
+/// Asks `scontrol show partition`.
+pub fn ask_partitions() -> Asked {
+    Asked::start("scontrol", &["--oneliner", "show", "partition"])
 }
 
 /// What is known of the installed Slurm.
@@ -86,19 +82,16 @@ impl Installed {
     }
 }
 
-impl Questions {
-    /// Waits for the help text, learns from it, and gives what is known so far.
-    pub fn learn(self, grammar: &mut Grammar) -> (Installed, Asked) {
-        let help = self.help.answer();
+impl Asked {
+    /// What the text of `sbatch --help` says, learned into the grammar.
+    pub fn help(self, grammar: &mut Grammar) -> Installed {
+        let help = self.answer();
         if let Some(help) = &help {
             grammar.learn(help);
         }
-        let plugin = help.as_deref().is_some_and(help_shows_plugin);
-        (Installed { slurm: help.is_some(), plugin, partitions: None }, self.partitions)
+        Installed { slurm: help.is_some(), plugin: help.as_deref().is_some_and(help_shows_plugin), partitions: None }
     }
-}
 
-impl Asked {
     /// The partitions; `None` where they are not to be had.
     pub fn partitions(self) -> Option<Vec<Partition>> {
         self.answer().map(|text| read_partitions(&text)).filter(|all| !all.is_empty())

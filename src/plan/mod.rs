@@ -40,7 +40,7 @@ pub use evaluate::{constant, evaluate};
 pub use frontier::{Ends, frontier, frontier_prepared};
 pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};
-pub use seconds::plan_whole_seconds;
+pub use seconds::{plan_whole_seconds, plan_whole_seconds_prepared};
 pub use tables::Tables;
 pub use window::Run;
 

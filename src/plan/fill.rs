@@ -94,8 +94,13 @@ impl Fill {
         let mut offers = &mut self.offers[..];
         while offers.len() > FEW && needed > 0.0 {
             let (cheaper, dearer) = split(offers);
-            let (work, cost, spent) =
-                cheaper.iter().fold((0.0, 0.0, 0.0), |(w, c, s), o| (w + o.work, c + o.slope * o.work, s + (o.slope * o.work).abs()));
+            let (work, cost, spent) = cheaper.iter().fold((0.0, 0.0, 0.0), |(w, c, s), o| {
+                (
+                    w + o.work,
+                    c + o.slope * o.work,
+                    s + (o.slope * o.work).abs(),
+                )
+            });
             if work >= needed {
                 offers = cheaper;
             } else {
@@ -316,9 +321,9 @@ impl Fill {
             needed -= o.work;
         }
         if limited {
-            let ends = self.pair.mix(w, at, toward);
-            parts.splice(last..=last, ends.last);
-            parts.splice(0..2, ends.first);
+            let ends = self.pair.mix(w.a, w.z, at, toward);
+            parts[last] = ends.last;
+            parts.splice(0..2, [ends.first]);
         }
         Some(parts)
     }

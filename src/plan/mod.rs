@@ -17,6 +17,7 @@
 //! | [`plan`] | the best plan of a problem |
 //! | [`plan_whole_seconds`] | the same with a start that Slurm can keep |
 //! | [`frontier`] | the curve |
+//! | [`plan_service`] | inference: a given length, a clock floor from its latency |
 //! | [`constant`], [`evaluate`] | runs that are given, not sought: one clock from a given start; any list of stretches |
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
 
@@ -32,6 +33,7 @@ mod pair;
 mod problem;
 mod schedule;
 mod seconds;
+mod service;
 mod tables;
 mod window;
 
@@ -41,6 +43,7 @@ pub use frontier::{Ends, frontier, frontier_prepared};
 pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};
 pub use seconds::plan_whole_seconds;
+pub use service::{levels_within_latency, plan_service};
 pub use tables::Tables;
 pub use window::Run;
 
@@ -198,14 +201,24 @@ impl Search<'_> {
     /// Performance: the earliest end at the least carbon by the deadline.
     fn least_carbon(&mut self, budget: f64, by: f64) -> Vec<Option<End>> {
         let fill = &mut self.fill;
-        let descents: Vec<Descent> =
-            self.windows.iter().map(|ws| ws.as_ref().map_or(Descent::default(), |ws| ws.least_carbon(by, fill))).collect();
-        let cost = descents.iter().map(Descent::least).fold(f64::INFINITY, f64::min);
+        let descents: Vec<Descent> = self
+            .windows
+            .iter()
+            .map(|ws| {
+                ws.as_ref()
+                    .map_or(Descent::default(), |ws| ws.least_carbon(by, fill))
+            })
+            .collect();
+        let cost = descents
+            .iter()
+            .map(Descent::least)
+            .fold(f64::INFINITY, f64::min);
         if cost > Budget::about(budget).most {
             return Vec::new();
         }
         let reach = |(ws, descent): (&Option<Windows>, &Descent)| {
-            ws.as_ref()?.earliest_end_from(descent.reaches(cost)?, Budget::about(cost), by, fill)
+            ws.as_ref()?
+                .earliest_end_from(descent.reaches(cost)?, Budget::about(cost), by, fill)
         };
         self.windows.iter().zip(&descents).map(reach).collect()
     }
@@ -278,7 +291,12 @@ impl Search<'_> {
         let by = request.deadline_h.unwrap_or(f64::INFINITY);
         let budget = Budget::about(request.budget_g.unwrap_or(f64::INFINITY));
         let fill = &mut self.fill;
-        let least = self.windows.iter().flatten().map(|ws| ws.least_carbon(by, fill).least()).fold(f64::INFINITY, f64::min);
+        let least = self
+            .windows
+            .iter()
+            .flatten()
+            .map(|ws| ws.least_carbon(by, fill).least())
+            .fold(f64::INFINITY, f64::min);
         let within_budget = self.ends(|ws, fill| ws.earliest_end(budget, f64::INFINITY, fill));
         let fits = self
             .ends(|ws, fill| ws.earliest_end(Budget::about(f64::INFINITY), f64::INFINITY, fill));

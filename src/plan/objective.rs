@@ -28,7 +28,10 @@ impl Descent {
 
     /// The first slot at whose end a cost is reached, up to rounding.
     pub fn reaches(&self, cost: f64) -> Option<usize> {
-        self.0.iter().find(|d| d.1 <= cost * (1.0 + TIE)).map(|d| d.0)
+        self.0
+            .iter()
+            .find(|d| d.1 <= cost * (1.0 + TIE))
+            .map(|d| d.0)
     }
 }
 
@@ -74,7 +77,9 @@ impl Windows<'_> {
     pub fn least_carbon(&self, by: f64, fill: &mut Fill) -> Descent {
         let mut descent = Descent::default();
         for z in self.ends() {
-            let Some(hours) = self.hours_before(z, by) else { break };
+            let Some(hours) = self.hours_before(z, by) else {
+                break;
+            };
             let limit = descent.least();
             if let Some(cost) = self.least_in(z, hours, limit, fill).filter(|&c| c < limit) {
                 descent.0.push((z, cost));
@@ -101,7 +106,13 @@ impl Windows<'_> {
     }
 
     /// The same, where it is known that no run that ends before slot `z` is within the budget.
-    pub fn earliest_end_from(&self, z: usize, budget: Budget, by: f64, fill: &mut Fill) -> Option<End> {
+    pub fn earliest_end_from(
+        &self,
+        z: usize,
+        budget: Budget,
+        by: f64,
+        fill: &mut Fill,
+    ) -> Option<End> {
         for z in z..self.ends().end {
             let hours = self.hours_before(z, by)?;
             let mut best: Option<End> = None;
@@ -165,7 +176,9 @@ impl Windows<'_> {
         let mut cheapest = f64::INFINITY;
         let mut best = earliest;
         for z in earliest.slot..self.tables.slots.len() {
-            let Some(hours) = self.hours_before(z, by) else { break };
+            let Some(hours) = self.hours_before(z, by) else {
+                break;
+            };
             let from = self.tables.bounds[z].max(earliest.at);
             let product = |b: &End| b.at * b.cost;
             if from * floor > product(&best) {
@@ -175,13 +188,24 @@ impl Windows<'_> {
             let before = cheapest;
             let limit = |b: &End| budget.min(product(b) / from).min(before);
             self.scan(z, hours, limit(&best), fill, |fill, w, s| {
-                let least = self.least_end(w.a, z).max(earliest.at - self.tables.bounds[z]).min(hours);
+                let least = self
+                    .least_end(w.a, z)
+                    .max(earliest.at - self.tables.bounds[z])
+                    .min(hours);
                 self.best_hours(w, (least, hours), s, budget, &mut best, fill);
                 cheapest = s.cost.min(cheapest);
                 limit(&best)
             });
             if best.cost == 0.0 {
-                return self.earliest_end_from(best.slot, Budget { aim: 0.0, most: 0.0 }, by, fill);
+                return self.earliest_end_from(
+                    best.slot,
+                    Budget {
+                        aim: 0.0,
+                        most: 0.0,
+                    },
+                    by,
+                    fill,
+                );
             }
         }
         Some(best)
@@ -225,7 +249,9 @@ impl Windows<'_> {
         if tangent > now * (1.0 + TIE) {
             return;
         }
-        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else { return };
+        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else {
+            return;
+        };
         offer(from, at_from);
         let mut pieces = vec![((from, at_from), (to, at_to))];
         for _ in 0..STEPS {
@@ -279,7 +305,7 @@ impl Windows<'_> {
         let parts = fill.parts(self, *w)?;
         Some(schedule::plan(
             self.tables,
-            &schedule::contiguous(self, *w, &parts),
+            &schedule::contiguous(self.tables, (w.a == w.z).then(|| self.begin(w.a)), &parts),
             candidate,
             work_gpu_h,
         ))

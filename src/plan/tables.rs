@@ -169,7 +169,12 @@ impl Tables {
     fn fill_starts(&mut self) {
         let mut starts = Vec::with_capacity(self.states() * self.slots.len());
         for j in 0..self.states() {
-            starts.extend(self.slots.iter().enumerate().map(|(k, s)| s.hours * self.end_gain(j, k) - self.gain_before(j, k + 1)));
+            starts.extend(
+                self.slots
+                    .iter()
+                    .enumerate()
+                    .map(|(k, s)| s.hours * self.end_gain(j, k) - self.gain_before(j, k + 1)),
+            );
         }
         self.starts = starts;
     }
@@ -205,20 +210,30 @@ impl Tables {
     /// Walks all slots up through the prices, a state at a time.
     fn fill(&mut self) {
         let count = self.slots.len();
-        let mut walks: Vec<Walk> = (0..count).map(|k| Walk::new(&self.hulls, k, self.slots[k].hours)).collect();
+        let mut walks: Vec<Walk> = (0..count)
+            .map(|k| Walk::new(&self.hulls, k, self.slots[k].hours))
+            .collect();
         let mut cells = Vec::with_capacity(self.states() * (count + 1));
-        let mut steps = Vec::new();
+        let mut steps = Vec::with_capacity(self.hulls.vertices());
         let mut step_start = Vec::with_capacity(self.states() * (count + 1));
         for j in 0..self.states() {
             let mut sum = Cell::default();
-            let price = if j + 1 == self.states() { f64::INFINITY } else { self.prices[j] };
+            let price = if j + 1 == self.states() {
+                f64::INFINITY
+            } else {
+                self.prices[j]
+            };
             for (k, walk) in walks.iter_mut().enumerate() {
                 if j > 0 {
                     step_start.push(steps.len() as u32);
                     while walk.next < price {
                         steps.push(walk.step(&self.hulls, k));
                     }
-                    (sum.end_speed, sum.end_rate) = if walk.ratio < price { walk.end(&self.hulls, k) } else { (0.0, 0.0) };
+                    (sum.end_speed, sum.end_rate) = if walk.ratio < price {
+                        walk.end(&self.hulls, k)
+                    } else {
+                        (0.0, 0.0)
+                    };
                 }
                 cells.push(sum);
                 sum.work_before += walk.speed * walk.hours;
@@ -227,7 +242,11 @@ impl Tables {
             if j > 0 {
                 step_start.push(steps.len() as u32);
             }
-            cells.push(Cell { end_speed: 0.0, end_rate: 0.0, ..sum });
+            cells.push(Cell {
+                end_speed: 0.0,
+                end_rate: 0.0,
+                ..sum
+            });
         }
         (self.cells, self.steps, self.step_start) = (cells, steps, step_start);
     }
@@ -246,7 +265,14 @@ struct Walk {
 
 impl Walk {
     fn new(hulls: &Hulls, k: usize, hours: f64) -> Self {
-        let mut walk = Self { next: 0.0, speed: 0.0, rate: 0.0, hours, ratio: hulls.ratio(k), vertex: 0 };
+        let mut walk = Self {
+            next: 0.0,
+            speed: 0.0,
+            rate: 0.0,
+            hours,
+            ratio: hulls.ratio(k),
+            vertex: 0,
+        };
         walk.look(hulls, k);
         walk
     }
@@ -262,7 +288,12 @@ impl Walk {
         let (slope, below) = (self.next, self.speed);
         self.vertex += 1;
         self.look(hulls, k);
-        Step { slope, speed: self.speed - below, slot: k as u32, vertex: self.vertex as u32 }
+        Step {
+            slope,
+            speed: self.speed - below,
+            slot: k as u32,
+            vertex: self.vertex as u32,
+        }
     }
 
     /// Speed and rate where idling is allowed but running pays.
@@ -292,9 +323,14 @@ fn prices(hulls: &Hulls) -> Vec<f64> {
     let most = all().fold(f64::NEG_INFINITY, f64::max);
     // Whole slots, so that every level has its share.
     let stride = all().count() / SAMPLE + 1;
-    let mut sample: Vec<f64> = (0..hulls.slots()).step_by(stride).flat_map(slopes).collect();
+    let mut sample: Vec<f64> = (0..hulls.slots())
+        .step_by(stride)
+        .flat_map(slopes)
+        .collect();
     sample.sort_unstable_by(f64::total_cmp);
-    let inner = (hulls.slots() / 6).clamp(PRICES.0, PRICES.1).min(sample.len());
+    let inner = (hulls.slots() / 6)
+        .clamp(PRICES.0, PRICES.1)
+        .min(sample.len());
     let mut prices = vec![least];
     for q in 1..inner {
         let price = sample[q * sample.len() / inner];

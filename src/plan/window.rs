@@ -211,7 +211,8 @@ impl<'t> Windows<'t> {
             }
         }
         // At full clock from its begin, a window must do; without its ends, at the slow end, it must not do too much.
-        let nearest = t.bounds[..z].partition_point(|&b| b <= t.bounds[z] + e - self.work + self.slip);
+        let nearest =
+            t.bounds[..z].partition_point(|&b| b <= t.bounds[z] + e - self.work + self.slip);
         let too_far = |a: usize| {
             t.bounds[z] - t.bounds[a + 1] > self.max_run
                 || t.cell(0, z).work_before - t.cell(0, a + 1).work_before > self.work + self.slip
@@ -248,7 +249,11 @@ impl<'t> Windows<'t> {
                 continue;
             }
             let too_long = self.too_long(w);
-            let bought = if too_long { fill.solve(self, w) } else { Some(fill.between(self, w, h, hi - 1, low)) };
+            let bought = if too_long {
+                fill.solve(self, w)
+            } else {
+                Some(fill.between(self, w, h, hi - 1, low))
+            };
             let Some(bought) = bought else { continue };
             limit = visit(fill, w, self.solved(w, &bought));
             if hint != hi {
@@ -278,7 +283,11 @@ impl<'t> Windows<'t> {
         let (mut lo, mut hi) = (0, t.states() - 1);
         while hi - lo > 2 {
             let mid = lo.midpoint(hi);
-            if bound(mid) < bound(mid + 1) { lo = mid } else { hi = mid + 1 }
+            if bound(mid) < bound(mid + 1) {
+                lo = mid
+            } else {
+                hi = mid + 1
+            }
         }
         (lo..=hi).map(bound).fold(0.0, f64::max)
     }
@@ -311,7 +320,11 @@ impl<'t> Windows<'t> {
 fn first_not(mut from: usize, mut to: usize, condition: impl Fn(usize) -> bool) -> usize {
     while from < to {
         let mid = from.midpoint(to);
-        if condition(mid) { from = mid + 1 } else { to = mid }
+        if condition(mid) {
+            from = mid + 1
+        } else {
+            to = mid
+        }
     }
     from
 }

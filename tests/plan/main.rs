@@ -5,4 +5,5 @@ mod cases;
 mod definition;
 mod laws;
 mod regressions;
+mod services;
 mod simplex;

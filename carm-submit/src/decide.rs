@@ -191,6 +191,7 @@ impl Missed {
                 let by = if problem.deadline_h.is_some() { " by the deadline" } else { "" };
                 format!("--carbon-budget: '{budget}' is less than any plan{by} emits; {least}")
             }
+            Reason::Latency => "--carbon-latency: no clock of the profile answers within it; give a longer limit".to_owned(),
             Reason::DeadlineAndBudget => {
                 let budget = format_mass(problem.budget_g.unwrap_or_default());
                 let options = way_out([

@@ -42,7 +42,7 @@ pub use evaluate::{constant, evaluate};
 pub use frontier::{Ends, frontier, frontier_prepared};
 pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};
-pub use seconds::plan_whole_seconds;
+pub use seconds::{plan_whole_seconds, plan_whole_seconds_prepared};
 pub use service::{levels_within_latency, plan_service};
 pub use tables::Tables;
 pub use window::Run;

@@ -104,7 +104,8 @@ fn a_begin_time_of_the_users_is_the_earliest_start() {
 #[test]
 fn a_job_with_a_deadline_of_slurms_own_is_never_planned_past_it() {
     // The least carbon is as late as possible; Slurm would cancel a job whose limit ends past the deadline.
-    let ended = Login::new().submit("-p gpu-south --deadline=2026-05-01T14:30 --carbon-objective=performance --time=3:00:00 train.sh");
+    let ended =
+        Login::new().submit("-p gpu-south --deadline=2026-05-01T14:30 --carbon-objective=performance --time=3:00:00 train.sh");
     let given = ended.given();
     let number = |name: &str| given.iter().find_map(|w| w.strip_prefix(name)).and_then(|n| n.parse::<f64>().ok());
     let (begin_s, limit_s) =

@@ -36,7 +36,7 @@ pub struct Offered {
 /// Why there is none.
 #[derive(Debug)]
 pub enum NoOffer {
-    /// The job asks for something else.
+    /// The user asked for something else: no word is lost on it where another site takes the job.
     Elsewhere(String),
     /// CARM lacks what it needs to plan there.
     Unplanned(anyhow::Error),

@@ -195,6 +195,20 @@ fn a_fault_of_carms_own_never_costs_a_submission() {
     }
 }
 
+#[test]
+fn a_job_that_no_site_takes_is_submitted_with_each_sites_reason() {
+    let ended = Login::new().submit("-p other train.sh");
+    ended.says(
+        "no configured site takes this job (north: the job asks for partition other; south: the job asks for partition other)",
+    );
+    assert_eq!(ended.given(), ["-p", "other", "train.sh"]);
+    // A site that the user did not ask for is no matter for a warning; one that Slurm does not offer is.
+    assert!(!Login::new().submit("-p gpu-north train.sh").stderr.contains("left out"));
+    let login = Login::new();
+    login.write("bin/partitions", "PartitionName=gpu-north State=UP\nPartitionName=gpu-south State=DRAIN\n");
+    login.submit("train.sh").says("site 'south' is left out: partition 'gpu-south' is not up");
+}
+
 // Who is refused.
 
 #[test]

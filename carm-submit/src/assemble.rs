@@ -103,25 +103,24 @@ pub fn assemble(
 
     let (mut candidates, mut tables, mut choices) = (Vec::new(), Vec::new(), Vec::new());
     let mut cards: Vec<(Option<String>, Option<f64>)> = Vec::new();
+    let mut elsewhere: Vec<String> = Vec::new();
     let mut unplanned: Option<anyhow::Error> = None;
     for (site, offered) in config.sites.iter().zip(offers) {
         let partitions = installed.partitions.as_deref();
         let placed = offered.and_then(|offered| {
-            let place = places::place(config, offered.site, job, gpus, partitions).map_err(NoOffer::Elsewhere)?;
+            let place = places::place(config, offered.site, job, gpus, partitions);
+            let place = place.map_err(|reason| NoOffer::Unplanned(anyhow::anyhow!(reason)))?;
             Ok((place, offered))
         });
         let (place, mut offered) = match placed {
             Ok(placed) => placed,
-            Err(none) => {
-                let reason = match none {
-                    NoOffer::Elsewhere(reason) => reason,
-                    NoOffer::Unplanned(error) => {
-                        let reason = format!("{error:#}");
-                        unplanned.get_or_insert(error);
-                        reason
-                    }
-                };
-                warnings.push(Warning::SiteLeftOut { site: site.name.clone(), reason });
+            Err(NoOffer::Elsewhere(reason)) => {
+                elsewhere.push(format!("{}: {reason}", site.name));
+                continue;
+            }
+            Err(NoOffer::Unplanned(error)) => {
+                warnings.push(Warning::SiteLeftOut { site: site.name.clone(), reason: format!("{error:#}") });
+                unplanned.get_or_insert(error);
                 continue;
             }
         };
@@ -159,7 +158,8 @@ pub fn assemble(
         });
     }
     if candidates.is_empty() {
-        return Err(Obstacle::Fault(unplanned.unwrap_or_else(|| anyhow::anyhow!("no configured site takes this job"))));
+        let nowhere = || anyhow::anyhow!("no configured site takes this job ({})", elsewhere.join("; "));
+        return Err(Obstacle::Fault(unplanned.unwrap_or_else(nowhere)));
     }
     if cards.iter().any(|(gpu, throughput)| throughput.is_none() && cards.iter().any(|(other, _)| other != gpu)) {
         warnings.push(Warning::ThroughputUnknown);

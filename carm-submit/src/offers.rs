@@ -36,7 +36,7 @@ pub struct Offered {
 /// Why there is none.
 #[derive(Debug)]
 pub enum NoOffer {
-    /// The job asks for something else.
+    /// The user asked for something else: no word is lost on it where another site takes the job.
     Elsewhere(String),
     /// CARM lacks what it needs to plan there.
     Unplanned(anyhow::Error),
@@ -70,12 +70,17 @@ pub fn ask_all(
     let sites: Vec<(usize, &Site)> = config.sites.iter().enumerate().collect();
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
     let each = sites.len().div_ceil(at_once).max(1);
+    let ask = |some: &[(usize, &Site)]| -> Vec<_> {
+        some.iter().map(|&site| ask_one(config, profiles, gathered, asked, site)).collect()
+    };
     Ok(std::thread::scope(|scope| {
-        let ask = |some: &[(usize, &Site)]| -> Vec<_> {
-            some.iter().map(|&site| ask_one(config, profiles, gathered, asked, site)).collect()
+        let threads: Vec<_> =
+            sites.chunks(each).map(|some| (some, std::thread::Builder::new().spawn_scoped(scope, move || ask(some)))).collect();
+        let answer = |(some, thread): (&[_], std::io::Result<std::thread::ScopedJoinHandle<_>>)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => ask(some), // this user may not have another thread
         };
-        let threads: Vec<_> = sites.chunks(each).map(|some| scope.spawn(move || ask(some))).collect();
-        threads.into_iter().flat_map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        threads.into_iter().flat_map(answer).collect()
     }))
 }
 

@@ -117,7 +117,8 @@ fn a_package_holds_these_files_and_no_others() {
         let text = host.read(name);
         assert!(text.contains("/usr/libexec/carm/carm-prolog") && !text.contains(&destdir), "{text}");
     }
-    for line in ["Prolog=/etc/slurm/prolog.d/*", "Epilog=/etc/slurm/epilog.d/*", "PrologFlags=Alloc", "systemctl restart slurmd"] {
+    for line in ["Prolog=/etc/slurm/prolog.d/*", "Epilog=/etc/slurm/epilog.d/*", "PrologFlags=Alloc", "systemctl restart slurmd"]
+    {
         assert!(said.text.contains(line), "{line} is not among what is to do by hand: {}", said.text);
     }
 }
@@ -146,7 +147,8 @@ fn an_upgrade_keeps_what_the_admin_changed_and_replaces_programs_by_rename() {
     }
     // Slurm runs whatever lies in these folders.
     for folder in ["etc/slurm/prolog.d", "etc/slurm/epilog.d"] {
-        let names: Vec<_> = fs::read_dir(host.path(folder)).expect("a folder").map(|e| e.expect("an entry").file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(host.path(folder)).expect("a folder").map(|e| e.expect("an entry").file_name()).collect();
         assert_eq!(names, ["50-carm"], "{folder}");
     }
 
@@ -290,7 +292,7 @@ fn the_installed_tree_works_on_a_real_slurm_and_its_removal_costs_no_node() {
 fn the_check_names_what_is_missing_in_slurms_own_configuration() {
     let host = Host::new();
     assert_eq!(host.install_without_slurm(&[]).code, 0);
-    let cluster = Cluster::setup().without_plugin().extra("PrologFlags=NoHold").start();
+    let cluster = Cluster::setup().without_plugin().start();
     let said = host.install(&["--check"], &cluster.slurm_conf());
     assert_eq!(said.code, 1, "{}", said.text);
     for missing in ["slurm.conf: Prolog=", "slurm.conf: Epilog=", "plugstack.conf: does not include"] {

@@ -1,0 +1,301 @@
+//! etc/install and what it installs: which files with which modes, what an upgrade and a removal leave alone, and that
+//! an installed tree works on a real Slurm, in its folders of prologs, as an admin would have it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use carm::ledger;
+use common::{Cluster, built, repository, wait_for};
+
+/// A folder that things are installed into.
+struct Host {
+    folder: tempfile::TempDir,
+}
+
+struct Said {
+    code: i32,
+    text: String,
+}
+
+impl Host {
+    fn new() -> Self {
+        for name in ["libspank_carm.so", "carm-prolog", "carm-submit"] {
+            assert!(built(name).exists(), "{name} is not built; cargo build --workspace");
+        }
+        let folder = tempfile::Builder::new().prefix("carm-host-").tempdir().expect("a folder");
+        // Jobs of any user come by.
+        mode(folder.path(), 0o755);
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// etc/install with all of its folders in this one; Slurm is asked by the given slurm.conf.
+    fn install(&self, verbs: &[&str], slurm_conf: &Path) -> Said {
+        let own = |option: &str, name: &str| format!("--{option}={}", self.path(name).display());
+        let folders = [own("prefix", "usr"), own("sysconfdir", "etc"), own("localstatedir", "var"), own("plugin-dir", "plugins")];
+        etc_install(&[verbs, &folders.each_ref().map(String::as_str)].concat(), slurm_conf)
+    }
+
+    /// The same where Slurm does not answer.
+    fn install_without_slurm(&self, verbs: &[&str]) -> Said {
+        self.install(verbs, Path::new("/dev/null"))
+    }
+
+    /// Every file and empty folder below, with its mode.
+    fn tree(&self) -> BTreeMap<String, u32> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            let entries: Vec<_> = fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+            let name = |path: &Path| path.strip_prefix(self.folder.path()).expect("below").display().to_string();
+            if entries.is_empty() {
+                found.insert(name(&folder) + "/", mode_of(&folder));
+            }
+            for path in entries {
+                if path.is_dir() { folders.push(path) } else { _ = found.insert(name(&path), mode_of(&path)) }
+            }
+        }
+        found
+    }
+}
+
+fn etc_install(arguments: &[&str], slurm_conf: &Path) -> Said {
+    let mut command = Command::new("bash");
+    command.arg(repository().join("etc/install")).args(arguments).arg("--built").arg(built(""));
+    let output = command.env("SLURM_CONF", slurm_conf).stdin(Stdio::null()).output().expect("running etc/install");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Said { code: output.status.code().unwrap_or(-1), text }
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changing a mode");
+}
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").mode() & 0o7777
+}
+
+#[test]
+fn a_package_holds_these_files_and_no_others() {
+    let host = Host::new();
+    let destdir = host.path("").display().to_string();
+    let said = etc_install(&["--destdir", &destdir, "--plugin-dir=/usr/lib/slurm"], Path::new("/dev/null"));
+    assert_eq!(said.code, 0, "{}", said.text);
+    let expected = [
+        ("etc/carm/carm.toml", 0o644),
+        ("etc/carm/profiles/", 0o755),
+        ("etc/logrotate.d/carm", 0o644),
+        ("etc/slurm/epilog.d/50-carm", 0o755),
+        ("etc/slurm/plugstack.conf.d/carm.conf", 0o644),
+        ("etc/slurm/prolog.d/50-carm", 0o755),
+        ("usr/bin/carm-submit", 0o755),
+        ("usr/lib/slurm/spank_carm.so", 0o644),
+        ("usr/lib/systemd/system/carm-reset.service", 0o644),
+        ("usr/libexec/carm/carm-prolog", 0o755),
+        ("var/cache/carm/", 0o755),
+        ("var/lib/carm/ledger/", 0o750),
+        ("var/log/carm/", 0o750),
+    ];
+    assert_eq!(host.tree(), expected.map(|(name, mode)| (name.to_owned(), mode)).into());
+    // Its files speak of where it will be, not of where it was put together.
+    for name in ["etc/slurm/prolog.d/50-carm", "etc/slurm/epilog.d/50-carm", "usr/lib/systemd/system/carm-reset.service"] {
+        let text = host.read(name);
+        assert!(text.contains("/usr/libexec/carm/carm-prolog") && !text.contains(&destdir), "{text}");
+    }
+    for line in ["Prolog=/etc/slurm/prolog.d/*", "Epilog=/etc/slurm/epilog.d/*", "PrologFlags=Alloc", "systemctl restart slurmd"]
+    {
+        assert!(said.text.contains(line), "{line} is not among what is to do by hand: {}", said.text);
+    }
+}
+
+#[test]
+fn an_upgrade_keeps_what_the_admin_changed_and_replaces_programs_by_rename() {
+    let host = Host::new();
+    assert_eq!(host.install_without_slurm(&[]).code, 0);
+    fs::write(host.path("etc/carm/carm.toml"), "[planner]\npue = 1.1\n").expect("an edit");
+    let off = "optional spank_carm.so enabled=no\n";
+    fs::write(host.path("etc/slurm/plugstack.conf.d/carm.conf"), off).expect("an edit");
+    let programs = ["plugins/spank_carm.so", "usr/libexec/carm/carm-prolog", "etc/slurm/prolog.d/50-carm"];
+    // A second name holds on to the old file, as a process does that has it mapped.
+    for name in programs {
+        fs::hard_link(host.path(name), host.path(&format!("old-{}", name.replace('/', "-")))).expect("a link");
+    }
+
+    let said = host.install_without_slurm(&[]);
+    assert_eq!(said.code, 0, "{}", said.text);
+    assert_eq!(host.read("etc/carm/carm.toml"), "[planner]\npue = 1.1\n");
+    assert_eq!(host.read("etc/slurm/plugstack.conf.d/carm.conf"), off);
+    assert!(host.read("etc/carm/carm.toml.new").contains("typical-day"));
+    assert!(said.text.contains("carm.toml: yours; this release's is beside it as carm.toml.new"), "{}", said.text);
+    for name in programs {
+        assert_eq!(fs::metadata(host.path(name)).expect("a file").nlink(), 1, "{name} was written in place");
+    }
+    // Slurm runs whatever lies in these folders.
+    for folder in ["etc/slurm/prolog.d", "etc/slurm/epilog.d"] {
+        let names: Vec<_> =
+            fs::read_dir(host.path(folder)).expect("a folder").map(|e| e.expect("an entry").file_name()).collect();
+        assert_eq!(names, ["50-carm"], "{folder}");
+    }
+
+    fs::rename(host.path("etc/carm/carm.toml.new"), host.path("etc/carm/carm.toml")).expect("the admin takes it");
+    assert!(!host.install_without_slurm(&[]).text.contains("carm.toml: yours"));
+}
+
+#[test]
+fn prolog_and_epilog_succeed_whatever_is_wrong_with_the_program() {
+    let host = Host::new();
+    assert_eq!(host.install_without_slurm(&[]).code, 0);
+    let program = host.path("usr/libexec/carm/carm-prolog");
+    let succeed = |when: &str| {
+        for name in ["etc/slurm/prolog.d/50-carm", "etc/slurm/epilog.d/50-carm"] {
+            let status = Command::new(host.path(name)).env_clear().stderr(Stdio::null()).status().expect("running it");
+            assert_eq!(status.code(), Some(0), "{name} {when}");
+        }
+    };
+    succeed("without a job");
+    fs::write(&program, "#!/bin/sh\nkill -9 $$\n").expect("a program");
+    succeed("with a program that is killed");
+    fs::write(&program, "#!/no/such/loader\n").expect("a program");
+    succeed("with a program that nothing can load");
+    fs::write(&program, [0x7f, b'E', b'L', b'F']).expect("a program");
+    succeed("with half a program");
+    mode(&program, 0o644);
+    succeed("with a program that may not be run");
+    fs::remove_file(&program).expect("removing it");
+    succeed("without the program");
+}
+
+#[test]
+fn a_check_changes_nothing_and_names_what_is_missing() {
+    let host = Host::new();
+    let said = host.install_without_slurm(&["--check"]);
+    assert_eq!(said.code, 1);
+    assert!(said.text.contains("spank_carm.so: not installed; run etc/install"), "{}", said.text);
+    assert_eq!(host.tree(), BTreeMap::from([("/".to_owned(), 0o755)]));
+
+    assert_eq!(host.install_without_slurm(&[]).code, 0);
+    let said = host.install_without_slurm(&["--check"]);
+    assert_eq!(said.code, 0, "{}", said.text);
+
+    fs::write(host.path("etc/carm/carm.toml"), "[planner]\npeu = 1.1\n").expect("a typing error");
+    mode(&host.path("etc/slurm/epilog.d/50-carm"), 0o644);
+    let said = host.install_without_slurm(&["--check"]);
+    assert_eq!(said.code, 1);
+    assert!(said.text.contains("carm.toml:2: unknown field `peu`"), "{}", said.text);
+    assert!(said.text.contains("epilog.d/50-carm: not executable"), "{}", said.text);
+}
+
+#[test]
+fn paths_that_could_not_stand_in_a_script_are_refused() {
+    for (arguments, cause) in [
+        (["--prefix", "usr"], "'usr': not an absolute path"),
+        (["--prefix", "/a b"], "'/a b': these paths go into scripts"),
+        (["--sysconfdir", "/etc|x"], "'/etc|x': these paths go into scripts"),
+        (["--colour", "red"], "--colour: unknown option"),
+    ] {
+        let said = etc_install(&arguments, Path::new("/dev/null"));
+        assert_eq!(said.code, 1, "{arguments:?}");
+        assert!(said.text.contains(cause), "{}", said.text);
+    }
+}
+
+#[test]
+fn a_removal_keeps_configuration_and_never_empties_a_folder_that_slurm_runs() {
+    let host = Host::new();
+    assert_eq!(host.install_without_slurm(&[]).code, 0);
+    fs::write(host.path("etc/slurm/epilog.d/10-ours"), "#!/bin/sh\n").expect("another script");
+    let said = host.install_without_slurm(&["--remove"]);
+    assert_eq!(said.code, 0, "{}", said.text);
+    let left: Vec<String> = host.tree().into_keys().filter(|name| !name.ends_with('/')).collect();
+    // Nobody says which folders slurm.conf names: the last script stays.
+    assert_eq!(left, ["etc/carm/carm.toml", "etc/slurm/epilog.d/10-ours", "etc/slurm/prolog.d/50-carm"]);
+    assert!(said.text.contains("prolog.d/50-carm, which now does nothing"), "{}", said.text);
+}
+
+/// The folder that etc/install finds by itself, for a Slurm that is to look there and in the test's own.
+fn plugin_dir() -> String {
+    let said = etc_install(&["--check"], Path::new("/dev/null")).text;
+    let line = said.lines().find_map(|line| line.split_whitespace().nth(1)?.strip_suffix("/spank_carm.so"));
+    line.or_else(|| said.lines().find_map(|line| line.split_whitespace().nth(1)?.strip_suffix("/spank_carm.so:")))
+        .unwrap_or_else(|| panic!("no plugin folder in: {said}"))
+        .to_owned()
+}
+
+/// A Slurm whose configuration has what etc/install says is to be written by hand, and a script of the site's own.
+fn slurm_on(host: &Host) -> Cluster {
+    for verb in ["prolog", "epilog"] {
+        let path = host.path(&format!("etc/slurm/{verb}.d/90-record"));
+        // The vocabulary's recorder, in the folder of this Slurm.
+        fs::write(&path, format!("#!/bin/sh\nexec \"${{SLURM_CONF%/daemon/slurm.conf}}/{verb}\"\n")).expect("a script");
+        mode(&path, 0o755);
+    }
+    let slurm = host.path("etc/slurm").display().to_string();
+    Cluster::setup()
+        .without_plugin()
+        .plugstack(&format!("include {slurm}/plugstack.conf.d/*.conf"))
+        .extra(&format!("PluginDir={}:{}", plugin_dir(), host.path("plugins").display()))
+        .extra(&format!("Prolog={slurm}/prolog.d/*"))
+        .extra(&format!("Epilog={slurm}/epilog.d/*"))
+        .start()
+}
+
+#[test]
+fn the_installed_tree_works_on_a_real_slurm_and_its_removal_costs_no_node() {
+    let host = Host::new();
+    nvidia_ml::place::place(&host.path("gpu"), nvidia_ml::place::EIGHT_GPUS).expect("the stand-in NVML");
+    assert_eq!(host.install_without_slurm(&[]).code, 0);
+    // The sample ends with [node].
+    let node = ["gpu/libnvidia-ml.so.1", "run", "var/lib/carm/ledger", "var/log/carm/prolog.log"].map(|name| host.path(name));
+    let [library, state, ledger, log] = node.each_ref().map(|path| path.display());
+    let more = format!("nvml_library = \"{library}\"\nstate_dir = \"{state}\"\nledger_dir = \"{ledger}\"\nlog = \"{log}\"\n");
+    fs::write(host.path("etc/carm/carm.toml"), host.read("etc/carm/carm.toml") + &more).expect("the configuration");
+    let cluster = slurm_on(&host);
+    let said = host.install(&["--check"], &cluster.slurm_conf());
+    assert_eq!(said.code, 0, "{}", said.text);
+
+    let script = cluster.script("job.sh", "#!/bin/sh\n#SBATCH --gpus=1 --time=5\nsleep 2\n");
+    let job = cluster.sbatch(&["--carbon-deadline=now+1hour", "--carbon-runtime=0:02", &script]).job();
+    assert_eq!(cluster.wait_for_job(job), "COMPLETED", "{}", host.read("var/log/carm/prolog.log"));
+    let line = wait_for("the ledger line", || ledger::read_dir(&host.path("var/lib/carm/ledger")).ok()?.records.pop());
+    assert_eq!((line.job, line.site.as_deref(), line.zone.as_deref()), (job, Some("default"), Some("typical")));
+    assert_eq!(line.marks, [], "{}", host.read("var/log/carm/prolog.log"));
+    assert!(line.clock_mhz.is_some(), "{}", line.decision);
+
+    // The site takes its own scripts out, then CARM: what is left in the folders keeps the node.
+    for verb in ["prolog", "epilog"] {
+        fs::remove_file(host.path(&format!("etc/slurm/{verb}.d/90-record"))).expect("a script");
+    }
+    let said = host.install(&["--remove"], &cluster.slurm_conf());
+    assert_eq!(said.code, 0, "{}", said.text);
+    assert!(!host.path("usr/libexec/carm").exists() && !host.path("plugins/spank_carm.so").exists(), "{}", said.text);
+    let job = cluster.sbatch(&[&script]).job();
+    wait_for("a job without CARM", || (cluster.job(job).remove("JobState")? == "COMPLETED").then_some(()));
+    wait_for("the node", || (cluster.node_states() == ["idle"]).then_some(()));
+}
+
+#[test]
+fn the_check_names_what_is_missing_in_slurms_own_configuration() {
+    let host = Host::new();
+    assert_eq!(host.install_without_slurm(&[]).code, 0);
+    let cluster = Cluster::setup().without_plugin().start();
+    let said = host.install(&["--check"], &cluster.slurm_conf());
+    assert_eq!(said.code, 1, "{}", said.text);
+    for missing in ["slurm.conf: Prolog=", "slurm.conf: Epilog=", "plugstack.conf: does not include"] {
+        assert!(said.text.contains(missing), "{missing}: {}", said.text);
+    }
+}

@@ -87,10 +87,14 @@ pub fn steady_clock(situation: &Situation) -> Result<Clock, PlanError> {
     let Some(least) = runs.iter().map(|(_, run)| run.carbon_g).min_by(f64::total_cmp) else {
         return Ok(Clock::Full { reason: "there is no time to spare, or the grid is not known to the job's end" });
     };
-    let within = |run: &Plan| situation.budget_g.is_none_or(|budget| run.carbon_g <= budget);
+    // Of a budget too a part is kept in hand: a run that takes a little longer than the model emits a little more.
+    let surely_g = |carbon_g: f64| carbon_g * (1.0 + MARGIN);
+    let within = |run: &Plan| situation.budget_g.is_none_or(|budget| surely_g(run.carbon_g) <= budget);
     let over_budget = situation.budget_g.is_some_and(|budget| least > budget);
     let (reason, chosen) = if over_budget {
         ("the budget cannot be met; least carbon", least_carbon(&runs))
+    } else if !runs.iter().any(|(_, run)| within(run)) {
+        ("least carbon, to keep within the budget", least_carbon(&runs))
     } else {
         runs.retain(|(_, run)| within(run));
         match situation.objective {
@@ -229,6 +233,8 @@ mod tests {
         };
         assert_eq!(with(130.0), (Some(2000), false));
         assert_eq!(with(100.0), (Some(1500), false));
+        assert_eq!(with(121.0), (Some(1500), false), "a part of the budget is kept in hand");
+        assert_eq!(with(91.0), (Some(1500), false));
         assert_eq!(with(80.0), (Some(1500), true));
     }
 

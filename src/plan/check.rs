@@ -221,3 +221,14 @@ pub(super) fn run(
         None => Ok(()),
     }
 }
+
+/// Checks what a resume costs.
+pub(super) fn restart(restart_h: f64) -> Result<(), PlanError> {
+    within(
+        restart_h,
+        0.0,
+        MOST_HOURS,
+        || "restart_h".into(),
+        "full-clock hours from 0 to 1e6",
+    )
+}

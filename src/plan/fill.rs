@@ -52,6 +52,9 @@ impl Fill {
             return single(ws, w);
         }
         let h = ws.first_hours(w.a);
+        if ws.pauses() {
+            return self.pooled(ws, w, h);
+        }
         if h.free + h.forced + w.e > ws.end_hours(w) {
             return self.limited(ws, w, h);
         }
@@ -86,6 +89,40 @@ impl Fill {
             + h.forced * rate(w.a, Some(t.vertex(lo, w.a)))
             + w.e * rate(w.z, t.end_vertex(lo, w.z));
         self.buy(needed, ends + inner_grams(t, w, lo), t.price(lo))
+    }
+
+    /// The least carbon of a run that may pause at will: the cheapest work of all slots.
+    fn pooled(&mut self, ws: &Windows, w: Window, h: FirstHours) -> Option<Bought> {
+        let (lo, low) = ws.bracket(w, h)?;
+        self.offer_pool(ws, w, lo);
+        let bought = self.buy(ws.work - low.0, low.1, ws.tables.price(lo));
+        if bought.grams > SMALL * ws.tables.grams_noise {
+            return Some(bought);
+        }
+        let rate = |k: usize| {
+            ws.tables
+                .end_vertex(lo, k)
+                .map_or(0.0, |i| ws.tables.hulls.slot(k)[i].rate)
+        };
+        let grams = (w.a..w.z).map(|k| ws.open_hours(k) * rate(k)).sum::<f64>() + w.e * rate(w.z);
+        Some(self.buy(ws.work - low.0, grams, ws.tables.price(lo)))
+    }
+
+    fn offer_pool(&mut self, ws: &Windows, w: Window, lo: usize) {
+        self.offers.clear();
+        for k in w.a..=w.z {
+            let hours = if k == w.z { w.e } else { ws.open_hours(k) };
+            let part = (k - w.a) as u32;
+            // The last slot last: an earlier end.
+            self.offer_end(
+                ws.tables,
+                k,
+                hours,
+                lo,
+                part,
+                if k == w.z { u32::MAX } else { part },
+            );
+        }
     }
 
     /// Takes the cheapest offers until the need is met: a selection by weight, not a sort.
@@ -256,6 +293,9 @@ impl Fill {
             return single_part(ws, w).map(|p| vec![p]);
         }
         let h = ws.first_hours(w.a);
+        if ws.pauses() {
+            return self.pool_parts(ws, w, h);
+        }
         let limited = h.free + h.forced + w.e > ws.end_hours(w);
         let (lo, _) = if limited {
             self.bracket_limited(ws, w, h)?
@@ -290,15 +330,9 @@ impl Fill {
             self.offer_plain(t, w.a, h.forced, lo, 1);
             self.offer_end(t, w.z, w.e, lo, last as u32, u32::MAX);
         }
-        self.offers.sort_unstable_by(|x, y| {
-            x.slope
-                .total_cmp(&y.slope)
-                .then(x.rank.cmp(&y.rank))
-                .then(x.vertex.cmp(&y.vertex))
-        });
+        self.sort();
 
-        let speed = |p: &Part| p.vertex.map_or(0.0, |i| t.hulls.slot(p.slot)[i].speed) * p.hours;
-        let mut needed = ws.work - parts.iter().map(speed).sum::<f64>();
+        let mut needed = ws.work - parts.iter().map(|p| speed(t, p)).sum::<f64>();
         if limited {
             needed -= self.pair.vertices[at].work;
         }
@@ -327,6 +361,47 @@ impl Fill {
         }
         Some(parts)
     }
+
+    fn pool_parts(&mut self, ws: &Windows, w: Window, h: FirstHours) -> Option<Vec<Part>> {
+        let t = ws.tables;
+        let (lo, _) = ws.bracket(w, h)?;
+        let hours = |k: usize| if k == w.z { w.e } else { ws.open_hours(k) };
+        let part = |slot: usize| Part {
+            slot,
+            hours: hours(slot),
+            vertex: t.end_vertex(lo, slot),
+            faster: None,
+        };
+        let mut parts: Vec<Part> = (w.a..=w.z).map(part).collect();
+        self.offer_pool(ws, w, lo);
+        self.sort();
+        let mut needed = ws.work - parts.iter().map(|p| speed(t, p)).sum::<f64>();
+        for o in &self.offers {
+            if needed <= 0.0 {
+                break;
+            }
+            let p = &mut parts[o.part as usize];
+            if o.work <= needed {
+                p.vertex = Some(o.vertex as usize);
+            } else {
+                p.faster = Some((o.vertex as usize, p.hours * needed / o.work));
+            }
+            needed -= o.work;
+        }
+        Some(parts)
+    }
+
+    /// Cheapest first, and at equal slopes by rank.
+    fn sort(&mut self) {
+        let key = |o: &Offer| (o.rank, o.vertex);
+        self.offers
+            .sort_unstable_by(|x, y| x.slope.total_cmp(&y.slope).then(key(x).cmp(&key(y))));
+    }
+}
+
+/// What a part does at its vertex alone.
+fn speed(t: &Tables, p: &Part) -> f64 {
+    p.vertex.map_or(0.0, |i| t.hulls.slot(p.slot)[i].speed) * p.hours
 }
 
 /// Costs below this many times the tables' rounding noise are summed anew.

@@ -17,6 +17,7 @@
 //! | [`plan`] | the best plan of a problem |
 //! | [`plan_whole_seconds`] | the same with a start that Slurm can keep |
 //! | [`frontier`] | the curve |
+//! | [`plan_suspended`], [`limit`] | work that may pause, with and without a cost to resume |
 //! | [`plan_service`] | inference: a given length, a clock floor from its latency |
 //! | [`constant`], [`evaluate`] | runs that are given, not sought: one clock from a given start; any list of stretches |
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
@@ -31,9 +32,11 @@ mod objective;
 mod outcome;
 mod pair;
 mod problem;
+mod restart;
 mod schedule;
 mod seconds;
 mod service;
+mod suspend;
 mod tables;
 mod window;
 
@@ -44,6 +47,7 @@ pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};
 pub use seconds::plan_whole_seconds;
 pub use service::{levels_within_latency, plan_service};
+pub use suspend::{Suspended, limit, plan_suspended};
 pub use tables::Tables;
 pub use window::Run;
 
@@ -112,7 +116,7 @@ pub fn plan(problem: &Problem) -> Result<Outcome, PlanError> {
         budget_g: problem.budget_g,
         work_gpu_h: problem.work_gpu_h,
     };
-    Ok(best(&prepared(problem, &tables), &request))
+    Ok(best(windows(&prepared(problem, &tables)), &request))
 }
 
 /// [`plan`] from tables that were prepared before, once for all jobs.
@@ -137,7 +141,7 @@ pub fn plan_prepared(candidates: &[Prepared], request: &Request) -> Result<Outco
             format!("candidates[{i}].{name}")
         })?;
     }
-    Ok(best(candidates, request))
+    Ok(best(windows(candidates), request))
 }
 
 fn prepared<'t>(problem: &Problem, tables: &'t [Tables]) -> Vec<Prepared<'t>> {
@@ -157,11 +161,14 @@ fn prepared<'t>(problem: &Problem, tables: &'t [Tables]) -> Vec<Prepared<'t>> {
         .collect()
 }
 
-fn best(candidates: &[Prepared], request: &Request) -> Outcome {
-    let windows: Vec<Option<Windows>> = candidates
+fn windows<'t>(candidates: &[Prepared<'t>]) -> Vec<Option<Windows<'t>>> {
+    candidates
         .iter()
         .map(|c| Windows::new(c.tables, &c.run))
-        .collect();
+        .collect()
+}
+
+fn best(windows: Vec<Option<Windows>>, request: &Request) -> Outcome {
     let mut search = Search {
         windows,
         fill: Fill::default(),
@@ -175,7 +182,7 @@ fn best(candidates: &[Prepared], request: &Request) -> Outcome {
     };
     match search.finish(&ends, request.work_gpu_h) {
         Some(plan) => Outcome::Feasible(plan),
-        None => Outcome::Infeasible(search.miss(candidates, request)),
+        None => Outcome::Infeasible(search.miss(request)),
     }
 }
 
@@ -287,7 +294,7 @@ impl Search<'_> {
     }
 
     /// By how much an infeasible request misses.
-    fn miss(&mut self, candidates: &[Prepared], request: &Request) -> Infeasible {
+    fn miss(&mut self, request: &Request) -> Infeasible {
         let by = request.deadline_h.unwrap_or(f64::INFINITY);
         let budget = Budget::about(request.budget_g.unwrap_or(f64::INFINITY));
         let fill = &mut self.fill;
@@ -307,8 +314,9 @@ impl Search<'_> {
             .map(|e| e.at)
             .reduce(f64::min);
         let reason = if fits.iter().all(Option::is_none) {
-            let too_long = |c: &Prepared| c.run.max_run_h.is_some_and(|most| most < c.run.work_h);
-            if candidates.iter().all(too_long) {
+            let too_long =
+                |ws: &Option<Windows>| ws.as_ref().is_some_and(|ws| ws.max_run < ws.work);
+            if self.windows.iter().all(too_long) {
                 Reason::MaxRun
             } else {
                 Reason::Horizon

@@ -32,7 +32,7 @@ pub(super) struct Step {
 
 /// Everything about a candidate that does not depend on the job's work, start or limits.
 ///
-/// Prepare once per (site, profile, workers) and ask for each job with [`super::Fleet`].
+/// Prepare once per (site, profile, workers) and ask for each job with [`super::plan_prepared`].
 #[derive(Debug, Clone)]
 pub struct Tables {
     pub(super) workers: u32,

@@ -3,7 +3,9 @@
 mod brute;
 mod cases;
 mod definition;
+mod larger;
 mod laws;
 mod regressions;
 mod services;
 mod simplex;
+mod suspended;

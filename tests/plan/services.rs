@@ -83,7 +83,7 @@ impl<'a> Window<'a> {
             rows: self.rows.clone(),
         }
         .minimise()
-        .map(|s| s.0)
+        .map(|s| s.0.max(0.0))
     }
 
     fn most_work(&self, budget: f64) -> Option<f64> {

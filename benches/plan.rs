@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench plan`. "tables" is their preparation, which every other figure includes: once in "all".
 
+#![allow(missing_docs)] // of what criterion's macros write
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -4,8 +4,9 @@
 //! across a boundary couples slots: a shortest path. Its value is a lower bound for every lambda; the greatest is sought by
 //! bisection, and each pattern on the way is completed to a plan by buying exactly the work that it needs.
 
-use super::fill::{Fill, Part};
+use super::fill::Fill;
 use super::outcome::Plan;
+use super::parts::Part;
 use super::schedule::{self, Stretch};
 use super::window::{Run, Windows};
 use super::{Start, objective::SAME_INSTANT};

@@ -2,8 +2,8 @@
 //!
 //! Every figure of a plan is summed here from its own segments, so that it can be checked against the trace.
 
-use super::fill::Part;
 use super::outcome::{Plan, Segment};
+use super::parts::Part;
 use super::tables::Tables;
 
 /// Shorter stretches than this, h, are rounding (4 ns).

@@ -5,6 +5,7 @@
 //! work, when to run is a choice for every slot. Pricing the work makes it a shortest path over (slot, running?), whose best price gives a
 //! bound; every pattern of running and pausing met on the way is then solved exactly, and the best of them is the plan, reported beside the bound.
 
+use super::Request;
 use super::check;
 use super::error::PlanError;
 use super::fill::Fill;
@@ -12,9 +13,9 @@ use super::objective::SAME_INSTANT;
 use super::outcome::{Infeasible, Outcome, Plan, Reason};
 use super::problem::{Candidate, Objective, Problem};
 use super::restart::Restarts;
+use super::search::best;
 use super::tables::Tables;
 use super::window::{Run, Windows};
-use super::{Request, best};
 
 /// A plan that pauses, and how good any could be.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +143,7 @@ fn with_restarts(problem: &Problem, restart_h: f64, tables: &[Tables]) -> Outcom
             .into_iter()
             .chain(at_deadline.as_ref().map(|p| p.carbon_g))
             .reduce(f64::min);
-        let within = restarts.earliest(budget, &plan);
+        let within = restarts.earliest(budget, plan);
         earliest = earliest
             .into_iter()
             .chain(within.as_ref().map(|p| p.end_h))

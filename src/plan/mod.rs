@@ -17,7 +17,7 @@
 //! | [`plan`] | the best plan of a problem |
 //! | [`plan_whole_seconds`] | the same with a start that Slurm can keep |
 //! | [`frontier`] | the curve |
-//! | [`plan_suspended`], [`limit`] | work that may pause, with and without a cost to resume |
+//! | [`plan_suspended`], [`limit`], [`frontier_suspended`] | work that may pause, with and without a cost to resume |
 //! | [`plan_service`] | inference: a given length, a clock floor from its latency |
 //! | [`constant`], [`evaluate`] | runs that are given, not sought: one clock from a given start; any list of stretches |
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
@@ -46,7 +46,7 @@ mod window;
 
 pub use error::PlanError;
 pub use evaluate::{constant, evaluate};
-pub use frontier::{Ends, frontier, frontier_prepared};
+pub use frontier::{Ends, frontier, frontier_prepared, frontier_suspended};
 pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};
 pub use seconds::plan_whole_seconds;

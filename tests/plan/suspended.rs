@@ -169,6 +169,19 @@ proptest! {
     }
 
     #[test]
+    fn the_limit_as_a_curve_is_the_limit_at_each_end((p, _, _) in one()) {
+        let points = frontier_suspended(&p, &Ends::EverySlot).unwrap();
+        for w in points.windows(2) {
+            prop_assert!(w[1].carbon_g <= w[0].carbon_g * (1.0 + CLOSE));
+        }
+        for point in points {
+            if let Some(brute) = free(&p.candidates[0], point.end_h) {
+                prop_assert!((point.carbon_g - brute).abs() <= CLOSE * brute + 1e-12, "{point:?}, brute force {brute} g");
+            }
+        }
+    }
+
+    #[test]
     fn pausing_for_nothing_is_never_worse_than_running_on((p, _, _) in one()) {
         let Some(run) = plan(&p).unwrap().plan() else { return Ok(()) };
         let paused = plan_suspended(&p, 0.0).unwrap().outcome.plan().unwrap();

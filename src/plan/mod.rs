@@ -45,7 +45,7 @@ mod tables;
 mod window;
 
 pub use error::PlanError;
-pub use evaluate::{constant, evaluate};
+pub use evaluate::{constant, constant_prepared, evaluate, evaluate_prepared};
 pub use frontier::{Ends, frontier, frontier_prepared, frontier_suspended};
 pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench plan`. "tables" is their preparation, which every other figure includes: once in "all".
 
-#![allow(missing_docs)] // of the function that criterion's macro makes
+#![allow(missing_docs)] // of what criterion's macros write
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -101,3 +101,8 @@ pub(super) fn run(work_h: f64, start: Start, max_run_h: Option<f64>, path: &dyn 
         None => Ok(()),
     }
 }
+
+/// Checks what a resume costs.
+pub(super) fn restart(restart_h: f64) -> Result<(), PlanError> {
+    within(restart_h, 0.0, MOST_HOURS, || "restart_h".into(), "full-clock hours from 0 to 1e6")
+}

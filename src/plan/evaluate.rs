@@ -3,12 +3,14 @@
 //! The baselines (full clock now, the static energy-optimal clock), a prolog that sets one clock once, and every check
 //! of a plan against its trace come from here.
 
+use super::Prepared;
 use super::check;
 use super::error::PlanError;
 use super::outcome::{Plan, Segment};
-use super::problem::Problem;
+use super::problem::{Problem, Start};
 use super::schedule::{self, Stretch};
 use super::tables::Tables;
+use super::window::Run;
 
 /// The run of a candidate at one level from a given start. `None` if it does not fit: past the forecast's end, into a
 /// closed slot, or longer than the partition allows. The candidate's own start, the deadline and the budget are not looked at.
@@ -18,21 +20,32 @@ use super::tables::Tables;
 pub fn constant(problem: &Problem, candidate: usize, level: usize, start_h: f64) -> Result<Option<Plan>, PlanError> {
     let tables = tables_of(problem, candidate)?;
     let c = &problem.candidates[candidate];
-    let Some(l) = c.levels.get(level) else {
-        return Err(PlanError::NoSuchEntry { field: "level", index: level, count: c.levels.len() });
+    let run = Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
+    let plan = constant_prepared(&Prepared { tables: &tables, run }, level, start_h, problem.work_gpu_h)?;
+    Ok(plan.map(|plan| Plan { candidate, ..plan }))
+}
+
+/// [`constant`] from prepared tables; the plan names candidate 0.
+///
+/// # Errors
+/// If the run or the start is malformed, or there is no such level.
+pub fn constant_prepared(on: &Prepared, level: usize, start_h: f64, work_gpu_h: f64) -> Result<Option<Plan>, PlanError> {
+    let (tables, run) = (on.tables, &on.run);
+    let Some(&speed) = tables.speed.get(level) else {
+        return Err(PlanError::NoSuchEntry { field: "level", index: level, count: tables.speed.len() });
     };
-    check::run(c.work_h, super::Start::Fixed(start_h), None, &str::to_owned)?;
-    let hours = c.work_h / l.speed;
+    check::run(run.work_h, Start::Fixed(start_h), run.max_run_h, &str::to_owned)?;
+    let hours = run.work_h / speed;
     let end = start_h + hours;
     // An end at the horizon may lie a rounding past it.
-    if end > tables.horizon_h() * (1.0 + 4.0 * f64::EPSILON) || c.max_run_h.is_some_and(|most| hours > most) {
+    if end > tables.horizon_h() * (1.0 + 4.0 * f64::EPSILON) || run.max_run_h.is_some_and(|most| hours > most) {
         return Ok(None);
     }
-    let stretches = cut(&tables, start_h, end.min(tables.horizon_h()), level);
-    if stretches.iter().any(|s| tables.slots[s.slot].closed) {
+    let stretches = cut(tables, start_h, end.min(tables.horizon_h()), level);
+    if stretches.is_empty() || stretches.iter().any(|s| tables.slots[s.slot].closed) {
         return Ok(None);
     }
-    Ok(Some(schedule::plan(&tables, &stretches, candidate, problem.work_gpu_h)))
+    Ok(Some(schedule::plan(tables, &stretches, 0, work_gpu_h)))
 }
 
 /// What a list of stretches (of which only instants and levels are read) draws and emits on a candidate: a plan under
@@ -41,8 +54,16 @@ pub fn constant(problem: &Problem, candidate: usize, level: usize, start_h: f64)
 /// # Errors
 /// If the problem is malformed, has no such candidate, or the stretches are not in order within its slots.
 pub fn evaluate(problem: &Problem, candidate: usize, segments: &[Segment]) -> Result<Plan, PlanError> {
-    let tables = tables_of(problem, candidate)?;
-    let levels = problem.candidates[candidate].levels.len();
+    let plan = evaluate_prepared(&tables_of(problem, candidate)?, segments, problem.work_gpu_h)?;
+    Ok(Plan { candidate, ..plan })
+}
+
+/// [`evaluate`] from prepared tables; the plan names candidate 0.
+///
+/// # Errors
+/// If the stretches are not in order within the slots, or name no level.
+pub fn evaluate_prepared(tables: &Tables, segments: &[Segment], work_gpu_h: f64) -> Result<Plan, PlanError> {
+    let levels = tables.speed.len();
     let mut stretches = Vec::new();
     let mut at = 0.0;
     for (index, s) in segments.iter().enumerate() {
@@ -57,9 +78,9 @@ pub fn evaluate(problem: &Problem, candidate: usize, segments: &[Segment]) -> Re
             return bad("ends past the forecast");
         }
         at = s.to_h;
-        stretches.extend(cut(&tables, s.from_h, s.to_h.min(tables.horizon_h()), s.level));
+        stretches.extend(cut(tables, s.from_h, s.to_h.min(tables.horizon_h()), s.level));
     }
-    Ok(schedule::plan(&tables, &stretches, candidate, problem.work_gpu_h))
+    Ok(schedule::plan(tables, &stretches, 0, work_gpu_h))
 }
 
 fn tables_of(problem: &Problem, candidate: usize) -> Result<Tables, PlanError> {

@@ -6,7 +6,7 @@ use super::fill::Fill;
 use super::outcome::FrontierPoint;
 use super::problem::Problem;
 use super::tables::Tables;
-use super::window::Windows;
+use super::window::{Run, Windows};
 use super::{Prepared, prepared};
 
 /// The ends at which the frontier is wanted.
@@ -28,7 +28,18 @@ pub enum Ends {
 pub fn frontier(problem: &Problem, ends: &Ends) -> Result<Vec<FrontierPoint>, PlanError> {
     check::candidates(problem)?;
     let tables: Vec<Tables> = problem.candidates.iter().map(Tables::of_checked).collect();
-    Ok(of(&prepared(problem, &tables), ends))
+    Ok(of(&prepared(problem, &tables), ends, Windows::new))
+}
+
+/// The limit as a curve: [`frontier`] of a job that may pause and resume for nothing. Patience and the longest run are
+/// not looked at.
+///
+/// # Errors
+/// If the problem is malformed.
+pub fn frontier_suspended(problem: &Problem, ends: &Ends) -> Result<Vec<FrontierPoint>, PlanError> {
+    check::candidates(problem)?;
+    let tables: Vec<Tables> = problem.candidates.iter().map(Tables::of_checked).collect();
+    Ok(of(&prepared(problem, &tables), ends, Windows::suspended))
 }
 
 /// [`frontier`] from prepared tables.
@@ -39,15 +50,19 @@ pub fn frontier_prepared(candidates: &[Prepared], ends: &Ends) -> Result<Vec<Fro
     for (i, c) in candidates.iter().enumerate() {
         check::run(c.run.work_h, c.run.start, c.run.max_run_h, &|name| format!("candidates[{i}].{name}"))?;
     }
-    Ok(of(candidates, ends))
+    Ok(of(candidates, ends, Windows::new))
 }
 
-fn of(candidates: &[Prepared], ends: &Ends) -> Vec<FrontierPoint> {
+fn of<'t>(
+    candidates: &[Prepared<'t>],
+    ends: &Ends,
+    windows: impl Fn(&'t Tables, &Run) -> Option<Windows<'t>>,
+) -> Vec<FrontierPoint> {
     let ends = instants(candidates, ends);
     let mut fill = Fill::default();
     let mut points: Vec<Option<FrontierPoint>> = vec![None; ends.len()];
     for (candidate, c) in candidates.iter().enumerate() {
-        let Some(ws) = Windows::new(c.tables, &c.run) else {
+        let Some(ws) = windows(c.tables, &c.run) else {
             continue;
         };
         for (point, (&end_h, carbon)) in points.iter_mut().zip(ends.iter().zip(ws.curve(&ends, &mut fill))) {

@@ -79,6 +79,14 @@ impl Windows<'_> {
         descent
     }
 
+    /// The first slot's end at which the least carbon by an instant is reached.
+    pub fn least_end_by(&self, by: f64, fill: &mut Fill) -> Option<End> {
+        let descent = self.least_carbon(by, fill);
+        let slot = descent.reaches(descent.least())?;
+        let hours = self.hours_before(slot, by)?;
+        Some(End { slot, hours, at: self.tables.bounds[slot] + hours, cost: descent.least() })
+    }
+
     /// The least carbon of the windows that end in slot `z` after at most `e` hours, if it is at most a limit.
     pub fn least_in(&self, z: usize, e: f64, limit: f64, fill: &mut Fill) -> Option<f64> {
         let mut best = None;
@@ -242,12 +250,12 @@ impl Windows<'_> {
         });
         let (w, _) = found.iter().rev().find(|f| f.1 <= least * (1.0 + TIE) + noise)?;
         let parts = fill.parts(self, *w)?;
-        Some(schedule::plan(
-            self.tables,
-            &schedule::contiguous(self.tables, (w.a == w.z).then(|| self.begin(w.a)), &parts),
-            candidate,
-            work_gpu_h,
-        ))
+        let stretches = if self.pauses() {
+            schedule::paused(self.tables, self.begin(w.a), &parts)
+        } else {
+            schedule::contiguous(self.tables, (w.a == w.z).then(|| self.begin(w.a)), &parts)
+        };
+        Some(schedule::plan(self.tables, &stretches, candidate, work_gpu_h))
     }
 }
 

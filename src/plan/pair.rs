@@ -4,8 +4,8 @@
 //! the lower hull, over the corners of that polygon of hours, of the two slots' scaled hulls added up; it is convex, so the window
 //! is again a problem with one coupling constraint.
 
-use super::fill::Part;
 use super::hull::Vertex;
+use super::parts::Part;
 use super::tables::Tables;
 use super::window::{FirstHours, TIE, Window};
 

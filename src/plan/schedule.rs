@@ -2,8 +2,8 @@
 //!
 //! Every figure of a plan is summed here from its own segments, so that it can be checked against the trace.
 
-use super::fill::Part;
 use super::outcome::{Plan, Segment};
+use super::parts::Part;
 use super::tables::Tables;
 
 /// Shorter stretches than this, h, are rounding (4 ns).
@@ -20,19 +20,7 @@ pub(super) struct Stretch {
 
 /// The stretches of a contiguous run, whose first slot's part ends with the slot unless it `begins` at an instant of its own.
 pub(super) fn contiguous(t: &Tables, begins: Option<f64>, parts: &[Part]) -> Vec<Stretch> {
-    let level = |slot: usize, vertex: usize| t.hulls.slot(slot)[vertex].level;
-    // Per part: the levels and hours that it runs, slower first.
-    let runs: Vec<(usize, Vec<(usize, f64)>)> = parts
-        .iter()
-        .map(|p| {
-            let fast = p.faster.map_or(0.0, |(_, hours)| hours);
-            let base = p.vertex.map(|i| (level(p.slot, i), p.hours - fast));
-            let faster = p.faster.map(|(i, hours)| (level(p.slot, i), hours));
-            (p.slot, base.into_iter().chain(faster).filter(|r| r.1 > NOTHING).collect())
-        })
-        .filter(|(_, run): &(usize, Vec<(usize, f64)>)| !run.is_empty())
-        .collect();
-    let runs = ordered(runs);
+    let runs = ordered(runs(t, parts));
 
     let first = parts.first().map_or(0, |p| p.slot);
     let in_first: f64 = runs.iter().filter(|r| r.0 == first).map(|r| r.2).sum();
@@ -52,6 +40,43 @@ pub(super) fn contiguous(t: &Tables, begins: Option<f64>, parts: &[Part]) -> Vec
         stretches[i - 1].to = stretches[i].from;
     }
     stretches
+}
+
+/// The stretches of a run that may pause: a slot that is partly idle runs beside the neighbour that runs, the earlier first.
+pub(super) fn paused(t: &Tables, begin: f64, parts: &[Part]) -> Vec<Stretch> {
+    let runs = ordered(runs(t, parts));
+    let mut stretches: Vec<Stretch> = Vec::with_capacity(runs.len());
+    for slot in runs.chunk_by(|x, y| x.0 == y.0) {
+        let k = slot[0].0;
+        let hours = parts.iter().find(|p| p.slot == k).map_or(0.0, |p| p.hours);
+        let busy: f64 = slot.iter().map(|r| r.2).sum();
+        let from = t.bounds[k].max(begin);
+        let follows = stretches.last().is_some_and(|s| s.to == from);
+        let leads = runs.iter().any(|r| r.0 == k + 1);
+        let full = hours - busy <= NOTHING;
+        let mut at = if follows || full || !leads { from } else { from + hours - busy };
+        for &(slot, level, hours) in slot {
+            stretches.push(Stretch { slot, from: at, to: at + hours, level });
+            at += hours;
+        }
+        // A slot run to its end ends at its boundary, not a rounding beside it.
+        if let Some(last) = stretches.last_mut().filter(|s| (s.to - t.bounds[k + 1]).abs() <= NOTHING) {
+            last.to = t.bounds[k + 1];
+        }
+    }
+    stretches
+}
+
+/// Per part that runs at all: its slot, and the levels and hours that it runs, slower first.
+fn runs(t: &Tables, parts: &[Part]) -> Vec<(usize, Vec<(usize, f64)>)> {
+    let level = |slot: usize, vertex: usize| t.hulls.slot(slot)[vertex].level;
+    let run = |p: &Part| {
+        let fast = p.faster.map_or(0.0, |(_, hours)| hours);
+        let base = p.vertex.map(|i| (level(p.slot, i), p.hours - fast));
+        let faster = p.faster.map(|(i, hours)| (level(p.slot, i), hours));
+        (p.slot, base.into_iter().chain(faster).filter(|r| r.1 > NOTHING).collect::<Vec<_>>())
+    };
+    parts.iter().map(run).filter(|r| !r.1.is_empty()).collect()
 }
 
 /// Puts each slot's two levels in the order that changes clocks least: (slot, level, hours).

@@ -41,7 +41,9 @@ pub struct Tables {
     pub(super) slots: Vec<Slot>,
     /// The first slot from which the site is open until this one; one past it where this one is closed.
     pub(super) open_since: Vec<usize>,
+    /// Facility power and speed of the caller's levels.
     pub(super) power_w: Vec<f64>,
+    pub(super) speed: Vec<f64>,
     pub(super) onsite_g_per_kwh: f64,
     pub(super) hulls: Hulls,
     /// State j has bought every segment cheaper than `prices[j]`: state 0 none, the last all.
@@ -99,6 +101,7 @@ impl Tables {
             slots,
             open_since,
             power_w: c.levels.iter().map(|l| c.power_w(l)).collect(),
+            speed: c.levels.iter().map(|l| l.speed).collect(),
             onsite_g_per_kwh: c.onsite_g_per_kwh,
             hulls,
             prices,

@@ -34,6 +34,8 @@ pub(super) struct Windows<'t> {
     last: usize,
     /// How much work may be missed or exceeded by rounding.
     slip: f64,
+    /// For a run that may pause at will: then there is one window an end, and every slot of it may be idle.
+    pool: Option<Pool>,
 }
 
 /// The optimum of one window.
@@ -81,7 +83,24 @@ impl<'t> Windows<'t> {
             first: slot_of(earliest),
             last: slot_of(latest),
             slip: 0.1 * TIE * run.work_h + tables.work_noise,
+            pool: None,
         })
+    }
+
+    /// The windows of a run that may pause at will. Its patience and longest run are not looked at: a moment's work meets
+    /// the one, and each stretch is a job of its own to the other.
+    pub fn suspended(tables: &'t Tables, run: &Run) -> Option<Self> {
+        let mut windows = Self::new(tables, run)?;
+        windows.max_run = f64::INFINITY;
+        windows.last = tables.slots.len() - 1;
+        windows.latest = f64::INFINITY;
+        windows.pool = Some(Pool::new(&windows));
+        Some(windows)
+    }
+
+    /// Hours of slot `k` that a run which may pause can use.
+    pub fn open_hours(&self, k: usize) -> f64 {
+        if self.tables.slots[k].closed { 0.0 } else { self.tables.bounds[k + 1] - self.begin(k) }
     }
 
     /// The slots in which a run may end, in order.
@@ -117,12 +136,19 @@ impl<'t> Windows<'t> {
 
     /// The shortest that the last slot's part can be in a window, h: at full clock all along.
     pub fn least_end(&self, a: usize, z: usize) -> f64 {
+        if self.pool.is_some() && a < z {
+            return (self.work - (a..z).map(|k| self.open_hours(k)).sum::<f64>()).max(0.0);
+        }
         (self.begin(a) - self.tables.bounds[z] + self.work).max(0.0)
     }
 
     /// Work and grams of state `j` in a window of more than one slot, whatever the longest run.
     fn sums(&self, j: usize, w: Window, h: FirstHours) -> (f64, f64) {
         let t = self.tables;
+        if let Some(pool) = &self.pool {
+            let ((work, grams), end) = (pool.before(j, w), t.cell(j, w.z));
+            return (work + w.e * end.end_speed, grams + w.e * end.end_rate);
+        }
         let (begin, inner, end) = (t.cell(j, w.a), t.cell(j, w.a + 1), t.cell(j, w.z));
         let mut work = h.free * begin.end_speed + (end.work_before - inner.work_before) + w.e * end.end_speed;
         let mut grams = h.free * begin.end_rate + (end.grams_before - inner.grams_before) + w.e * end.end_rate;
@@ -182,6 +208,14 @@ impl<'t> Windows<'t> {
         mut visit: impl FnMut(&mut Fill, Window, Solved) -> f64,
     ) {
         let t = self.tables;
+        if self.pool.is_some() && z > self.first {
+            let w = Window { a: self.first, z, e };
+            // What ends in a closed slot ended before.
+            if let Some(s) = self.solve(w, fill).filter(|_| !t.slots[z].closed) {
+                visit(fill, w, s);
+            }
+            return;
+        }
         let first = self.first.max(t.open_since[z]);
         if first <= z && z <= self.last {
             let w = Window { a: z, z, e };
@@ -283,6 +317,41 @@ impl<'t> Windows<'t> {
 
     pub fn slip(&self) -> f64 {
         self.slip
+    }
+
+    /// Whether the run may pause at will.
+    pub fn pauses(&self) -> bool {
+        self.pool.is_some()
+    }
+}
+
+/// Work and grams, by slot and state, of all slots before it that may be idle.
+struct Pool {
+    states: usize,
+    first: usize,
+    before: Vec<(f64, f64)>,
+}
+
+impl Pool {
+    fn new(ws: &Windows) -> Self {
+        let t = ws.tables;
+        let states = t.states();
+        let mut sums = vec![(0.0, 0.0); states];
+        let mut before = Vec::with_capacity(states * ws.ends().len());
+        for k in ws.ends() {
+            before.extend_from_slice(&sums);
+            let hours = ws.open_hours(k);
+            for (j, sum) in sums.iter_mut().enumerate() {
+                let cell = t.cell(j, k);
+                sum.0 += hours * cell.end_speed;
+                sum.1 += hours * cell.end_rate;
+            }
+        }
+        Self { states, first: ws.first, before }
+    }
+
+    fn before(&self, j: usize, w: Window) -> (f64, f64) {
+        self.before[(w.z - self.first) * self.states + j]
     }
 }
 

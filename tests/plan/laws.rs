@@ -134,6 +134,8 @@ proptest! {
         let deadline_h = Some(d * horizon(&p));
         let request = Request { objective: Objective::Performance, deadline_h, budget_g: None, work_gpu_h: p.work_gpu_h };
         let problem = Problem { objective: Objective::Performance, deadline_h, ..p };
+        let now = constant(&problem, 0, 0, 0.0).unwrap();
+        prop_assert_eq!(constant_prepared(&prepared[0], 0, 0.0, problem.work_gpu_h).unwrap(), now);
         prop_assert_eq!(plan_prepared(&prepared, &request).unwrap(), plan(&problem).unwrap());
         prop_assert_eq!(frontier_prepared(&prepared, &Ends::EverySlot).unwrap(), frontier(&problem, &Ends::EverySlot).unwrap());
     }

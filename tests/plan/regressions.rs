@@ -315,6 +315,19 @@ fn a_plan_is_evaluated_under_another_forecast() {
 }
 
 #[test]
+fn stretches_that_no_job_can_run_are_refused_by_number() {
+    let p = by(site(&[500.0, 100.0, 400.0], 1.0), 3.0);
+    let segment = |from_h, to_h, level| Segment { from_h, to_h, level, power_w: 0.0, carbon_g: 0.0 };
+    let said = |segments: &[Segment]| evaluate(&p, 0, segments).unwrap_err().to_string();
+    assert_eq!(said(&[segment(0.0, 4.0, 0)]), "segments[0]: ends past the forecast");
+    assert_eq!(
+        said(&[segment(0.0, 2.0, 0), segment(1.0, 3.0, 0)]),
+        "segments[1]: begins before the one before it ends, or does not end after it begins"
+    );
+    assert_eq!(said(&[segment(0.0, 1.0, 7)]), "level: 7 is no entry of the 2 there are");
+}
+
+#[test]
 fn the_energy_optimal_level_counts_the_host() {
     let c = site(&[300.0], 1.0);
     assert_eq!(c.energy_optimal_level(), Some(1));

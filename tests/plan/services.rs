@@ -77,7 +77,7 @@ impl<'a> Window<'a> {
     }
 
     fn least_carbon(&self) -> Option<f64> {
-        Program { cost: self.grams(), rows: self.rows.clone() }.minimise().map(|s| s.0)
+        Program { cost: self.grams(), rows: self.rows.clone() }.minimise().map(|s| s.0.max(0.0))
     }
 
     fn most_work(&self, budget: f64) -> Option<f64> {

@@ -292,10 +292,15 @@ fn the_installed_tree_works_on_a_real_slurm_and_its_removal_costs_no_node() {
 fn the_check_names_what_is_missing_in_slurms_own_configuration() {
     let host = Host::new();
     assert_eq!(host.install_without_slurm(&[]).code, 0);
-    let cluster = Cluster::setup().without_plugin().start();
+    let cluster = Cluster::setup().without_plugin().extra("PrologEpilogTimeout=5").start();
     let said = host.install(&["--check"], &cluster.slurm_conf());
     assert_eq!(said.code, 1, "{}", said.text);
-    for missing in ["slurm.conf: Prolog=", "slurm.conf: Epilog=", "plugstack.conf: does not include"] {
+    for missing in [
+        "slurm.conf: Prolog=",
+        "slurm.conf: Epilog=",
+        "PrologEpilogTimeout=5: CARM may take 5 s",
+        "plugstack.conf: does not include",
+    ] {
         assert!(said.text.contains(missing), "{missing}: {}", said.text);
     }
 }

@@ -3,7 +3,7 @@
 //! Decided here for prolog, governor and simulator alike. [`steady_clock`] is the answer of a node where nobody re-decides:
 //! one clock that holds to the end, so that the guarantees hold even if nothing of CARM's ever runs again.
 
-use crate::plan::{self, Candidate, Objective, Plan, PlanError, Problem};
+use crate::plan::{self, Candidate, Level, Objective, Plan, PlanError, Problem, Slot};
 
 /// A started job, seen from now (= 0 h).
 #[derive(Debug, Clone, Copy)]
@@ -74,19 +74,12 @@ pub fn guaranteed_speed(candidate: &Candidate, level: usize, measured: bool) -> 
 /// A figure of the situation is out of its range.
 pub fn steady_clock(situation: &Situation) -> Result<Clock, PlanError> {
     let candidate = situation.candidate;
-    let problem = Problem {
-        candidates: vec![candidate.clone()],
-        objective: situation.objective,
-        deadline_h: situation.deadline_h,
-        budget_g: situation.budget_g,
-        work_gpu_h: f64::from(candidate.workers) * candidate.work_h,
-    };
     let by_h = situation.limit_h.min(situation.deadline_h.unwrap_or(f64::INFINITY)) - margin_h(candidate.work_h);
     let mut runs: Vec<(usize, Plan)> = Vec::new();
     for level in 0..candidate.levels.len() {
         let surely_h = candidate.work_h / guaranteed_speed(candidate, level, situation.measured);
         if surely_h <= by_h
-            && let Some(run) = plan::constant(&problem, 0, level, 0.0)?
+            && let Some(run) = run_at(situation, level)?
         {
             runs.push((level, run));
         }
@@ -94,10 +87,14 @@ pub fn steady_clock(situation: &Situation) -> Result<Clock, PlanError> {
     let Some(least) = runs.iter().map(|(_, run)| run.carbon_g).min_by(f64::total_cmp) else {
         return Ok(Clock::Full { reason: "there is no time to spare, or the grid is not known to the job's end" });
     };
-    let within = |run: &Plan| situation.budget_g.is_none_or(|budget| run.carbon_g <= budget);
+    // Of a budget too a part is kept in hand: a run that takes a little longer than the model emits a little more.
+    let surely_g = |carbon_g: f64| carbon_g * (1.0 + MARGIN);
+    let within = |run: &Plan| situation.budget_g.is_none_or(|budget| surely_g(run.carbon_g) <= budget);
     let over_budget = situation.budget_g.is_some_and(|budget| least > budget);
     let (reason, chosen) = if over_budget {
         ("the budget cannot be met; least carbon", least_carbon(&runs))
+    } else if !runs.iter().any(|(_, run)| within(run)) {
+        ("least carbon, to keep within the budget", least_carbon(&runs))
     } else {
         runs.retain(|(_, run)| within(run));
         match situation.objective {
@@ -110,6 +107,42 @@ pub fn steady_clock(situation: &Situation) -> Result<Clock, PlanError> {
         Some(&(level, ref run)) => Clock::Level { level, run: run.clone(), reason, over_budget },
         None => Clock::Full { reason: "no clock fits" },
     })
+}
+
+/// The run at one level from now on. The planner is shown that level alone, with the fastest one by which it measures work,
+/// and the grid no further than the run: its tables for a week and twenty clocks would be twenty times what one run needs.
+fn run_at(situation: &Situation, level: usize) -> Result<Option<Plan>, PlanError> {
+    let whole = situation.candidate;
+    let fastest = |a: &&Level, b: &&Level| a.speed.total_cmp(&b.speed);
+    let Some(top) = whole.levels.iter().max_by(fastest) else { return Ok(None) };
+    let hours = whole.work_h / whole.levels[level].speed;
+    let mut seen_h = 0.0;
+    let starts_within = |slot: &&Slot| {
+        let starts_h = seen_h;
+        seen_h += slot.hours;
+        starts_h <= hours
+    };
+    let candidate = Candidate {
+        slots: whole.slots.iter().take_while(starts_within).copied().collect(),
+        levels: vec![whole.levels[level], *top],
+        workers: whole.workers,
+        work_h: whole.work_h,
+        host_watts: whole.host_watts,
+        pue: whole.pue,
+        onsite_g_per_kwh: whole.onsite_g_per_kwh,
+        start: whole.start,
+        max_run_h: whole.max_run_h,
+    };
+    let problem = Problem {
+        work_gpu_h: f64::from(candidate.workers) * candidate.work_h,
+        candidates: vec![candidate],
+        objective: situation.objective,
+        deadline_h: situation.deadline_h,
+        budget_g: situation.budget_g,
+    };
+    let mut run = plan::constant(&problem, 0, 0, 0.0)?;
+    run.iter_mut().flat_map(|run| &mut run.segments).for_each(|segment| segment.level = level);
+    Ok(run)
 }
 
 /// Ties go to the earlier end.
@@ -200,6 +233,8 @@ mod tests {
         };
         assert_eq!(with(130.0), (Some(2000), false));
         assert_eq!(with(100.0), (Some(1500), false));
+        assert_eq!(with(121.0), (Some(1500), false), "a part of the budget is kept in hand");
+        assert_eq!(with(91.0), (Some(1500), false));
         assert_eq!(with(80.0), (Some(1500), true));
     }
 
@@ -207,6 +242,25 @@ mod tests {
     fn on_site_power_that_covers_a_slow_clock_makes_it_the_greenest() {
         let sunny = candidate(vec![Slot { onsite_w: 140.0, ..Slot::grid(24.0, 400.0) }]);
         assert_eq!(clock(situation(&sunny)), (Some(1000), false));
+    }
+
+    #[test]
+    fn a_run_seen_alone_is_the_run_that_the_whole_forecast_gives() {
+        let slots = [300.0, 500.0, 100.0, 900.0].map(|g| Slot::grid(0.5, g)).to_vec();
+        let whole = candidate(slots);
+        for level in 0..3 {
+            let problem = Problem {
+                candidates: vec![whole.clone()],
+                objective: Objective::Ppc,
+                deadline_h: None,
+                budget_g: None,
+                work_gpu_h: 1.0,
+            };
+            let expected = plan::constant(&problem, 0, level, 0.0).expect("a problem");
+            let alone = run_at(&situation(&whole), level).expect("a situation");
+            assert_eq!(alone, expected, "level {level}");
+            assert!(alone.is_some(), "level {level}");
+        }
     }
 
     #[test]

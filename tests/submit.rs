@@ -102,6 +102,18 @@ fn a_begin_time_of_the_users_is_the_earliest_start() {
 }
 
 #[test]
+fn a_job_with_a_deadline_of_slurms_own_is_never_planned_past_it() {
+    // The least carbon is as late as possible; Slurm would cancel a job whose limit ends past the deadline.
+    let ended =
+        Login::new().submit("-p gpu-south --deadline=2026-05-01T14:30 --carbon-objective=performance --time=3:00:00 train.sh");
+    let given = ended.given();
+    let number = |name: &str| given.iter().find_map(|w| w.strip_prefix(name)).and_then(|n| n.parse::<f64>().ok());
+    let (begin_s, limit_s) =
+        (number("--begin=now+").unwrap_or(0.0), number("--time=").map_or(10_800.0, |minutes| minutes * 60.0));
+    assert!(begin_s >= 5.0 * 3600.0 && begin_s + limit_s + 60.0 < 8.5 * 3600.0, "{given:?}");
+}
+
+#[test]
 fn without_the_plugin_carbon_options_are_dropped_everywhere_with_one_warning() {
     let login = Login::new().without_plugin();
     login.script(&format!("#SBATCH --gpus=2 --carbon-budget=9kg --time=3:00:00\n#SBATCH {BY_EVENING}\n"));
@@ -181,6 +193,20 @@ fn a_fault_of_carms_own_never_costs_a_submission() {
         login.write(file, text);
         login.submit(&format!("--strict {words}")).refused(1, line);
     }
+}
+
+#[test]
+fn a_job_that_no_site_takes_is_submitted_with_each_sites_reason() {
+    let ended = Login::new().submit("-p other train.sh");
+    ended.says(
+        "no configured site takes this job (north: the job asks for partition other; south: the job asks for partition other)",
+    );
+    assert_eq!(ended.given(), ["-p", "other", "train.sh"]);
+    // A site that the user did not ask for is no matter for a warning; one that Slurm does not offer is.
+    assert!(!Login::new().submit("-p gpu-north train.sh").stderr.contains("left out"));
+    let login = Login::new();
+    login.write("bin/partitions", "PartitionName=gpu-north State=UP\nPartitionName=gpu-south State=DRAIN\n");
+    login.submit("train.sh").says("site 'south' is left out: partition 'gpu-south' is not up");
 }
 
 // Who is refused.

@@ -1,12 +1,15 @@
 //! From meter readings to a ledger line: energy, host share, PUE, carbon against the grid as it was.
 
+use std::collections::BTreeMap;
+
 use carm::config::{Config, Site};
 use carm::ledger::{Gpu, Mark, Meter, RECORD_VERSION, Record};
 use carm::quantity::{format_instant, parse_instant};
-use carm::request::variables;
+use carm::request::{CarbonRequest, variables};
 use carm::site::{Emission, Outlook};
 use chrono::{DateTime, Utc};
 
+use crate::clocks::Part;
 use crate::job::Job;
 use crate::state::{JobGpu, JobState};
 
@@ -16,19 +19,23 @@ pub struct Metered {
     pub gpu: JobGpu,
     /// The energy counter now; none where it cannot be read.
     pub energy_end_j: Option<f64>,
-    /// The most jobs that were on the GPU while this one was: it gets an even share.
-    pub jobs: u32,
+    /// The job's part by the GPU's journal; none where that does not know the job.
+    pub part: Option<Part>,
 }
 
 impl Metered {
     fn book(&self) -> Gpu {
-        let share = 1.0 / f64::from(self.jobs.max(1));
         // A counter that fell was reset with the driver: what it counted before is lost.
-        let used = self.gpu.energy_start_j.zip(self.energy_end_j).map(|(start, end)| end - start).filter(|&used| used >= 0.0);
+        let whole = self.gpu.energy_start_j.zip(self.energy_end_j).map(|(start, end)| end - start).filter(|&used| used >= 0.0);
+        let (used, share) = match self.part {
+            // The journal shares out; alone on its GPU a job's two readings say the same, nearer to its start and end.
+            Some(part) if part.shared => (part.energy_j.filter(|_| whole.is_some()), part.share),
+            _ => (whole, 1.0),
+        };
         Gpu {
             uuid: self.gpu.uuid.clone(),
             model: Some(self.gpu.model.clone()),
-            energy_j: used.unwrap_or(0.0) * share,
+            energy_j: used.unwrap_or(0.0),
             meter: if used.is_some() { Meter::Counter } else { Meter::Lost },
             share,
         }
@@ -37,13 +44,18 @@ impl Metered {
 
 /// The ledger line of a job's run on this node.
 pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered], now: DateTime<Utc>) -> Record {
-    let site = config.site_of(job.partition.as_deref(), &job.node).map(|(_, site)| site);
+    // A slurmd that was restarted may have forgotten whose job it was; the prolog has not.
+    let known = |told: &Option<String>, noted: fn(&JobState) -> &Option<String>| told.clone().or_else(|| noted(state?).clone());
+    let partition = known(&job.partition, |state| &state.partition);
+    let site = config.site_of(partition.as_deref(), &job.node).map(|(_, site)| site);
     let gpus: Vec<Gpu> = metered.iter().map(Metered::book).collect();
     let gpu_energy_j: f64 = gpus.iter().map(|gpu| gpu.energy_j).sum();
     let start = state.and_then(|state| parse_instant(&state.start).ok());
     let (host_watts, pue) = site.map_or((config.planner.host_watts, config.planner.pue), |site| (site.host_watts, site.pue));
     let mut marks = state.map_or_else(|| vec![Mark::NoProlog], |state| state.marks.clone());
-    marks.extend(gpus.iter().any(|gpu| gpu.meter == Meter::Lost).then_some(Mark::EnergyLost));
+    // No GPU at all is one that was never found: its energy is as little known.
+    marks.extend((gpus.is_empty() || gpus.iter().any(|gpu| gpu.meter == Meter::Lost)).then_some(Mark::EnergyLost));
+    marks.extend(metered.iter().any(|gpu| gpu.part.is_some_and(|part| part.shared)).then_some(Mark::SharedGpu));
     let run_s = start.map_or(0.0, |start| (now - start).as_seconds_f64().max(0.0));
     let hosted: f64 = gpus.iter().map(|gpu| gpu.share).sum();
     let energy_j = pue * (gpu_energy_j + host_watts * hosted * run_s);
@@ -57,26 +69,25 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[M
     let request = job.request.as_ref().ok().and_then(Option::as_ref);
     Record {
         version: RECORD_VERSION,
-        cluster: job.cluster.clone(),
+        cluster: if job.cluster.is_empty() {
+            state.map_or(String::new(), |state| state.cluster.clone())
+        } else {
+            job.cluster.clone()
+        },
         job: job.id,
         run: state.map_or(job.restart_count, |state| state.run),
         node: job.node.clone(),
-        uid: job.uid,
-        user: job.user.clone(),
-        account: job.account.clone(),
-        partition: job.partition.clone(),
-        name: request.and_then(|request| Some(request.name.as_ref()?.as_str().to_owned())),
+        uid: job.uid.or_else(|| state?.uid),
+        user: known(&job.user, |state| &state.user),
+        account: known(&job.account, |state| &state.account),
+        partition,
+        name: request.and_then(|request| Some(request.name.as_ref()?.as_str().to_owned())).or_else(|| state?.name.clone()),
         site: site.map(|site| site.name.clone()),
         zone: site.map(|site| config.zone_of(site).name.clone()),
         grid_source: site.map(|site| source(config, site)),
         start: start.map(format_instant),
         end: format_instant(now),
-        request: request
-            .map(variables::write)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, text)| (name.to_owned(), text))
-            .collect(),
+        request: state.map_or_else(|| variables_of(request), |state| state.request.clone()),
         clock_mhz: state.and_then(|state| state.clock_mhz),
         decision: state.map(|state| state.decision.clone()).unwrap_or_default(),
         work_s: state.and_then(|state| state.work_s),
@@ -89,6 +100,11 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[M
         estimated_share: if emission.hours > 0.0 { emission.estimated_h / emission.hours } else { 0.0 },
         marks,
     }
+}
+
+fn variables_of(request: Option<&CarbonRequest>) -> BTreeMap<String, String> {
+    let variables = request.map(variables::write).unwrap_or_default();
+    variables.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
 /// Carbon of so much facility energy, spread evenly over the run: between two readings of a counter nothing more is known.
@@ -111,18 +127,4 @@ fn source(config: &Config, site: &Site) -> String {
         carm::config::Source::Trace { path, .. } => path.display().to_string(),
         carm::config::Source::TypicalDay { .. } => carm::grid::TYPICAL_DAY_SOURCE.to_owned(),
     }
-}
-
-/// What earlier runs of a requeued job emitted on this node, in grams, by its ledger of this month and the last.
-pub fn spent_g(job: &Job, config: &Config) -> f64 {
-    if job.restart_count == 0 {
-        return 0.0;
-    }
-    let now = Utc::now();
-    let mut files =
-        [now, now - chrono::Months::new(1)].map(|at| config.node.ledger_dir.join(carm::ledger::file_name(&job.node, at)));
-    files.sort();
-    let same_job = |record: &Record| record.job == job.id && record.cluster == job.cluster && record.run < job.restart_count;
-    let readings = files.iter().filter_map(|path| carm::ledger::read_file(path, same_job).ok());
-    readings.flat_map(|reading| reading.records).map(|record| record.carbon_g).sum()
 }

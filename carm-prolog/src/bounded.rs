@@ -8,22 +8,27 @@ use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest that prolog and epilog may take.
-pub const BOUND: Duration = Duration::from_secs(5);
+/// How long the child may take: the 5 s that the contract gives to prolog and epilog, less what the parent needs to
+/// start it, and to book the job without it.
+pub const BOUND: Duration = Duration::from_millis(4500);
+
+/// The longest pause between two looks at the child: what a look costs is far below, what it delays is seen.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// How the child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// In time, well or not: what went wrong is in its log.
+    /// By itself: what went wrong is in its log.
     Done,
-    /// Not in time.
-    Stuck,
+    /// Not by itself; the text says why.
+    CutShort(String),
 }
 
 /// Runs this program again with other arguments, and waits for at most `bound`.
 pub fn run(arguments: &[OsString], bound: Duration) -> std::io::Result<End> {
     let since = Instant::now();
-    let mut child = Command::new(std::env::current_exe()?)
+    // Not by its path: a package may be replacing that file at this moment.
+    let mut child = Command::new("/proc/self/exe")
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -31,16 +36,16 @@ pub fn run(arguments: &[OsString], bound: Duration) -> std::io::Result<End> {
         .spawn()?;
     let mut pause = Duration::from_micros(500);
     loop {
-        if child.try_wait()?.is_some() {
-            return Ok(End::Done);
+        if let Some(status) = child.try_wait()? {
+            return Ok(if status.success() { End::Done } else { End::CutShort(format!("its work ended early: {status}")) });
         }
         if since.elapsed() >= bound {
             // In a driver call that cannot be interrupted the signal waits with it.
             let _ = child.kill();
-            return Ok(End::Stuck);
+            return Ok(End::CutShort(format!("the driver did not answer within {} s", bound.as_secs_f64())));
         }
         std::thread::sleep(pause.min(bound.saturating_sub(since.elapsed())));
-        pause = (pause * 2).min(Duration::from_millis(10));
+        pause = (pause * 2).min(PAUSE);
     }
 }
 

@@ -1,59 +1,131 @@
 //! Takes and gives back GPUs: the journal first, then the driver, under the GPU's lock.
 //!
 //! Several jobs may be on one GPU (shards, MPS): the fastest wish wins, and a job that wishes nothing wishes full clock.
+//! Full clock is what the card had before CARM: the driver's own range, or the site's lock (`restore_mhz`), which is
+//! neither exceeded nor forgotten.
 
-use anyhow::Result;
-use carm::ledger::Mark;
+use anyhow::{Result, bail};
 
 use crate::gpu::{Driver, GpuError};
-use crate::state::{Holder, LockedGpu, Store};
+use crate::state::{GpuState, Holder, LockedGpu, Store};
+
+/// A range of clocks, in MHz.
+pub type Range = (u32, u32);
 
 /// What became of a wish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// The clock range is locked up to this.
     Locked(u32),
-    /// No lock: full clock.
+    /// No lock of CARM's: full clock.
     Full,
-    /// The clocks were left alone.
-    Untouched,
+    /// The clocks were left as they are; the text says why.
+    Untouched(String),
 }
 
-/// Puts a job on a GPU with its wished clock (none: full) and sets what the GPU's jobs together wish. Gives what was done
-/// and whether the GPU is shared.
-pub fn hold(store: &Store, driver: &dyn Driver, uuid: &str, job: u32, wish_mhz: Option<u32>) -> Result<(Applied, bool)> {
+/// A GPU that was taken.
+#[derive(Debug)]
+pub struct Held {
+    pub applied: Applied,
+    /// Another job is on it.
+    pub shared: bool,
+    /// Why its energy counter cannot be trusted to the job's end.
+    pub unmetered: Option<GpuError>,
+}
+
+/// A job's part of a GPU that was given back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part {
+    /// Its joules; none where they are not known.
+    pub energy_j: Option<f64>,
+    /// Its part of the GPU, 0..=1, by energy.
+    pub share: f64,
+    pub shared: bool,
+}
+
+/// Clocks of a card that a lock may use: its own, within the site's lock.
+pub fn usable(clocks_mhz: Vec<u32>, restore_mhz: Option<Range>) -> Vec<u32> {
+    let (lowest, highest) = restore_mhz.unwrap_or((0, u32::MAX));
+    clocks_mhz.into_iter().filter(|mhz| (lowest..=highest).contains(mhz)).collect()
+}
+
+/// Puts a job on a GPU with its wished clock (none: full) and sets what the GPU's jobs together wish. A job that is `metered`
+/// keeps the driver loaded to its end, locked or not: an energy counter lives no longer than the driver.
+pub fn hold(
+    store: &Store,
+    driver: &dyn Driver,
+    uuid: &str,
+    (job, wish_mhz): (u32, Option<u32>),
+    metered: bool,
+    restore_mhz: Option<Range>,
+) -> Result<Held> {
     let mut gpu = store.gpu(uuid)?;
-    gpu.state.holders.retain(|holder| holder.job != job);
-    gpu.state.holders.push(Holder { job, wish_mhz, peak: 1 });
-    let count = u32::try_from(gpu.state.holders.len()).unwrap_or(u32::MAX);
-    for holder in &mut gpu.state.holders {
-        holder.peak = holder.peak.max(count);
+    gpu.drop_gone(Some(job));
+    gpu.state.share_out(driver.energy_j(uuid).ok());
+    gpu.state.add(job, wish_mhz);
+    let unmetered = if metered { stay_loaded(&mut gpu, driver).err() } else { None };
+    if unmetered.is_some() {
+        gpu.state.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.lost = true);
     }
-    let applied = apply(&mut gpu, driver, None)?;
-    Ok((applied, count > 1))
+    let shared = gpu.state.holders.len() > 1;
+    Ok(Held { applied: apply(&mut gpu, driver, restore_mhz)?, shared, unmetered })
 }
 
-/// Takes a job off a GPU and puts the clocks back as the jobs that are left wish, or as they were. Gives the most jobs that
-/// were on the GPU while this one was; 1 for a job that the journal does not know.
-pub fn release(store: &Store, driver: Option<&dyn Driver>, uuid: &str, job: u32, restore_mhz: Option<(u32, u32)>) -> Result<u32> {
+/// Takes a job off a GPU and puts the clocks back as the jobs that are left wish, or as they were. Gives the job's part;
+/// none for a job that the journal does not know.
+pub fn release(
+    store: &Store,
+    driver: Option<&dyn Driver>,
+    uuid: &str,
+    job: u32,
+    restore_mhz: Option<Range>,
+) -> Result<Option<Part>> {
     let mut gpu = store.gpu(uuid)?;
-    let peak = gpu.state.holders.iter().find(|holder| holder.job == job).map_or(1, |holder| holder.peak);
+    gpu.drop_gone(Some(job));
+    gpu.state.share_out(driver.and_then(|driver| driver.energy_j(uuid).ok()));
+    let part = gpu.state.holders.iter().find(|holder| holder.job == job).map(part);
     gpu.state.holders.retain(|holder| holder.job != job);
     match driver {
-        Some(driver) => _ = apply(&mut gpu, driver, restore_mhz)?,
+        Some(driver) => give_back(&mut gpu, driver, restore_mhz)?,
         // Without a driver there is nothing to put back now; the journal keeps what is owed.
         None => gpu.save()?,
     }
-    Ok(peak)
+    Ok(part)
 }
 
-/// Gives up every job's hold on a GPU and puts its clocks back: at boot, or by an admin's hand.
-pub fn reset(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<(u32, u32)>) -> Result<bool> {
+/// Brings a GPU to what its living holders wish: after a prolog or epilog that did not come to its end.
+pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<()> {
+    let mut gpu = store.gpu(uuid)?;
+    gpu.state.share_out(driver.energy_j(uuid).ok());
+    gpu.drop_gone(None);
+    give_back(&mut gpu, driver, restore_mhz)
+}
+
+/// Gives up every job's hold on a GPU and puts its clocks back: at boot, or by an admin's hand. Gives whether a lock was owed.
+pub fn reset(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<bool> {
     let mut gpu = store.gpu(uuid)?;
     let owed = gpu.state.locked_mhz.is_some();
     gpu.state.holders.clear();
-    apply(&mut gpu, driver, restore_mhz)?;
-    Ok(owed)
+    match apply(&mut gpu, driver, restore_mhz)? {
+        Applied::Untouched(cause) => bail!("{cause}"),
+        Applied::Full | Applied::Locked(_) => Ok(owed),
+    }
+}
+
+fn part(holder: &Holder) -> Part {
+    let share = if holder.total_j > 0.0 { holder.energy_j / holder.total_j } else { 1.0 };
+    Part { energy_j: (!holder.lost).then_some(holder.energy_j), share, shared: holder.shared }
+}
+
+/// Applies what is left to wish; what fails stays owed in the journal, for the next epilog, prolog or reset.
+fn give_back(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<()> {
+    if let Applied::Untouched(cause) = apply(gpu, driver, restore_mhz)? {
+        log::error!(
+            "gpu {}: {cause}; its clocks stay as they are until the next prolog, epilog or carm-prolog reset",
+            gpu.state.uuid
+        );
+    }
+    Ok(())
 }
 
 /// The clock that a GPU's jobs together wish: the fastest of their wishes; none is full clock.
@@ -62,90 +134,73 @@ fn wished(holders: &[Holder]) -> Option<u32> {
 }
 
 /// Brings the GPU to what its holders wish.
-fn apply(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<(u32, u32)>) -> Result<Applied> {
-    let uuid = gpu.state.uuid.clone();
-    match wished(&gpu.state.holders) {
-        Some(mhz) => {
-            if let Err(error) = ready(gpu, driver) {
-                log::warn!("gpu {uuid}: {error:#}; the job runs at default clocks");
-                gpu.save()?;
-                return Ok(Applied::Untouched);
-            }
-            let lowest_mhz = match driver.clocks_mhz(&uuid) {
-                Ok(clocks) => clocks.first().copied().unwrap_or(mhz).min(mhz),
-                Err(error) => {
-                    log::warn!("gpu {uuid}: {error}; the job runs at default clocks");
-                    gpu.save()?;
-                    return Ok(Applied::Untouched);
-                }
-            };
-            let before = gpu.state.locked_mhz.replace((lowest_mhz, mhz));
-            gpu.save()?;
-            // A range from the lowest clock up keeps the card's idle states; equal bounds would hold it awake.
-            match driver.lock(&uuid, lowest_mhz, mhz) {
-                Ok(()) => Ok(Applied::Locked(mhz)),
-                Err(error) => {
-                    log::warn!("gpu {uuid}: {error}; the job runs at default clocks");
-                    gpu.state.locked_mhz = before;
-                    undo_persistence(gpu, driver);
-                    gpu.save()?;
-                    Ok(Applied::Untouched)
-                }
-            }
-        }
-        None => {
-            if gpu.state.locked_mhz.is_some() {
-                match restore(driver, &uuid, restore_mhz) {
-                    Ok(()) => gpu.state.locked_mhz = None,
-                    // The journal keeps what is owed: the next epilog, prolog or reset tries again.
-                    Err(error) => log::error!("gpu {uuid}: {error}; its clocks stay locked until carm-prolog reset"),
-                }
-            }
-            if gpu.state.locked_mhz.is_none() {
-                undo_persistence(gpu, driver);
-            }
-            gpu.save()?;
-            Ok(if gpu.state.locked_mhz.is_none() { Applied::Full } else { Applied::Untouched })
-        }
+fn apply(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<Applied> {
+    let done = match wished(&gpu.state.holders) {
+        Some(mhz) => lock(gpu, driver, mhz, restore_mhz).map(|()| Applied::Locked(mhz)),
+        None => unlock(gpu, driver, restore_mhz).map(|()| Applied::Full),
+    };
+    if gpu.state.holders.is_empty() && gpu.state.locked_mhz.is_none() {
+        let_unload(&mut gpu.state, driver);
     }
+    gpu.save()?;
+    Ok(done.unwrap_or_else(|error| Applied::Untouched(format!("{error:#}"))))
 }
 
-/// Whether a lock may be set and would last. With persistence mode off the driver unloads with its last client and forgets
-/// every lock; so it is switched on, and the journal remembers to switch it off.
-fn ready(gpu: &mut LockedGpu, driver: &dyn Driver) -> Result<()> {
+fn lock(gpu: &mut LockedGpu, driver: &dyn Driver, mhz: u32, restore_mhz: Option<Range>) -> Result<()> {
     let uuid = gpu.state.uuid.clone();
     if driver.mig(&uuid)? {
-        let cause = "MIG is on, and its instances share the GPU's clocks".to_owned();
-        return Err(GpuError { call: "locking clocks".to_owned(), cause, refused: true }.into());
+        bail!("MIG is on, and its instances share the GPU's clocks");
     }
-    if !driver.persistent(&uuid)? {
-        // Journalled before the driver is asked, like the lock itself.
-        gpu.state.persistence_switched = true;
-        gpu.save()?;
-        driver.set_persistent(&uuid, true).inspect_err(|_| gpu.state.persistence_switched = false)?;
+    stay_loaded(gpu, driver)?;
+    let lowest_mhz = usable(driver.clocks_mhz(&uuid)?, restore_mhz).first().copied().unwrap_or(mhz).min(mhz);
+    // Journalled before the driver is asked: whoever is killed in between leaves a reset owed, never a lock forgotten.
+    let before = gpu.state.locked_mhz.replace((lowest_mhz, mhz));
+    gpu.save()?;
+    // A range from the lowest clock up keeps the card's idle states; equal bounds would hold it awake.
+    let locked = driver.lock(&uuid, lowest_mhz, mhz);
+    if locked.as_ref().is_err_and(|error| error.refused) {
+        // Refused is surely not done; any other failure may have been, so the reset stays owed.
+        gpu.state.locked_mhz = before;
+    }
+    Ok(locked?)
+}
+
+fn unlock(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<()> {
+    if gpu.state.locked_mhz.is_some() {
+        match restore_mhz {
+            Some((lowest, highest)) => driver.lock(&gpu.state.uuid, lowest, highest)?,
+            None => driver.unlock(&gpu.state.uuid)?,
+        }
+        gpu.state.locked_mhz = None;
     }
     Ok(())
 }
 
-fn undo_persistence(gpu: &mut LockedGpu, driver: &dyn Driver) {
-    if gpu.state.persistence_switched {
-        match driver.set_persistent(&gpu.state.uuid, false) {
-            Ok(()) => gpu.state.persistence_switched = false,
-            Err(error) => log::warn!("gpu {}: {error}; persistence mode stays on", gpu.state.uuid),
+/// With persistence mode off the driver unloads with its last client and forgets every lock and its energy counter; so it is
+/// switched on, and the journal remembers to switch it off.
+fn stay_loaded(gpu: &mut LockedGpu, driver: &dyn Driver) -> Result<(), GpuError> {
+    let uuid = gpu.state.uuid.clone();
+    if driver.persistent(&uuid)? {
+        return Ok(());
+    }
+    gpu.state.persistence_switched = true;
+    let cause = |error: anyhow::Error| GpuError {
+        call: "journalling persistence mode".into(),
+        cause: format!("{error:#}"),
+        refused: true,
+        busy: false,
+    };
+    gpu.save().map_err(cause)?;
+    driver.set_persistent(&uuid, true).inspect_err(|_| gpu.state.persistence_switched = false)
+}
+
+fn let_unload(gpu: &mut GpuState, driver: &dyn Driver) {
+    if gpu.persistence_switched {
+        match driver.set_persistent(&gpu.uuid, false) {
+            Ok(()) => gpu.persistence_switched = false,
+            Err(error) => log::warn!("gpu {}: {error}; persistence mode stays on", gpu.uuid),
         }
     }
-}
-
-fn restore(driver: &dyn Driver, uuid: &str, restore_mhz: Option<(u32, u32)>) -> Result<(), GpuError> {
-    match restore_mhz {
-        Some((lowest, highest)) => driver.lock(uuid, lowest, highest),
-        None => driver.unlock(uuid),
-    }
-}
-
-/// The mark that goes with what was done.
-pub fn mark(applied: Applied, wish_mhz: Option<u32>) -> Option<Mark> {
-    (applied == Applied::Untouched && wish_mhz.is_some()).then_some(Mark::ClocksUntouched)
 }
 
 #[cfg(test)]
@@ -154,9 +209,19 @@ mod tests {
 
     #[test]
     fn the_fastest_wish_wins_and_no_wish_is_full_clock() {
-        let holder = |wish_mhz| Holder { job: 1, wish_mhz, peak: 1 };
+        let holders = |wishes: &[Option<u32>]| {
+            let mut gpu = GpuState::default();
+            wishes.iter().zip(1..).for_each(|(&wish, job)| gpu.add(job, wish));
+            gpu.holders
+        };
         assert_eq!(wished(&[]), None);
-        assert_eq!(wished(&[holder(Some(900)), holder(Some(1500))]), Some(1500));
-        assert_eq!(wished(&[holder(Some(900)), holder(None)]), None);
+        assert_eq!(wished(&holders(&[Some(900), Some(1500)])), Some(1500));
+        assert_eq!(wished(&holders(&[Some(900), None])), None);
+    }
+
+    #[test]
+    fn the_sites_own_lock_bounds_every_clock() {
+        assert_eq!(usable(vec![210, 900, 1500, 2100], None), [210, 900, 1500, 2100]);
+        assert_eq!(usable(vec![210, 900, 1500, 2100], Some((300, 1600))), [900, 1500]);
     }
 }

@@ -1,17 +1,18 @@
 //! From the job, the configuration and the card to one clock: gathers what the library's decision needs, and says why.
 
-use carm::config::{Config, Site};
+use carm::config::{Config, OnBudget, Site};
 use carm::govern::{self, Clock, Situation};
 use carm::ledger::Mark;
 use carm::plan::Start;
-use carm::profile::{Profile, Profiles};
+use carm::profile::{Level, Profile, Profiles};
 use carm::request::{CarbonRequest, Objective};
 use carm::site::{Ask, Offer, Outlook};
 use chrono::{DateTime, Utc};
 
-use crate::gpu::Card;
+use crate::clocks::usable;
+use crate::gpu::{Card, Driver};
 use crate::job::Job;
-use crate::limit;
+use crate::{history, limit};
 
 /// The clock for a job, and what its ledger line will say of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,74 +33,99 @@ impl Choice {
     }
 }
 
-/// The clock for the job's run on these cards from now on. `spent_g` is what its earlier runs emitted on this node.
-pub fn choose(
-    job: &Job,
-    request: &CarbonRequest,
-    config: &Config,
-    cards: &[(Card, Vec<u32>)],
-    spent_g: f64,
-    now: DateTime<Utc>,
-) -> Choice {
+/// The clock for the job's run on these cards from now on.
+pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], now: DateTime<Utc>) -> Choice {
+    let request = match &job.request {
+        Ok(Some(request)) => request,
+        Ok(None) => return Choice::full("no carbon options", None),
+        Err(cause) => return Choice::full(format!("its carbon options: {cause}"), Some(Mark::RequestRefused)),
+    };
     if request.off {
         return Choice::full("--carbon-off", None);
     }
-    let objective = request.objective_or(config.planner.objective);
-    if objective == Objective::Carbon && request.budget_g.is_none() {
-        return Choice::full("--carbon-objective=carbon without --carbon-budget", Some(Mark::RequestRefused));
+    if request.latency_s.is_some() {
+        return Choice::full("--carbon-latency: a service; services keep full clock in this release", Some(Mark::Service));
     }
-    if objective == Objective::Performance && request.deadline.is_none() {
-        return Choice::full("--carbon-objective=performance without --carbon-deadline", Some(Mark::RequestRefused));
-    }
-    let Some((site_index, site)) = config.site_of(job.partition.as_deref(), &job.node) else {
-        return Choice::full("no [[site]] for this node; set site under [node]", Some(Mark::NoGrid));
-    };
-    let Some(work_s) = request.work_s.or(request.runtime_s) else {
-        return Choice::full("its run time is not known; --carbon-runtime tells it", Some(Mark::WorkUnknown));
-    };
-    let Some(end) = limit::end_of(job, config, now) else {
-        return Choice { work_s: Some(work_s), ..Choice::full("its time limit is not known", Some(Mark::LimitUnknown)) };
-    };
-    let chosen = decide(job, request, objective, config, (site_index, site), cards, work_s, end, spent_g, now);
-    Choice { work_s: Some(work_s), ..chosen.unwrap_or_else(|(cause, mark)| Choice::full(cause, mark)) }
+    let work_s = request.work_s.or(request.runtime_s);
+    let decided = objective(request, config).and_then(|objective| {
+        let site = config.site_of(job.partition.as_deref(), &job.node);
+        let site = site.ok_or_else(|| no("no [[site]] for this node; set site under [node]", Mark::NoGrid))?;
+        let work_s = work_s.ok_or_else(|| no("its run time is not known; --carbon-runtime tells it", Mark::WorkUnknown))?;
+        // Asked last: it may take a second.
+        let end = || {
+            limit::end_of(job, config, now)
+                .map_err(|cause| no(format!("its time limit is not known: {cause}"), Mark::LimitUnknown))
+        };
+        decide(&Decision { job, request, objective, config, site, work_s, now }, driver, cards, end)
+    });
+    Choice { work_s, ..decided.unwrap_or_else(|(cause, mark)| Choice::full(cause, Some(mark))) }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call from above, which has checked each of them")]
-fn decide(
-    job: &Job,
-    request: &CarbonRequest,
+/// Why there is no decision, and the mark that goes with it.
+type No = (String, Mark);
+
+fn no(cause: impl ToString, mark: Mark) -> No {
+    (cause.to_string(), mark)
+}
+
+/// What is sought, if it can be: sbatch alone does not check that an objective has its constraint.
+fn objective(request: &CarbonRequest, config: &Config) -> Result<Objective, No> {
+    let objective = request.objective_or(config.planner.objective);
+    let lacking = match objective {
+        Objective::Carbon if request.budget_g.is_none() => "--carbon-objective=carbon without --carbon-budget",
+        Objective::Performance if request.deadline.is_none() => "--carbon-objective=performance without --carbon-deadline",
+        _ => return Ok(objective),
+    };
+    Err(no(lacking, Mark::RequestRefused))
+}
+
+/// What a decision is made from.
+struct Decision<'a> {
+    job: &'a Job,
+    request: &'a CarbonRequest,
     objective: Objective,
-    config: &Config,
-    (site_index, site): (usize, &Site),
-    cards: &[(Card, Vec<u32>)],
+    config: &'a Config,
+    site: (usize, &'a Site),
     work_s: u64,
-    end: DateTime<Utc>,
-    spent_g: f64,
     now: DateTime<Utc>,
-) -> Result<Choice, (String, Option<Mark>)> {
-    let (card, clocks_mhz) = cards.first().ok_or(("it has no GPU".to_owned(), None))?;
-    if cards.iter().any(|(other, _)| other.name != card.name) {
-        return Err(("its GPUs are of different models".into(), Some(Mark::ClocksUntouched)));
+}
+
+fn decide(
+    asked: &Decision,
+    driver: &dyn Driver,
+    cards: &[Card],
+    end: impl FnOnce() -> Result<DateTime<Utc>, No>,
+) -> Result<Choice, No> {
+    let Decision { job, request, objective, config, site, work_s, now } = *asked;
+    let card = cards.first().ok_or_else(|| no("it has no GPU", Mark::ClocksUntouched))?;
+    if cards.iter().any(|other| other.name != card.name) {
+        return Err(no("its GPUs are of different models", Mark::ClocksUntouched));
     }
-    let outlook = Outlook::load(config, site, now).map_err(|error| (error.to_string(), Some(Mark::NoGrid)))?;
-    let profile = profile_for(request, config, site, card, clocks_mhz)?;
+    let listed = driver.clocks_mhz(&card.uuid);
+    let clocks_mhz = listed.map_err(|error| no(format!("gpu {}: {error}", card.uuid), Mark::ClocksUntouched))?;
+    let clocks_mhz = usable(clocks_mhz, config.node.restore_mhz);
+    let outlook = Outlook::load(config, site.1, now).map_err(|error| no(error, Mark::NoGrid))?;
+    let profile = profile_for(request, config, site.1, card, &clocks_mhz)?;
     // Each node decides for its own GPUs, from its share of the budget: all nodes reach the same clock.
     let gpus = u32::try_from(cards.len()).unwrap_or(u32::MAX);
-    let nodes = f64::from(job.nodes);
     // The work is what was measured or assumed for this job as it runs: throughput between card types is settled by then.
     let profile = Profile { throughput: None, ..profile };
     let ask = Ask { now, gpus, work_h: work_s as f64 / 3600.0, start: Start::Fixed(0.0), max_run_h: None };
-    let offer = carm::site::offer((site_index, site), &outlook, &profile, &config.planner, &ask, gpus)
-        .map_err(|e| (e.to_string(), None))?;
+    let offer = carm::site::offer(site, &outlook, &profile, &config.planner, &ask, gpus);
+    let offer = offer.map_err(|error| no(error, Mark::RequestRefused))?;
+    let left_g = request.budget_g.map(|budget| (budget / f64::from(job.nodes) - history::spent_g(job, config, now)).max(0.0));
+    if left_g == Some(0.0) && config.node.on_budget != OnBudget::Floor {
+        return Err(no("its budget is used up, and on_budget keeps its clock", Mark::OverBudget));
+    }
     let situation = Situation {
         candidate: &offer.candidate,
         objective,
         deadline_h: request.deadline.map(|deadline| Offer::hours_until(now, deadline)),
-        limit_h: Offer::hours_until(now, end),
-        budget_g: request.budget_g.map(|budget| (budget / nodes - spent_g).max(0.0)),
+        limit_h: Offer::hours_until(now, end()?),
+        budget_g: left_g,
         measured: profile.measured,
     };
-    match govern::steady_clock(&situation).map_err(|error| (error.to_string(), None))? {
+    match govern::steady_clock(&situation).map_err(|error| no(error, Mark::RequestRefused))? {
         Clock::Full { reason } => Ok(Choice::full(reason, None)),
         Clock::Level { level, reason, over_budget, .. } => {
             let mhz = offer.candidate.levels[level].clock_mhz;
@@ -116,28 +142,58 @@ fn decide(
 }
 
 /// The profile on this card: its clocks snapped to those that the card can lock, scaled where it is another card's.
-fn profile_for(
-    request: &CarbonRequest,
-    config: &Config,
-    site: &Site,
-    card: &Card,
-    clocks_mhz: &[u32],
-) -> Result<Profile, (String, Option<Mark>)> {
+fn profile_for(request: &CarbonRequest, config: &Config, site: &Site, card: &Card, clocks_mhz: &[u32]) -> Result<Profile, No> {
     let (profiles, errors) = config.profiles_dir().map_or_else(|| (Profiles::builtin(), Vec::new()), |dir| Profiles::load(&dir));
     for error in errors {
         log::warn!("{error}; the profile is left out");
     }
     let name = request.profile.clone().or_else(|| site.profile.clone()).unwrap_or_else(|| carm::profile::generic().name);
-    let profile =
-        profiles.find(&name, site.gpu.as_deref()).ok_or_else(|| (profiles.unknown(&name), Some(Mark::RequestRefused)))?;
-    let top_mhz =
-        clocks_mhz.last().copied().ok_or_else(|| ("the card lists no clocks".to_owned(), Some(Mark::ClocksUntouched)))?;
-    let mut profile = if profile.model.as_deref() == Some(&card.name) { profile.clone() } else { profile.scaled_to(top_mhz) };
-    for level in &mut profile.levels {
+    let profile = profiles.find(&name, site.gpu.as_deref()).ok_or_else(|| no(profiles.unknown(&name), Mark::RequestRefused))?;
+    let top_mhz = clocks_mhz
+        .last()
+        .copied()
+        .ok_or_else(|| no("the card lists no clocks, or none within restore_mhz", Mark::ClocksUntouched))?;
+    let fits = profile.model.as_deref() == Some(&card.name);
+    let mut profile = if fits { profile.clone() } else { profile.scaled_to(top_mhz) };
+    snap(&mut profile.levels, clocks_mhz, top_mhz);
+    Ok(profile)
+}
+
+/// Moves every level to the next clock that the card has: never slower than the profile says. Of several on one clock the
+/// fastest stays, which was the nearest to it.
+fn snap(levels: &mut Vec<Level>, clocks_mhz: &[u32], top_mhz: u32) {
+    for level in levels.iter_mut() {
         let at = clocks_mhz.partition_point(|&mhz| mhz < level.clock_mhz);
-        // The next clock that the card has; never slower than the profile's level.
         level.clock_mhz = clocks_mhz.get(at).copied().unwrap_or(top_mhz);
     }
-    profile.levels.dedup_by_key(|level| level.clock_mhz);
-    Ok(profile)
+    levels.reverse();
+    levels.dedup_by_key(|level| level.clock_mhz);
+    levels.reverse();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_move_up_to_clocks_that_the_card_has_and_the_top_keeps_its_full_speed() {
+        let level = |clock_mhz, speed| Level { clock_mhz, watts: 100.0, speed, latency_ms: None };
+        let mut levels = vec![level(100, 0.1), level(901, 0.5), level(1480, 0.9), level(1490, 1.0)];
+        snap(&mut levels, &[210, 900, 915, 1500], 1500);
+        let moved: Vec<_> = levels.iter().map(|level| (level.clock_mhz, level.speed)).collect();
+        assert_eq!(moved, [(210, 0.1), (915, 0.5), (1500, 1.0)]);
+    }
+
+    #[test]
+    fn an_objective_without_its_constraint_is_refused() {
+        let config = Config::embedded(0);
+        let ask = |objective| objective_of(&config, objective).map_err(|(cause, mark)| (cause.contains(" without "), mark));
+        assert_eq!(ask(Some(Objective::Carbon)), Err((true, Mark::RequestRefused)));
+        assert_eq!(ask(Some(Objective::Performance)), Err((true, Mark::RequestRefused)));
+        assert_eq!(ask(None), Ok(Objective::Ppc));
+    }
+
+    fn objective_of(config: &Config, named: Option<Objective>) -> Result<Objective, No> {
+        objective(&CarbonRequest { objective: named, ..CarbonRequest::default() }, config)
+    }
 }

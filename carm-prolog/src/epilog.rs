@@ -1,60 +1,80 @@
 //! The epilog: gives a job's GPUs back and books what it used. Works without a prolog's state, without a driver, and for a
 //! job that CARM never saw.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use carm::config::Config;
 use chrono::{DateTime, Utc};
 
 use crate::booking::{self, Metered};
-use crate::clocks;
 use crate::gpu::{Driver, Nvml};
-use crate::job::Job;
-use crate::state::{JobState, Store};
+use crate::job::{GpuNames, Job};
+use crate::state::{GpuState, JobState, Store};
+use crate::{clocks, history};
 
 /// Gives back, then books.
-pub fn run(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<()> {
-    let store = Store::open(&config.node.state_dir, &job.node)?;
-    let state = store.job(job.id);
-    if state.is_none() && !job.is_carbon() && !holds_any(&store, job.id) {
-        return Ok(());
-    }
-    let nvml = match Nvml::load(&config.node.nvml_library) {
-        Ok(nvml) => Some(nvml),
+pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
+    let store = match Store::open(&config.node.state_dir, &job.node, patience) {
+        Ok(store) => store,
         Err(error) => {
-            log::warn!("job {}: {error}; its clocks are put back by the next epilog, prolog or carm-prolog reset", job.id);
-            None
+            log::error!("job {}: {error:#}; what its GPUs used is not known", job.id);
+            book(job, config, None, &[], now);
+            return Ok(());
         }
     };
-    let driver = nvml.as_ref().map(|nvml| nvml as &dyn Driver);
-    // The counters first: once the job's GPUs are free their energy is another's.
-    let ends: Vec<Option<f64>> = state.iter().flat_map(|state| &state.gpus).map(|gpu| driver?.energy_j(&gpu.uuid).ok()).collect();
+    let state = store.job(job.id);
+    let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(&store, uuid, job.id)).collect();
+    let used = state.iter().flat_map(|state| &state.gpus);
     let mut metered = Vec::new();
-    for (gpu, energy_end_j) in state.iter().flat_map(|state| &state.gpus).zip(ends) {
-        let jobs = release(&store, driver, &gpu.uuid, job.id, config);
-        metered.push(Metered { gpu: gpu.clone(), energy_end_j, jobs });
-    }
-    // Whatever else the journal says this job holds: the state of a prolog that was killed does not know it.
-    for uuid in store.gpus() {
-        if store.peek_gpu(&uuid).is_some_and(|gpu| owes(&gpu, job.id)) {
-            release(&store, driver, &uuid, job.id, config);
+    if used.clone().next().is_some() || !owed.is_empty() {
+        let nvml = Nvml::load(&config.node.nvml_library).inspect_err(|error| {
+            log::warn!("job {}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset", job.id);
+        });
+        let driver = nvml.as_ref().ok().map(|nvml| nvml as &dyn Driver);
+        // The counters first: once the job's GPUs are free their energy is another's.
+        let ends: Vec<Option<f64>> = used.clone().map(|gpu| driver?.energy_j(&gpu.uuid).ok()).collect();
+        metered.extend(used.zip(ends).map(|(gpu, energy_end_j)| Metered {
+            gpu: gpu.clone(),
+            energy_end_j,
+            part: release(&store, driver, &gpu.uuid, job.id, config),
+        }));
+        // And what else the journal says: a prolog that was cut short may not have told all in the job's state.
+        for uuid in owed.iter().filter(|uuid| metered.iter().all(|known| known.gpu.uuid != **uuid)) {
+            release(&store, driver, uuid, job.id, config);
         }
     }
-    if state.is_some() || job.is_carbon() {
-        book(job, config, state.as_ref(), &metered, now);
-    }
+    book(job, config, state.as_ref(), &metered, now);
     store.remove_job(job.id)
 }
 
-/// Books a job whose GPUs did not answer in time: what is known without the driver, and a mark for what is not.
-pub fn book_without_driver(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<()> {
-    let store = Store::open(&config.node.state_dir, &job.node)?;
-    let Some(state) = store.job(job.id) else { return Ok(()) };
-    let metered: Vec<Metered> = state.gpus.iter().map(|gpu| Metered { gpu: gpu.clone(), energy_end_j: None, jobs: 1 }).collect();
+/// Closes a job whose epilog was stuck or killed: what is known without the driver, and a mark for what is not. Its GPUs
+/// are put back by the next prolog or epilog.
+pub fn cut_short(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
+    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
+    let Some(mut state) = store.job(job.id) else { return Ok(()) };
+    state.mark([carm::ledger::Mark::CutShort]);
+    let metered: Vec<Metered> =
+        state.gpus.iter().map(|gpu| Metered { gpu: gpu.clone(), energy_end_j: None, part: None }).collect();
     book(job, config, Some(&state), &metered, now);
     store.remove_job(job.id)
 }
 
+/// Whether a GPU is held by the job, or by nobody who is left, and still owed its clocks.
+fn is_owed(store: &Store, uuid: &str, job: u32) -> bool {
+    let owed = |gpu: GpuState| gpu.holders.iter().any(|holder| holder.job == job) || !store.is_held(&gpu);
+    store.peek_gpu(uuid).is_some_and(owed)
+}
+
 fn book(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered], now: DateTime<Utc>) {
+    let worth_a_line = match state {
+        Some(state) => state.booked,
+        // slurmd may run an epilog again: a line without state must not stand beside the one with it.
+        None => job.is_carbon() && job.gpus != GpuNames::None && !history::is_booked(job, config, now),
+    };
+    if !worth_a_line {
+        return;
+    }
     let record = booking::record(job, config, state, metered, now);
     match carm::ledger::append(&config.node.ledger_dir, &record, now) {
         Ok(_) => log::info!(
@@ -64,22 +84,16 @@ fn book(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered
             carm::quantity::format_mass(record.carbon_g),
             record.gpu_energy_j
         ),
-        Err(error) => log::error!("job {}: its ledger line: {error}", job.id),
+        Err(error) => {
+            let line = serde_json::to_string(&record).unwrap_or_default();
+            log::error!("job {}: its ledger line: {error}; the line is: {line}", job.id);
+        }
     }
 }
 
-fn release(store: &Store, driver: Option<&dyn Driver>, uuid: &str, job: u32, config: &Config) -> u32 {
+fn release(store: &Store, driver: Option<&dyn Driver>, uuid: &str, job: u32, config: &Config) -> Option<clocks::Part> {
     clocks::release(store, driver, uuid, job, config.node.restore_mhz).unwrap_or_else(|error| {
-        log::error!("job {job}: gpu {uuid}: {error:#}; its clocks are put back by the next epilog or carm-prolog reset");
-        1
+        log::error!("job {job}: gpu {uuid}: {error:#}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
+        None
     })
-}
-
-fn holds_any(store: &Store, job: u32) -> bool {
-    store.gpus().iter().filter_map(|uuid| store.peek_gpu(uuid)).any(|gpu| owes(&gpu, job))
-}
-
-/// Whether the GPU is held by the job, or by nobody and still owed its clocks.
-fn owes(gpu: &crate::state::GpuState, job: u32) -> bool {
-    gpu.holders.is_empty() || gpu.holders.iter().any(|holder| holder.job == job)
 }

@@ -64,16 +64,17 @@ impl Job {
         })
     }
 
-    /// Whether anything of CARM's may happen to this job.
+    /// Whether the job asked CARM for anything, were it in words that cannot be read.
     pub fn is_carbon(&self) -> bool {
-        !matches!(self.request, Ok(None))
+        self.request.as_ref().map_or(true, |request| request.as_ref().is_some_and(|request| !request.off))
     }
 }
 
 impl GpuNames {
     fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let visible = variable("CUDA_VISIBLE_DEVICES").unwrap_or_default();
-        let tokens: Vec<&str> = visible.split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
+        // NoDevFiles is Slurm's word for none.
+        let tokens: Vec<&str> = visible.split(',').map(str::trim).filter(|t| !t.is_empty() && *t != "NoDevFiles").collect();
         if tokens.iter().any(|token| token.starts_with("MIG-")) {
             return Self::Ambiguous("MIG instances share a GPU's clocks".into());
         }
@@ -110,6 +111,7 @@ mod tests {
     fn gpus_are_named_by_uuid_where_slurm_gives_them_and_by_gres_index_otherwise() {
         let gpus = |pairs: &[(&str, &str)]| job(&[pairs, &[("SLURM_JOB_ID", "7")]].concat()).expect("a job").gpus;
         assert_eq!(gpus(&[]), GpuNames::None);
+        assert_eq!(gpus(&[("CUDA_VISIBLE_DEVICES", "NoDevFiles")]), GpuNames::None);
         assert_eq!(gpus(&[("SLURM_JOB_GPUS", "1,3-4"), ("CUDA_VISIBLE_DEVICES", "0,1,2")]), GpuNames::GresIndices(vec![1, 3, 4]));
         assert_eq!(
             gpus(&[("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b"), ("SLURM_JOB_GPUS", "0,1")]),
@@ -132,8 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn a_job_without_carbon_options_is_none_of_carms_business() {
+    fn a_job_without_carbon_options_or_with_carbon_off_is_none_of_carms_business() {
         assert!(!job(&[("SLURM_JOB_ID", "7")]).expect("a job").is_carbon());
+        let off = job(&[("SLURM_JOB_ID", "7"), ("SPANK_CARM_V", "1"), ("SPANK_CARM_OFF", "")]);
+        assert!(!off.expect("a job").is_carbon());
         assert!(job(&[]).expect_err("no job").contains("SLURM_JOB_ID"));
     }
 }

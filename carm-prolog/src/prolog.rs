@@ -1,129 +1,165 @@
 //! The prolog: takes a job up. Journal, decision, clocks; whatever fails, the job runs, at full clock.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::Result;
 use carm::config::{Account, Config};
 use carm::ledger::Mark;
-use carm::quantity::format_instant;
-use carm::request::CarbonRequest;
 use chrono::{DateTime, Utc};
 
 use crate::clocks::{self, Applied};
 use crate::decide::{self, Choice};
 use crate::gpu::{Card, Driver, Nvml};
-use crate::job::Job;
+use crate::job::{GpuNames, Job};
+use crate::resolve;
 use crate::state::{JobGpu, JobState, Store};
-use crate::{booking, resolve};
 
 /// Whether there is anything to do at all: without a carbon option nothing is, unless every job is booked, or the job may
 /// have been put on a GPU whose clocks CARM holds for another.
 pub fn concerns(job: &Job, config: &Config) -> bool {
-    job.is_carbon() || config.node.account == Account::All || Store::any_holder(&config.node.state_dir, &job.node)
+    is_booked(job, config) || Store::concerns(&config.node.state_dir, &job.node, job.id)
 }
 
-/// Takes the job up.
-pub fn run(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<()> {
-    let nvml = Nvml::load(&config.node.nvml_library)?;
-    let cards = match resolve::cards(job, config, &nvml) {
-        Ok(cards) if cards.is_empty() => return Ok(()),
-        Ok(cards) => cards,
-        Err(cause) => {
-            log::warn!("job {}: its GPUs: {cause}; they are left alone", job.id);
-            return Ok(());
-        }
-    };
-    let store = Store::open(&config.node.state_dir, &job.node)?;
-    forget_killed_prologs(&store);
-    if !job.is_carbon() && config.node.account == Account::Carbon {
-        return join_shared(&store, &nvml, &cards, job);
+fn is_booked(job: &Job, config: &Config) -> bool {
+    job.gpus != GpuNames::None && (job.is_carbon() || config.node.account == Account::All)
+}
+
+/// Takes the job up. `fault` is what is wrong with the configuration: then no GPU is touched for it.
+pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration, now: DateTime<Utc>) -> Result<()> {
+    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
+    let booked = is_booked(job, config);
+    let mut state = JobState::begun(job, booked, now);
+    if booked {
+        // First of all: an epilog must know the job even if this prolog is killed, or stuck in the driver, from here on.
+        store.write_job(&state)?;
     }
-    let mut state = JobState {
-        version: 0,
-        job: job.id,
-        run: job.restart_count,
-        start: format_instant(now),
-        gpus: cards.iter().map(|card| meter(card, &nvml)).collect(),
-        clock_mhz: None,
-        decision: String::new(),
-        work_s: None,
-        marks: Vec::new(),
-    };
-    // Before any clock moves: an epilog must know the job even if this prolog is killed at the next instruction.
-    store.write_job(&state)?;
-    let choice = choice(job, config, &cards, &nvml, now);
-    for card in &cards {
-        match clocks::hold(&store, &nvml, &card.uuid, job.id, choice.clock_mhz) {
-            Ok((applied, shared)) => {
-                if let Applied::Locked(mhz) = applied {
-                    state.clock_mhz = Some(mhz);
+    let taken = match Nvml::load(&config.node.nvml_library) {
+        Err(error) => Err(error.to_string()),
+        Ok(nvml) => {
+            settle(&store, &nvml, config);
+            match fault {
+                Some(fault) => {
+                    state.mark([Mark::Unconfigured]);
+                    Err(fault)
                 }
-                state.marks.extend(clocks::mark(applied, choice.clock_mhz));
-                state.marks.extend(shared.then_some(Mark::SharedGpu));
+                None => resolve::cards(job, config, &nvml).and_then(|cards| {
+                    if booked {
+                        take(job, config, &store, &nvml, &cards, &mut state, now)
+                    } else {
+                        join(&store, &nvml, config, &cards, job, state.clone())
+                    }
+                }),
             }
-            Err(error) => {
-                log::warn!("job {}: gpu {}: {error:#}; the job runs at default clocks", job.id, card.uuid);
-                state.marks.push(Mark::ClocksUntouched);
-            }
-        }
-    }
-    state.marks.extend(choice.marks);
-    state.marks.sort_unstable();
-    state.marks.dedup();
-    state.decision = choice.reason;
-    state.work_s = choice.work_s;
-    let clock = state.clock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
-    log::info!("job {}: {} GPUs at {clock}: {}", job.id, cards.len(), state.decision);
-    store.write_job(&state)
-}
-
-/// The clock for the job; a request that cannot be read means full clock.
-fn choice(job: &Job, config: &Config, cards: &[Card], driver: &dyn Driver, now: DateTime<Utc>) -> Choice {
-    let request = match &job.request {
-        Ok(Some(request)) => request.clone(),
-        Ok(None) => CarbonRequest { off: true, ..CarbonRequest::default() },
-        Err(cause) => {
-            log::warn!("job {}: its carbon options: {cause}; it runs at full clock", job.id);
-            let reason = "its carbon options cannot be read".to_owned();
-            return Choice { reason, marks: vec![Mark::RequestRefused], ..Choice::default() };
         }
     };
-    let clocks = |card: &Card| driver.clocks_mhz(&card.uuid).with_context(|| format!("gpu {}", card.uuid));
-    let cards: Result<Vec<_>> = cards.iter().map(|card| Ok((card.clone(), clocks(card)?))).collect();
-    match cards {
-        Ok(cards) => decide::choose(job, &request, config, &cards, booking::spent_g(job, config), now),
-        Err(error) => {
-            log::warn!("job {}: {error:#}; it runs at default clocks", job.id);
-            let reason = "the clocks of its GPUs cannot be read".to_owned();
-            Choice { reason, marks: vec![Mark::ClocksUntouched], ..Choice::default() }
+    let clock = state.clock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
+    match taken {
+        Ok(()) if !booked => return Ok(()),
+        Ok(()) if state.marks.is_empty() => {
+            log::info!("job {}: {} GPUs at {clock}: {}", job.id, state.gpus.len(), state.decision)
+        }
+        Ok(()) => log::warn!("job {}: {} GPUs at {clock}: {}", job.id, state.gpus.len(), state.decision),
+        Err(cause) => {
+            log::warn!("job {}: its GPUs are left alone: {cause}", job.id);
+            state.mark([Mark::ClocksUntouched]);
+            state.decision = cause;
         }
     }
+    if booked { store.rewrite_job(&state) } else { Ok(()) }
 }
 
-/// A job without carbon options that shares a GPU with one that has some: its wish is full clock.
-fn join_shared(store: &Store, driver: &dyn Driver, cards: &[Card], job: &Job) -> Result<()> {
-    for card in cards.iter().filter(|card| store.peek_gpu(&card.uuid).is_some_and(|gpu| !gpu.holders.is_empty())) {
-        clocks::hold(store, driver, &card.uuid, job.id, None)?;
-        log::info!("job {}: shares gpu {} with a job that has carbon options; full clock", job.id, card.uuid);
-    }
-    Ok(())
+/// The prolog's child was stuck or killed: what it left stands, and the job's line will say so.
+pub fn cut_short(job: &Job, config: &Config, cause: &str, patience: Duration) -> Result<()> {
+    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
+    let Some(mut state) = store.job(job.id) else { return Ok(()) };
+    state.mark([Mark::CutShort]);
+    state.decision = format!("{}; {cause}", state.decision);
+    store.rewrite_job(&state)
 }
 
-/// A prolog writes its job's state before it takes a GPU; a holder without that state was closed out, or never was.
-/// A job without carbon options has none either, but then its GPU has other holders, who leave with their epilogs.
-fn forget_killed_prologs(store: &Store) {
-    let known = store.jobs();
+/// GPUs that are still owed something by a prolog or epilog that did not come to its end.
+fn settle(store: &Store, driver: &dyn Driver, config: &Config) {
     for uuid in store.gpus() {
-        let Ok(mut gpu) = store.gpu(&uuid) else { continue };
-        let before = gpu.state.holders.len();
-        gpu.state.holders.retain(|holder| holder.wish_mhz.is_none() || known.contains(&holder.job));
-        if gpu.state.holders.len() < before
-            && let Err(error) = gpu.save()
+        if store.peek_gpu(&uuid).is_some_and(|gpu| !store.is_held(&gpu))
+            && let Err(error) = clocks::settle(store, driver, &uuid, config.node.restore_mhz)
         {
             log::warn!("gpu {uuid}: {error:#}");
         }
     }
 }
 
+/// Takes the GPUs of a job that is booked: meters, decides, locks.
+fn take(
+    job: &Job,
+    config: &Config,
+    store: &Store,
+    driver: &dyn Driver,
+    cards: &[Card],
+    state: &mut JobState,
+    now: DateTime<Utc>,
+) -> Result<(), String> {
+    state.gpus = cards.iter().map(|card| meter(card, driver)).collect();
+    let choice = decide::choose(job, config, driver, cards, now);
+    let Choice { clock_mhz, ref reason, work_s, ref marks } = choice;
+    (state.clock_mhz, state.decision, state.work_s) = (clock_mhz, reason.clone(), work_s);
+    state.mark(marks.iter().copied());
+    // Before any clock moves, with what is about to be done.
+    store.write_job(state).map_err(|error| format!("{error:#}"))?;
+    let mut applied_mhz = None;
+    let mut faults: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut note = |cause: String, uuid| match faults.iter_mut().find(|(known, _)| *known == cause) {
+        Some((_, uuids)) => uuids.push(uuid),
+        None => faults.push((cause, vec![uuid])),
+    };
+    for (card, gpu) in cards.iter().zip(&mut state.gpus) {
+        let held = clocks::hold(store, driver, &card.uuid, (job.id, clock_mhz), true, config.node.restore_mhz);
+        let held = held.unwrap_or_else(|error| clocks::Held {
+            applied: Applied::Untouched(format!("{error:#}")),
+            shared: false,
+            unmetered: None,
+        });
+        if held.shared {
+            state.marks.push(Mark::SharedGpu);
+        }
+        if held.unmetered.is_some() {
+            gpu.energy_start_j = None;
+        }
+        match (held.applied, held.unmetered) {
+            (Applied::Locked(mhz), _) => applied_mhz = Some(mhz),
+            (Applied::Full, None) => {}
+            (Applied::Full, Some(error)) => note(format!("{error}; its energy is not known"), &card.uuid),
+            (Applied::Untouched(cause), _) => {
+                state.marks.push(Mark::ClocksUntouched);
+                note(format!("{cause}; default clocks"), &card.uuid);
+            }
+        }
+    }
+    state.clock_mhz = applied_mhz;
+    for (cause, uuids) in &faults {
+        state.decision.push_str(&format!("; gpu {}: {cause}", uuids.join(", ")));
+    }
+    state.mark([]);
+    Ok(())
+}
+
+/// A job that is not booked and shares a GPU with one that is: its wish is full clock.
+fn join(store: &Store, driver: &dyn Driver, config: &Config, cards: &[Card], job: &Job, state: JobState) -> Result<(), String> {
+    let shared: Vec<_> = cards.iter().filter(|card| store.peek_gpu(&card.uuid).is_some()).collect();
+    if shared.is_empty() {
+        return Ok(());
+    }
+    store.write_job(&state).map_err(|error| format!("{error:#}"))?;
+    for card in shared {
+        let held = clocks::hold(store, driver, &card.uuid, (job.id, None), false, config.node.restore_mhz);
+        match held.map(|held| held.applied) {
+            Ok(Applied::Untouched(cause)) => log::error!("job {}: gpu {}: {cause}", job.id, card.uuid),
+            Ok(_) => log::info!("job {}: shares gpu {} with a job that has carbon options; full clock", job.id, card.uuid),
+            Err(error) => log::error!("job {}: gpu {}: {error:#}", job.id, card.uuid),
+        }
+    }
+    Ok(())
+}
+
 fn meter(card: &Card, driver: &dyn Driver) -> JobGpu {
-    let energy_start_j = driver.energy_j(&card.uuid).inspect_err(|error| log::warn!("gpu {}: {error}", card.uuid)).ok();
-    JobGpu { uuid: card.uuid.clone(), model: card.name.clone(), energy_start_j }
+    JobGpu { uuid: card.uuid.clone(), model: card.name.clone(), energy_start_j: driver.energy_j(&card.uuid).ok() }
 }

@@ -1,6 +1,7 @@
 //! From the job's GPUs as Slurm names them to the node's cards; where that is not certain, none.
 
 use carm::config::Config;
+use carm::request::printable;
 
 use crate::gpu::{Card, Driver};
 use crate::gres;
@@ -27,5 +28,13 @@ pub fn cards(job: &Job, config: &Config, driver: &dyn Driver) -> Result<Vec<Card
 }
 
 fn pick<T: std::fmt::Debug>(names: &[T], find: impl Fn(&T) -> Option<Card>) -> Result<Vec<Card>, String> {
-    names.iter().map(|name| find(name).ok_or_else(|| format!("no GPU answers to {name:?}"))).collect()
+    let mut cards: Vec<Card> = Vec::new();
+    for name in names {
+        let card = find(name).ok_or_else(|| format!("no GPU answers to {}", printable(&format!("{name:?}"))))?;
+        // A card named twice is one card: its energy counts once.
+        if !cards.contains(&card) {
+            cards.push(card);
+        }
+    }
+    Ok(cards)
 }

@@ -1,5 +1,7 @@
 //! What an admin does by hand, or a unit at boot: `reset` gives up every hold and puts clocks back, `status` shows them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use carm::config::Config;
 use serde::Serialize;
@@ -8,29 +10,41 @@ use crate::clocks;
 use crate::gpu::{Driver, Nvml};
 use crate::state::{Holder, Store};
 
-/// Puts back the clocks of every GPU that the journal names, or of every GPU of the node.
+/// A person waits at the terminal; slurmd's bound is not ours here.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Puts back the clocks of every GPU that the journal names, or of every GPU of the node. One that fails does not keep the
+/// others from it.
 pub fn reset(config: &Config, every_gpu: bool) -> Result<()> {
     let nvml = Nvml::load(&config.node.nvml_library)?;
+    let restore_mhz = config.node.restore_mhz;
     let mut seen = Vec::new();
+    let mut failed = 0;
+    let mut tell = |uuid: &str, done: Result<bool>| match done {
+        Ok(true) => println!("gpu {uuid}: clocks put back"),
+        Ok(false) => println!("gpu {uuid}: nothing was locked"),
+        Err(error) => {
+            eprintln!("carm-prolog: gpu {uuid}: {error:#}");
+            failed += 1;
+        }
+    };
     for node in Store::nodes(&config.node.state_dir) {
-        let store = Store::open(&config.node.state_dir, &node)?;
+        let store = Store::open(&config.node.state_dir, &node, PATIENCE)?;
         for uuid in store.gpus() {
-            let owed = clocks::reset(&store, &nvml, &uuid, config.node.restore_mhz)?;
-            let still_owed = store.peek_gpu(&uuid).is_some_and(|gpu| gpu.locked_mhz.is_some());
-            anyhow::ensure!(!still_owed, "gpu {uuid}: its clocks could not be put back; the log says why");
-            println!("gpu {uuid}: {}", if owed { "clocks put back" } else { "nothing was locked" });
+            tell(&uuid, clocks::reset(&store, &nvml, &uuid, restore_mhz));
             seen.push(uuid);
         }
     }
     if every_gpu {
         for card in nvml.cards().context("listing GPUs")?.iter().filter(|card| !seen.contains(&card.uuid)) {
-            match config.node.restore_mhz {
-                Some((lowest, highest)) => nvml.lock(&card.uuid, lowest, highest)?,
-                None => nvml.unlock(&card.uuid)?,
-            }
-            println!("gpu {}: clocks put back", card.uuid);
+            let done = match restore_mhz {
+                Some((lowest, highest)) => nvml.lock(&card.uuid, lowest, highest),
+                None => nvml.unlock(&card.uuid),
+            };
+            tell(&card.uuid, done.map(|()| true).map_err(Into::into));
         }
     }
+    anyhow::ensure!(failed == 0, "{failed} GPUs keep the clocks that they have; see above");
     Ok(())
 }
 
@@ -52,7 +66,7 @@ pub fn status(config: &Config, json: bool) -> Result<()> {
     let nvml = Nvml::load(&config.node.nvml_library)?;
     let mut journal = Vec::new();
     for node in Store::nodes(&config.node.state_dir) {
-        let store = Store::open(&config.node.state_dir, &node)?;
+        let store = Store::open(&config.node.state_dir, &node, PATIENCE)?;
         journal.extend(store.gpus().iter().filter_map(|uuid| Some((node.clone(), store.peek_gpu(uuid)?))));
     }
     let gpus = nvml.cards().context("listing GPUs")?.into_iter().map(|card| {

@@ -1,20 +1,19 @@
-//! From a gathered submission to the planner's problem: configuration, profiles, signals, one candidate per site.
+//! From what the sites offer and what Slurm says of them to the planner's problem.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use carm::config::{Config, DEFAULT_PATH};
-use carm::plan::{self, Problem, Start};
-use carm::profile::{Profile, Profiles};
+use carm::plan::{self, Problem, Start, Tables};
 use carm::request::{Objective, ProfileName};
-use carm::site::{Ask, Offer, Outlook, offer};
-use carm::slurm::gpus::GpuRequest;
+use carm::site::Offer;
 use carm::slurm::job::Fact;
 use chrono::{DateTime, Utc};
 
 use crate::exit::{Obstacle, Refusal};
 use crate::gather::Gathered;
-use crate::limit::Bounds;
+use crate::limit::{Bounds, CYCLE_H};
+use crate::offers::{Asked, NoOffer, Offered};
 use crate::places::{self, Place};
 use crate::script::variable;
 use crate::slurm::Installed;
@@ -53,6 +52,8 @@ pub struct Assembled {
     pub now: DateTime<Utc>,
     /// For the planner.
     pub problem: Problem,
+    /// The planner's tables, one for each of the problem's candidates.
+    pub tables: Vec<Tables>,
     /// One for each of the problem's candidates.
     pub choices: Vec<Choice>,
     /// The objective, as users say it.
@@ -73,101 +74,92 @@ pub fn configuration(flag: Option<&Path>, utc_offset_s: i32) -> anyhow::Result<C
     }
 }
 
-/// Assembles the problem.
-pub fn assemble(
-    config: &Config,
-    gathered: &Gathered,
-    (gpus, work): (&GpuRequest, Work),
-    installed: &Installed,
-    now: DateTime<Utc>,
-    warnings: &mut Vec<Warning>,
-) -> Result<Assembled, Obstacle> {
+/// When a job may begin: not before `--begin`, not after its user's patience.
+pub fn start(config: &Config, gathered: &Gathered, now: DateTime<Utc>) -> Start {
     let (request, job) = (&gathered.request, &gathered.job);
-    let objective = request.objective_or(config.planner.objective);
-    check_objective(objective, gathered)?;
-    let work_h = work.seconds as f64 / 3600.0;
-    let given_s = job.time_limit.known().and_then(|limit| limit.seconds());
     let hours = |instant: DateTime<Utc>| Offer::hours_until(now, instant);
-
     let earliest_h = job.begin.known().map_or(0.0, |&begin| hours(begin).max(0.0));
     let patience_h = request.max_delay_s.unwrap_or(config.planner.max_delay_s) / 3600.0;
     // Slurm gives a job up as soon as its limit no longer fits before --deadline.
-    let last_h = match (job.deadline.known(), given_s) {
-        (Some(&deadline), Some(limit_s)) => hours(deadline) - limit_s as f64 / 3600.0,
+    let last_h = match (job.deadline.known(), given_s(gathered)) {
+        (Some(&deadline), Some(limit_s)) => hours(deadline) - limit_s as f64 / 3600.0 - CYCLE_H,
         _ => f64::INFINITY,
     };
-    let start = Start::Within { earliest_h, latest_h: patience_h.min(last_h).max(earliest_h) };
+    Start::Within { earliest_h, latest_h: patience_h.min(last_h).max(earliest_h) }
+}
 
-    let (profiles, faults) = match config.profiles_dir() {
-        Some(folder) => Profiles::load(&folder),
-        None => (Profiles::builtin(), Vec::new()),
-    };
-    warnings.extend(faults.iter().map(|fault| Warning::ProfileFile(fault.to_string())));
+/// Assembles the problem from what the sites offer and what Slurm says of them.
+pub fn assemble(
+    config: &Config,
+    gathered: &Gathered,
+    asked: (Asked, Work),
+    offers: Vec<Result<Offered, NoOffer>>,
+    installed: &Installed,
+    warnings: &mut Vec<Warning>,
+) -> Result<Assembled, Obstacle> {
+    let ((Asked { now, gpus, work_h, .. }, work), request, job) = (asked, &gathered.request, &gathered.job);
+    let objective = request.objective_or(config.planner.objective);
+    let hours = |instant: DateTime<Utc>| Offer::hours_until(now, instant);
 
-    let mut candidates = Vec::new();
-    let mut choices: Vec<Choice> = Vec::new();
+    let (mut candidates, mut tables, mut choices) = (Vec::new(), Vec::new(), Vec::new());
     let mut cards: Vec<(Option<String>, Option<f64>)> = Vec::new();
-    let mut no_data: Option<anyhow::Error> = None;
-    for (index, site) in config.sites.iter().enumerate() {
-        let mut leave_out = |reason: String| warnings.push(Warning::SiteLeftOut { site: site.name.clone(), reason });
-        let place = match places::place(config, index, job, gpus, installed.partitions.as_deref()) {
-            Ok(place) => place,
-            Err(reason) => {
-                leave_out(reason);
+    let mut elsewhere: Vec<String> = Vec::new();
+    let mut unplanned: Option<anyhow::Error> = None;
+    for (site, offered) in config.sites.iter().zip(offers) {
+        let partitions = installed.partitions.as_deref();
+        let placed = offered.and_then(|offered| {
+            let place = places::place(config, offered.site, job, gpus, partitions);
+            let place = place.map_err(|reason| NoOffer::Unplanned(anyhow::anyhow!(reason)))?;
+            Ok((place, offered))
+        });
+        let (place, mut offered) = match placed {
+            Ok(placed) => placed,
+            Err(NoOffer::Elsewhere(reason)) => {
+                elsewhere.push(format!("{}: {reason}", site.name));
+                continue;
+            }
+            Err(NoOffer::Unplanned(error)) => {
+                warnings.push(Warning::SiteLeftOut { site: site.name.clone(), reason: format!("{error:#}") });
+                unplanned.get_or_insert(error);
                 continue;
             }
         };
-        let profile = match profile_for(&profiles, request.profile.as_ref(), site.profile.as_ref(), site.gpu.as_deref()) {
-            Ok(profile) => profile,
-            Err(unknown) if request.profile.is_some() => return Err(Refusal::wrong(unknown).into()),
-            Err(unknown) => {
-                leave_out(unknown);
-                continue;
-            }
-        };
-        let outlook = match Outlook::load(config, site, now) {
-            Ok(outlook) => outlook,
-            Err(error) => {
-                leave_out(error.to_string());
-                no_data.get_or_insert(error.into());
-                continue;
-            }
-        };
-        let ask = Ask { now, gpus: gpus.count, work_h, start, max_run_h: None };
-        let offered = offer((index, site), &outlook, profile, &config.planner, &ask, gpus.count);
-        let mut candidate = offered.context("assembling the plan").map_err(Obstacle::Fault)?.candidate;
         if installed.without_plugin() {
             // Nobody will move this job's clocks.
-            candidate.levels = candidate.full_clock().map(|level| candidate.levels[level]).into_iter().collect();
+            let full = offered.candidate.full_clock().map(|level| offered.candidate.levels[level]);
+            offered.candidate.levels = full.into_iter().collect();
+            offered.tables = Tables::new(&offered.candidate).context("assembling the plan")?;
         }
-        let measured = profile.measured && profile.gpu.is_some() && profile.gpu == site.gpu;
-        if let (Some(made_for), Some(has)) = (&profile.gpu, &site.gpu)
+        if let (Some(made_for), Some(has)) = (&offered.made_for.0, &site.gpu)
             && made_for != has
         {
-            warnings.push(Warning::OtherCard { profile: profile.name.to_string(), site: site.name.clone() });
+            warnings.push(Warning::OtherCard { profile: offered.profile.to_string(), site: site.name.clone() });
         }
         let bounds = Bounds {
-            given_s,
+            given_s: given_s(gathered),
             default_s: place.default_time_s,
             max_s: place.max_time_s,
             // A dry run without Slurm has no partition to be held to.
             max_known: place.limits_known || !installed.slurm,
+            deadline_h: job.deadline.known().map(|&deadline| hours(deadline)),
             work_h,
         };
-        candidate.max_run_h = bounds.longest_run_h(&candidate, measured);
-        cards.push((profile.gpu.clone(), profile.throughput));
-        candidates.push(candidate);
+        offered.candidate.max_run_h = bounds.longest_run_h(&offered.candidate, offered.measured);
+        candidates.push(offered.candidate);
+        tables.push(offered.tables);
+        cards.push(offered.made_for);
         choices.push(Choice {
             site: site.name.clone(),
             place,
-            profile: profile.name.clone(),
-            measured,
-            grid_source: outlook.source,
+            profile: offered.profile,
+            measured: offered.measured,
+            grid_source: offered.grid_source,
             bounds,
         });
     }
     if candidates.is_empty() {
-        return Err(Obstacle::Fault(no_data.unwrap_or_else(|| anyhow::anyhow!("no configured site takes this job"))));
+        let nowhere = || anyhow::anyhow!("no configured site takes this job ({})", elsewhere.join("; "));
+        return Err(Obstacle::Fault(unplanned.unwrap_or_else(nowhere)));
     }
     if cards.iter().any(|(gpu, throughput)| throughput.is_none() && cards.iter().any(|(other, _)| other != gpu)) {
         warnings.push(Warning::ThroughputUnknown);
@@ -186,10 +178,11 @@ pub fn assemble(
         budget_g: request.budget_g,
         work_gpu_h: f64::from(gpus.count) * work_h,
     };
-    Ok(Assembled { now, problem, choices, objective, work, deadline_option: deadline.map_or("", |(option, _)| option) })
+    Ok(Assembled { now, problem, tables, choices, objective, work, deadline_option: deadline.map_or("", |(option, _)| option) })
 }
 
-fn check_objective(objective: Objective, gathered: &Gathered) -> Result<(), Refusal> {
+/// Refuses an objective without the constraint that it is about.
+pub fn check_objective(objective: Objective, gathered: &Gathered) -> Result<(), Refusal> {
     let request = &gathered.request;
     match objective {
         Objective::Carbon if request.budget_g.is_none() => {
@@ -202,17 +195,6 @@ fn check_objective(objective: Objective, gathered: &Gathered) -> Result<(), Refu
     }
 }
 
-fn profile_for<'p>(
-    profiles: &'p Profiles,
-    requested: Option<&ProfileName>,
-    of_site: Option<&ProfileName>,
-    gpu: Option<&str>,
-) -> Result<&'p Profile, String> {
-    match requested.or(of_site) {
-        Some(name) => profiles.find(name, gpu).ok_or_else(|| profiles.unknown(name)),
-        None => {
-            let generic = carm::profile::generic().name;
-            profiles.find(&generic, gpu).ok_or_else(|| profiles.unknown(&generic))
-        }
-    }
+fn given_s(gathered: &Gathered) -> Option<u64> {
+    gathered.job.time_limit.known().and_then(|limit| limit.seconds())
 }

@@ -1,7 +1,9 @@
 //! Decides: the planner's answer on a whole second, the time limit that it needs, and what it is to be compared with.
 
 use anyhow::Context;
-use carm::plan::{self, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Problem, Reason, Start};
+use carm::plan::{
+    self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Prepared, Problem, Reason, Request, Run, Start,
+};
 use carm::quantity::format_mass;
 use carm::site::Offer;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -42,7 +44,7 @@ pub fn decide(
     warnings: &mut Vec<Warning>,
 ) -> anyhow::Result<Result<Decided, Box<Missed>>> {
     let now_run = run_now(&assembled.problem)?;
-    match plan::plan_whole_seconds(&assembled.problem).context("planning")? {
+    match plan::plan_whole_seconds_prepared(&assembled.prepared(), &request(&assembled.problem)).context("planning")? {
         Outcome::Feasible(plan) => Ok(Ok(with_limit(assembled, plan, now_run))),
         Outcome::Infeasible(infeasible) => {
             let missed = Missed { assembled, infeasible, now_run };
@@ -64,7 +66,20 @@ fn with_limit(assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> Decide
 /// Full clock from the earliest start, which is now but for a job that may not begin yet.
 fn run_now(problem: &Problem) -> anyhow::Result<Option<Plan>> {
     let Some(level) = problem.candidates.first().and_then(|c| c.full_clock()) else { return Ok(None) };
-    plan::constant(problem, 0, level, earliest_h(problem, 0)).context("planning a run at full clock")
+    run_at_full_clock(problem, 0, level, earliest_h(problem, 0))
+}
+
+fn run_at_full_clock(problem: &Problem, candidate: usize, level: usize, start_h: f64) -> anyhow::Result<Option<Plan>> {
+    // With the one level that it needs: the planner prepares every level that it is given.
+    let from = &problem.candidates[candidate];
+    let only = Candidate { slots: from.slots.clone(), levels: vec![from.levels[level]], ..*from };
+    let alone = Problem { candidates: vec![only], ..*problem };
+    let run = plan::constant(&alone, 0, 0, start_h).context("planning a run at full clock")?;
+    Ok(run.map(|mut run| {
+        run.candidate = candidate;
+        run.segments.iter_mut().for_each(|segment| segment.level = level);
+        run
+    }))
 }
 
 fn earliest_h(problem: &Problem, candidate: usize) -> f64 {
@@ -86,7 +101,7 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
                 deadline_h: Some(problem.deadline_h.unwrap_or(HORIZON_H)),
                 ..problem.clone()
             };
-            Ok(plan::plan_whole_seconds(&relaxed).context("planning")?.plan())
+            Ok(plan::plan_whole_seconds_prepared(&missed.assembled.prepared(), &request(&relaxed)).context("planning")?.plan())
         }
         Reason::Horizon | Reason::MaxRun => Ok(None),
         _ => {
@@ -94,7 +109,7 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
             for candidate in 0..problem.candidates.len() {
                 let Some(level) = problem.candidates[candidate].full_clock() else { continue };
                 let start_h = (earliest_h(problem, candidate) * 3600.0 - 1e-5).ceil() / 3600.0;
-                if let Some(plan) = plan::constant(problem, candidate, level, start_h).context("planning")?
+                if let Some(plan) = run_at_full_clock(problem, candidate, level, start_h)?
                     && earliest.as_ref().is_none_or(|kept| plan.end_h < kept.end_h)
                 {
                     earliest = Some(plan);
@@ -115,7 +130,23 @@ impl Decided {
     }
 }
 
+fn request(problem: &Problem) -> Request {
+    Request {
+        objective: problem.objective,
+        deadline_h: problem.deadline_h,
+        budget_g: problem.budget_g,
+        work_gpu_h: problem.work_gpu_h,
+    }
+}
+
 impl Assembled {
+    /// The candidates with their tables.
+    fn prepared(&self) -> Vec<Prepared<'_>> {
+        let run = |c: &Candidate| Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
+        let pairs = self.problem.candidates.iter().zip(&self.tables);
+        pairs.map(|(candidate, tables)| Prepared { tables, run: run(candidate) }).collect()
+    }
+
     /// The instant so many hours after now.
     pub fn instant(&self, hours: f64) -> DateTime<Utc> {
         Offer::instant(self.now, hours)
@@ -123,7 +154,7 @@ impl Assembled {
 
     /// The least carbon by the end of each slot, where waiting longer emits less; no more points than a chart can show.
     pub fn frontier(&self) -> anyhow::Result<Vec<FrontierPoint>> {
-        let mut points = plan::frontier(&self.problem, &Ends::Some(200)).context("computing the frontier")?;
+        let mut points = plan::frontier_prepared(&self.prepared(), &Ends::Some(200)).context("computing the frontier")?;
         points.dedup_by(|later, earlier| later.carbon_g >= earlier.carbon_g);
         Ok(points)
     }
@@ -160,6 +191,7 @@ impl Missed {
                 let by = if problem.deadline_h.is_some() { " by the deadline" } else { "" };
                 format!("--carbon-budget: '{budget}' is less than any plan{by} emits; {least}")
             }
+            Reason::Latency => "--carbon-latency: no clock of the profile answers within it; give a longer limit".to_owned(),
             Reason::DeadlineAndBudget => {
                 let budget = format_mass(problem.budget_g.unwrap_or_default());
                 let options = way_out([

@@ -57,7 +57,7 @@ pub fn gather(line: &CommandLine, script: &Script, directives: &Directives, mome
         request,
         name: job.name.clone().unwrap_or_else(|| script.name()),
         job,
-        heterogeneous: line.heterogeneous || directives.heterogeneous,
+        heterogeneous: line.heterogeneous || !directives.later.is_empty(),
         foreign: directives.foreign,
     })
 }

@@ -3,6 +3,9 @@
 use carm::govern::{guaranteed_speed, margin_h};
 use carm::plan::{Candidate, Plan};
 
+/// The time, in hours, that Slurm may take to start a job that it could start: it looks at a queue every minute or so.
+pub const CYCLE_H: f64 = 2.0 / 60.0;
+
 /// What bounds a job's run at a place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
@@ -14,6 +17,8 @@ pub struct Bounds {
     pub max_s: Option<u64>,
     /// Whether MaxTime could be asked for; where it could not, the user's own limit is not exceeded.
     pub max_known: bool,
+    /// Slurm's own `--deadline`, in hours from now: a job whose limit no longer fits before it is cancelled.
+    pub deadline_h: Option<f64>,
     /// The assumed run time at full clock, with the requested GPUs on a card of throughput 1, in hours.
     pub work_h: f64,
 }
@@ -57,9 +62,10 @@ impl Bounds {
         if !slowed && self.given_s.is_some() || enough {
             return None;
         }
-        let needs_h = needs_h.min(self.most_h().unwrap_or(f64::INFINITY));
         let whole_minutes_s = (needs_h * 60.0 - 1e-6).ceil() as u64 * 60;
         let most_s = if self.max_known { self.max_s } else { self.given_s };
+        let before_deadline_s = self.deadline_h.map(|h| ((h - plan.start_h - CYCLE_H) * 60.0).max(0.0).floor() as u64 * 60);
+        let most_s = most_s.into_iter().chain(before_deadline_s).min();
         Some(whole_minutes_s.min(most_s.unwrap_or(u64::MAX))).filter(|&s| has_s.is_none_or(|has| s > has))
     }
 
@@ -112,6 +118,7 @@ mod tests {
             default_s: max_h.map(|h| h * 3600),
             max_s: max_h.map(|h| h * 3600),
             max_known: true,
+            deadline_h: None,
             work_h: 2.0,
         }
     }
@@ -140,6 +147,13 @@ mod tests {
         assert_eq!(bounds(Some(4), Some(4)).stretched_s(&job, &run_at(0, &job), false), None);
         let unasked = Bounds { max_known: false, ..bounds(Some(4), None) };
         assert_eq!(unasked.stretched_s(&job, &run_at(0, &job), false), None);
+    }
+
+    #[test]
+    fn the_limit_ends_before_slurms_own_deadline() {
+        let job = candidate(2.0);
+        let due = Bounds { deadline_h: Some(6.0), ..bounds(Some(4), None) };
+        assert_eq!(due.stretched_s(&job, &run_at(0, &job), true), Some(6 * 3600 - 120));
     }
 
     proptest! {

@@ -13,6 +13,7 @@ mod gather;
 mod handover;
 mod json;
 mod limit;
+mod offers;
 mod places;
 mod script;
 mod slurm;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     match cli::read(&words) {
         Ok(cli::Call::Show(text)) => exit::show(&text),
-        Ok(cli::Call::Submit(call)) => submit::run(&call),
+        Ok(cli::Call::Submit(call)) => submit::run(*call),
         Err(refusal) => refusal.report(),
     }
 }

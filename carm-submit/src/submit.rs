@@ -1,9 +1,11 @@
 //! One submission from beginning to end.
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use carm::profile::Profiles;
 use carm::quantity::{Moment, parse_instant};
 use carm::request::CarbonRequest;
 use carm::slurm::argv::{self, CommandLine};
@@ -22,7 +24,7 @@ use crate::handover::{self, Carbon, Handover};
 use crate::script::Script;
 use crate::slurm::{self, Asked, Installed};
 use crate::warning::Warning;
-use crate::{explain, json};
+use crate::{explain, json, offers};
 
 /// What becomes of a job.
 enum Decision {
@@ -36,7 +38,10 @@ enum Decision {
 
 /// A submission's parts as far as they could be read.
 struct Parts {
+    words: Vec<OsString>,
+    grammar: Grammar,
     line: CommandLine,
+    help: Option<Asked>,
     installed: Installed,
     script: Option<Script>,
     directives: Option<Directives>,
@@ -46,13 +51,15 @@ struct Parts {
 }
 
 /// Plans, explains, hands over.
-pub fn run(call: &Submission) -> ExitCode {
-    let questions = slurm::ask();
-    let mut grammar = call.grammar.clone();
-    let (installed, partitions) = questions.learn(&mut grammar);
+pub fn run(call: Submission) -> ExitCode {
+    // Both commands answer while CARM reads its own files.
+    let (help, partitions) = (slurm::ask_help(), slurm::ask_partitions());
     let mut parts = Parts {
-        line: argv::divide(&grammar, &call.words),
-        installed,
+        line: argv::divide(&call.grammar, &call.words),
+        words: call.words,
+        grammar: call.grammar,
+        help: Some(help),
+        installed: Installed::default(),
         script: None,
         directives: None,
         gathered: None,
@@ -60,11 +67,13 @@ pub fn run(call: &Submission) -> ExitCode {
         warnings: Vec::new(),
     };
     if parts.line.options.iter().any(|o| o.name == "usage") {
+        parts.learn();
         return ended(parts.hand_over(Carbon::AsWritten, Vec::new()));
     }
     // A bug of CARM's must not cost a submission: a panic is a fault like any other.
-    let decision = catch_unwind(AssertUnwindSafe(|| parts.decide(&grammar, &call.flags, partitions)))
+    let decision = catch_unwind(AssertUnwindSafe(|| parts.decide(&call.flags, partitions)))
         .unwrap_or_else(|_| Err(Obstacle::Fault(anyhow!("a bug in carm-submit"))));
+    parts.learn();
     if parts.installed.without_plugin() && parts.asks_for_carbon() {
         parts.warnings.push(Warning::NoPlugin);
     }
@@ -76,16 +85,33 @@ fn ended(result: Result<ExitCode, Refusal>) -> ExitCode {
 }
 
 impl Parts {
-    fn decide(&mut self, grammar: &Grammar, flags: &Flags, partitions: Asked) -> Result<Decision, Obstacle> {
+    /// Waits for what sbatch's help says: what options there are, and whether CARM's plugin is at work.
+    fn learn(&mut self) {
+        if let Some(help) = self.help.take() {
+            self.installed = help.help(&mut self.grammar);
+            self.line = argv::divide(&self.grammar, &self.words);
+        }
+    }
+
+    fn decide(&mut self, flags: &Flags, partitions: Asked) -> Result<Decision, Obstacle> {
         if let Some(text) = &flags.now {
             self.now = parse_instant(text).map_err(|error| Refusal::wrong(format!("--now: '{text}': {error}")))?;
         }
         self.now = self.now.with_nanosecond(0).unwrap_or(self.now);
         if !self.line.unknown.is_empty() {
+            self.learn();
+        }
+        if !self.line.unknown.is_empty() {
             self.warnings.push(Warning::UnknownOptions(self.line.unknown.clone()));
         }
         let script = self.script.insert(Script::read(&self.line)?);
-        let directives = self.directives.insert(gather::directives(grammar, script)?);
+        let mut directives = gather::directives(&self.grammar, script);
+        if let Some(help) = self.help.take_if(|_| directives.as_ref().map_or(true, |found| !found.scan.unknown.is_empty())) {
+            // What looks stray may be the value of an option that only this sbatch has.
+            self.installed = help.help(&mut self.grammar);
+            directives = gather::directives(&self.grammar, script);
+        }
+        let directives = self.directives.insert(directives?);
         let moment = Moment { now: self.now, local: &local_instant };
         let gathered = self.gathered.insert(gather::gather(&self.line, script, directives, &moment)?);
         if gathered.foreign {
@@ -96,10 +122,24 @@ impl Parts {
             Err(line) => return Ok(Decision::Leave(line)),
         };
         self.warnings.extend(remarks(gathered, &gpus, work));
-        self.installed.partitions = partitions.partitions();
+
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
-        let assembled = assemble::assemble(&config, gathered, (&gpus, work), &self.installed, self.now, &mut self.warnings)?;
+        assemble::check_objective(gathered.request.objective_or(config.planner.objective), gathered)?;
+        let start = assemble::start(&config, gathered, self.now);
+        let (profiles, faults) = match config.profiles_dir() {
+            Some(folder) => Profiles::load(&folder),
+            None => (Profiles::builtin(), Vec::new()),
+        };
+        self.warnings.extend(faults.iter().map(|fault| Warning::ProfileFile(fault.to_string())));
+        let ask = offers::Asked { now: self.now, gpus: &gpus, work_h: work.seconds as f64 / 3600.0, start };
+        let offers = offers::ask_all(&config, &profiles, gathered, ask)?;
+
+        if let Some(help) = self.help.take() {
+            self.installed = help.help(&mut self.grammar);
+        }
+        self.installed.partitions = partitions.partitions();
+        let assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
         Ok(match decide::decide(assembled, flags.best_effort, &mut self.warnings)? {
             Ok(decided) => Decision::Plan(Box::new(decided)),
             Err(missed) => Decision::Miss(missed),

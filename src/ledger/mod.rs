@@ -7,7 +7,7 @@ mod read;
 mod record;
 mod write;
 
-pub use read::{BadLine, Reading, read_dir, read_file};
+pub use read::{BadLine, Reading, of_job, read_dir, read_file};
 pub use record::{Gpu, Mark, Meter, RECORD_VERSION, Record};
 pub use write::{LedgerError, append, file_name};
 

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Months, Utc};
+
 use super::{RECORD_VERSION, Record};
 
 /// A line that was passed over.
@@ -52,6 +54,36 @@ pub fn read_dir(dir: &Path) -> std::io::Result<Reading> {
 /// # Errors
 /// The file cannot be read.
 pub fn read_file(path: &Path, keep: impl Fn(&Record) -> bool) -> std::io::Result<Reading> {
+    read_lines(path, |_| true, keep)
+}
+
+/// The lines of one job in the files of every node of a folder, of the month of `at` and the month before. A folder or a
+/// file that is not there holds nothing.
+///
+/// # Errors
+/// The folder or a file cannot be read.
+pub fn of_job(dir: &Path, cluster: &str, job: u32, at: DateTime<Utc>) -> std::io::Result<Vec<Record>> {
+    let months = [at, at - Months::new(1)].map(|at| at.format(".%Y-%m.jsonl").to_string());
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    // A month of a busy cluster is long: only lines that may be the job's are read as JSON.
+    let (id, spaced) = (format!("\"job\":{job},"), format!("\"job\": {job},"));
+    let may_be = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| line.contains(&id) || line.contains(&spaced));
+    let mut records = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.to_str().is_some_and(|name| months.iter().any(|month| name.ends_with(month))) {
+            records.extend(read_lines(&path, may_be, |record| record.job == job && record.cluster == cluster)?.records);
+        }
+    }
+    records.sort_by(|a, b| (a.run, &a.node).cmp(&(b.run, &b.node)));
+    Ok(records)
+}
+
+fn read_lines(path: &Path, may_be: impl Fn(&[u8]) -> bool, keep: impl Fn(&Record) -> bool) -> std::io::Result<Reading> {
     let mut reading = Reading::default();
     let mut reader = BufReader::new(File::open(path)?);
     let mut text = Vec::new();
@@ -63,7 +95,7 @@ pub fn read_file(path: &Path, keep: impl Fn(&Record) -> bool) -> std::io::Result
         }
         line += 1;
         let trimmed = text.trim_ascii();
-        if trimmed.is_empty() {
+        if trimmed.is_empty() || !may_be(trimmed) {
             continue;
         }
         let cause = match serde_json::from_slice::<Record>(trimmed) {

@@ -109,8 +109,15 @@ pub enum Mark {
     SharedGpu,
     /// The clocks were left alone: MIG, no permission, not supported, or an ambiguous GPU.
     ClocksUntouched,
-    /// The budget could not be met; the job ran at its least-carbon clock.
+    /// The budget could not be met; the job ran at its least-carbon clock, or as `on_budget` says.
     OverBudget,
+    /// The job is a service (`--carbon-latency`); services keep full clock in this release.
+    Service,
+    /// The node's configuration could not be used.
+    Unconfigured,
+    /// The prolog or epilog was cut short, by a driver call that did not return or from outside: the clock is the intended
+    /// one, and a figure that is missing is not known.
+    CutShort,
     /// A mark that a later release writes.
     #[serde(other)]
     Other,

@@ -90,5 +90,26 @@ fn a_line_of_the_first_release_loads() {
 #[test]
 fn a_hostile_node_name_stays_inside_the_folder() {
     assert_eq!(file_name("../../etc/passwd", at()), "_.._etc_passwd.2026-05.jsonl");
-    assert!(!file_name("..", at()).contains('/'));
+    assert_eq!(file_name("..", at()), "unnamed.2026-05.jsonl");
+    assert!(file_name(&"n".repeat(1000), at()).len() < 255);
+}
+
+#[test]
+fn a_jobs_lines_are_found_on_every_node_in_this_month_and_the_last() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let day = |text| parse_instant(text).expect("a time");
+    let of = |job, run, node: &str| Record { run, node: node.into(), ..record(job) };
+    for (record, at) in [
+        (of(7, 0, "b"), "2026-04-30T00:00:00Z"),
+        (of(7, 0, "a"), "2026-05-01T00:00:00Z"),
+        (of(77, 0, "a"), "2026-05-01T00:00:00Z"),
+        (Record { cluster: "other".into(), ..of(7, 0, "a") }, "2026-05-01T00:00:00Z"),
+        (of(7, 1, "a"), "2026-05-31T23:59:59Z"),
+        (of(7, 0, "c"), "2026-03-31T00:00:00Z"),
+    ] {
+        append(dir.path(), &record, day(at)).expect("a line");
+    }
+    let found = of_job(dir.path(), "c", 7, at()).expect("a ledger");
+    assert_eq!(found.iter().map(|r| (r.run, r.node.as_str())).collect::<Vec<_>>(), [(0, "a"), (0, "b"), (1, "a")]);
+    assert_eq!(of_job(&dir.path().join("none"), "c", 7, at()).expect("none"), []);
 }

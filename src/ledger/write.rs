@@ -34,9 +34,11 @@ pub enum LedgerError {
 /// become `_`: the node's name comes from the environment.
 #[must_use]
 pub fn file_name(node: &str, at: DateTime<Utc>) -> String {
+    // 200: with month and ending it stays a legal file name.
     let safe: String =
-        node.chars().take(255).map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
-    format!("{}.{}.jsonl", safe.trim_start_matches('.'), at.format("%Y-%m"))
+        node.chars().take(200).map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    let safe = safe.trim_start_matches('.');
+    format!("{}.{}.jsonl", if safe.is_empty() { "unnamed" } else { safe }, at.format("%Y-%m"))
 }
 
 /// Appends one line to the node's file of the month of `at`, and makes sure that it is on disk.

@@ -251,9 +251,9 @@ impl Fill {
             needed -= o.work;
         }
         if limited {
-            let ends = self.pair.mix(w, at, toward);
-            parts.splice(last..=last, ends.last);
-            parts.splice(0..2, ends.first);
+            let ends = self.pair.mix(w.a, w.z, at, toward);
+            parts[last] = ends.last;
+            parts.splice(0..2, [ends.first]);
         }
         Some(parts)
     }

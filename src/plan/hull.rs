@@ -88,6 +88,11 @@ impl Hulls {
         self.tangent.len()
     }
 
+    /// How many there are over all slots.
+    pub fn vertices(&self) -> usize {
+        self.vertices.len()
+    }
+
     /// Slow to fast; slopes rise strictly.
     pub fn slot(&self, k: usize) -> &[Vertex] {
         &self.vertices[self.first[k]..self.first[k + 1]]

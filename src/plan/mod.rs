@@ -17,6 +17,7 @@
 //! | [`plan`] | the best plan of a problem |
 //! | [`plan_whole_seconds`] | the same with a start that Slurm can keep |
 //! | [`frontier`] | the curve |
+//! | [`plan_service`] | inference: a given length, a clock floor from its latency |
 //! | [`constant`], [`evaluate`] | runs that are given, not sought: one clock from a given start; any list of stretches |
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
 
@@ -32,6 +33,7 @@ mod pair;
 mod problem;
 mod schedule;
 mod seconds;
+mod service;
 mod tables;
 mod window;
 
@@ -40,7 +42,8 @@ pub use evaluate::{constant, evaluate};
 pub use frontier::{Ends, frontier, frontier_prepared};
 pub use outcome::{FrontierPoint, Infeasible, Outcome, Plan, Reason, Segment};
 pub use problem::{Candidate, Level, Objective, Problem, Slot, Start};
-pub use seconds::plan_whole_seconds;
+pub use seconds::{plan_whole_seconds, plan_whole_seconds_prepared};
+pub use service::{levels_within_latency, plan_service};
 pub use tables::Tables;
 pub use window::Run;
 

@@ -68,7 +68,9 @@ impl Windows<'_> {
     pub fn least_carbon(&self, by: f64, fill: &mut Fill) -> Descent {
         let mut descent = Descent::default();
         for z in self.ends() {
-            let Some(hours) = self.hours_before(z, by) else { break };
+            let Some(hours) = self.hours_before(z, by) else {
+                break;
+            };
             let limit = descent.least();
             if let Some(cost) = self.least_in(z, hours, limit, fill).filter(|&c| c < limit) {
                 descent.0.push((z, cost));
@@ -150,7 +152,9 @@ impl Windows<'_> {
         let mut cheapest = f64::INFINITY;
         let mut best = earliest;
         for z in earliest.slot..self.tables.slots.len() {
-            let Some(hours) = self.hours_before(z, by) else { break };
+            let Some(hours) = self.hours_before(z, by) else {
+                break;
+            };
             let from = self.tables.bounds[z].max(earliest.at);
             let product = |b: &End| b.at * b.cost;
             if from * floor > product(&best) {
@@ -195,7 +199,9 @@ impl Windows<'_> {
         if tangent > now * (1.0 + TIE) {
             return;
         }
-        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else { return };
+        let Some(at_from) = self.solve(Window { e: from, ..w }, fill) else {
+            return;
+        };
         offer(from, at_from);
         let mut pieces = vec![((from, at_from), (to, at_to))];
         for _ in 0..STEPS {
@@ -236,7 +242,12 @@ impl Windows<'_> {
         });
         let (w, _) = found.iter().rev().find(|f| f.1 <= least * (1.0 + TIE) + noise)?;
         let parts = fill.parts(self, *w)?;
-        Some(schedule::plan(self.tables, &schedule::contiguous(self, *w, &parts), candidate, work_gpu_h))
+        Some(schedule::plan(
+            self.tables,
+            &schedule::contiguous(self.tables, (w.a == w.z).then(|| self.begin(w.a)), &parts),
+            candidate,
+            work_gpu_h,
+        ))
     }
 }
 

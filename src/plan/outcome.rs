@@ -74,6 +74,8 @@ pub enum Reason {
     Horizon,
     /// Even at full clock the run would be longer than the partition allows.
     MaxRun,
+    /// No level keeps the latency limit of a service.
+    Latency,
     /// No plan ends by the deadline.
     Deadline,
     /// No plan stays within the budget.

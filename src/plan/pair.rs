@@ -29,8 +29,8 @@ pub(super) struct PairHull {
 
 /// What the pair runs, in time order.
 pub(super) struct Ends {
-    pub first: Vec<Part>,
-    pub last: Vec<Part>,
+    pub first: Part,
+    pub last: Part,
 }
 
 impl PairHull {
@@ -40,25 +40,35 @@ impl PairHull {
         if least > most {
             return false;
         }
-        self.points.clear();
-        let mut corner = |u: f64, v: f64| self.add_sum(t.hulls.slot(w.a), u, t.hulls.slot(w.z), v);
-        corner(least, 0.0);
-        corner(all.min(most), 0.0);
-        corner(least, w.e.min(most - least));
+        let mut corners = vec![(least, 0.0), (all.min(most), 0.0), (least, w.e.min(most - least))];
         if most >= all {
-            corner(all, w.e.min(most - all));
+            corners.push((all, w.e.min(most - all)));
         }
         if most - w.e >= least {
-            corner(all.min(most - w.e), w.e);
+            corners.push((all.min(most - w.e), w.e));
         }
-        self.points.sort_unstable_by(|x, y| x.work.total_cmp(&y.work).then(x.grams.total_cmp(&y.grams)));
+        self.build_corners(t, w.a, w.z, &corners);
+        true
+    }
+
+    /// Builds the hull of what slots `a` and `z` can do over a polygon of hours, given by its corners.
+    pub fn build_corners(&mut self, t: &Tables, a: usize, z: usize, corners: &[(f64, f64)]) {
+        self.points.clear();
+        let mut most = 0.0_f64;
+        for &(u, v) in corners {
+            most = most.max(u + v);
+            self.add_sum(t.hulls.slot(a), u, t.hulls.slot(z), v);
+        }
+        // Of equal points the one that begins first.
+        self.points.sort_unstable_by(|x, y| {
+            x.work.total_cmp(&y.work).then(x.grams.total_cmp(&y.grams)).then(y.first.0.total_cmp(&x.first.0))
+        });
         self.vertices.clear();
-        let same = TIE * (all + w.e);
         for i in 0..self.points.len() {
             let mut new = self.points[i];
             if let Some(last) = self.vertices.last() {
-                if new.work - last.work <= same {
-                    if new.grams >= last.grams {
+                if new.work - last.work <= TIE * most {
+                    if new.grams >= last.grams * (1.0 - TIE) {
                         continue;
                     }
                     self.vertices.pop();
@@ -68,14 +78,13 @@ impl PairHull {
             while let Some(last) = self.vertices.last() {
                 new.slope = (new.grams - last.grams) / (new.work - last.work);
                 if self.vertices.len() > 1 && new.slope <= last.slope {
-                    self.vertices.pop()
+                    self.vertices.pop();
                 } else {
                     break;
-                };
+                }
             }
             self.vertices.push(new);
         }
-        true
     }
 
     /// Adds the corners of `u` hours on one hull plus `v` hours on another.
@@ -103,18 +112,15 @@ impl PairHull {
         self.vertices[1..].partition_point(|v| t.buys(j, v.slope))
     }
 
-    /// The parts at vertex `at`, or a share of the way from there to another.
-    pub fn mix(&self, w: Window, at: usize, toward: Option<(usize, f64)>) -> Ends {
+    /// What slots `a` and `z` run at vertex `at`, or a share of the way from there to another.
+    pub fn mix(&self, a: usize, z: usize, at: usize, toward: Option<(usize, f64)>) -> Ends {
         let from = &self.vertices[at];
         let (to, share) = toward.map_or((from, 0.0), |(i, share)| (&self.vertices[i], share));
-        let parts = |slot: usize, from: (f64, usize), to: (f64, usize)| {
+        let part = |slot: usize, from: (f64, usize), to: (f64, usize)| {
             let (slow, fast) = ((1.0 - share) * from.0, share * to.0);
-            let mut parts = Part { slot, hours: slow + fast, vertex: Some(from.1), faster: None };
-            if from.1 != to.1 {
-                parts.faster = Some((to.1, fast));
-            }
-            vec![parts]
+            let faster = (from.1 != to.1).then_some((to.1, fast));
+            Part { slot, hours: slow + fast, vertex: Some(from.1), faster }
         };
-        Ends { first: parts(w.a, from.first, to.first), last: parts(w.z, from.last, to.last) }
+        Ends { first: part(a, from.first, to.first), last: part(z, from.last, to.last) }
     }
 }

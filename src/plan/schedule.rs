@@ -5,7 +5,6 @@
 use super::fill::Part;
 use super::outcome::{Plan, Segment};
 use super::tables::Tables;
-use super::window::{Window, Windows};
 
 /// Shorter stretches than this, h, are rounding (4 ns).
 const NOTHING: f64 = 1e-12;
@@ -19,9 +18,8 @@ pub(super) struct Stretch {
     pub level: usize,
 }
 
-/// The stretches of a contiguous run.
-pub(super) fn contiguous(ws: &Windows, w: Window, parts: &[Part]) -> Vec<Stretch> {
-    let t = ws.tables;
+/// The stretches of a contiguous run, whose first slot's part ends with the slot unless it `begins` at an instant of its own.
+pub(super) fn contiguous(t: &Tables, begins: Option<f64>, parts: &[Part]) -> Vec<Stretch> {
     let level = |slot: usize, vertex: usize| t.hulls.slot(slot)[vertex].level;
     // Per part: the levels and hours that it runs, slower first.
     let runs: Vec<(usize, Vec<(usize, f64)>)> = parts
@@ -36,9 +34,9 @@ pub(super) fn contiguous(ws: &Windows, w: Window, parts: &[Part]) -> Vec<Stretch
         .collect();
     let runs = ordered(runs);
 
-    // The first slot's run ends with its slot; in a window of one slot it begins as early as it may.
-    let in_first: f64 = runs.iter().filter(|r| r.0 == w.a).map(|r| r.2).sum();
-    let mut at = if w.a == w.z { ws.begin(w.a) } else { t.bounds[w.a + 1] - in_first };
+    let first = parts.first().map_or(0, |p| p.slot);
+    let in_first: f64 = runs.iter().filter(|r| r.0 == first).map(|r| r.2).sum();
+    let mut at = begins.unwrap_or(t.bounds[first + 1] - in_first);
     let mut stretches = Vec::with_capacity(runs.len());
     let mut previous = None;
     for &(slot, level, hours) in &runs {

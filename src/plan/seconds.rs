@@ -6,6 +6,7 @@
 use super::error::PlanError;
 use super::outcome::Outcome;
 use super::problem::{Problem, Start};
+use super::{Prepared, Request, Run, Tables, check, plan_prepared, prepared};
 
 const SECOND_H: f64 = 1.0 / 3600.0;
 
@@ -17,31 +18,42 @@ const SECOND_H: f64 = 1.0 / 3600.0;
 /// # Errors
 /// If the problem is malformed.
 pub fn plan_whole_seconds(problem: &Problem) -> Result<Outcome, PlanError> {
-    let exact = match super::plan(problem)? {
+    check::problem(problem)?;
+    let tables: Vec<Tables> = problem.candidates.iter().map(Tables::of_checked).collect();
+    let Problem { objective, deadline_h, budget_g, work_gpu_h, .. } = *problem;
+    plan_whole_seconds_prepared(&prepared(problem, &tables), &Request { objective, deadline_h, budget_g, work_gpu_h })
+}
+
+/// [`plan_whole_seconds`] from tables that were prepared before.
+///
+/// # Errors
+/// If the request or a run is malformed, or there is no candidate.
+pub fn plan_whole_seconds_prepared(candidates: &[Prepared], request: &Request) -> Result<Outcome, PlanError> {
+    let exact = match plan_prepared(candidates, request)? {
         Outcome::Feasible(plan) => plan,
         miss => return Ok(miss),
     };
-    let chosen = &problem.candidates[exact.candidate];
+    let chosen = candidates[exact.candidate];
     let seconds = exact.start_h / SECOND_H;
     let mut starts = vec![seconds.round()];
     if (seconds - seconds.round()).abs() > 1e-6 {
         starts = vec![seconds.floor(), seconds.ceil()];
     }
-    let (earliest, latest) = match chosen.start {
+    let (earliest, latest) = match chosen.run.start {
         Start::Fixed(_) => return Ok(Outcome::Feasible(exact)), // the caller's own choice
         Start::Within { earliest_h, latest_h } => (earliest_h, latest_h),
     };
     let hair = 1e-6 * SECOND_H;
-    let candidates: Vec<_> = starts
+    let fixed: Vec<_> = starts
         .iter()
         .map(|s| s * SECOND_H)
         .filter(|&at| at >= earliest - hair && at <= latest + hair)
-        .map(|at| super::Candidate { start: Start::Fixed(at), ..chosen.clone() })
+        .map(|at| Prepared { run: Run { start: Start::Fixed(at), ..chosen.run }, ..chosen })
         .collect();
-    if candidates.is_empty() {
+    if fixed.is_empty() {
         return Ok(Outcome::Feasible(exact)); // the window holds no whole second
     }
-    let mut outcome = super::plan(&Problem { candidates, ..problem.clone() })?;
+    let mut outcome = plan_prepared(&fixed, request)?;
     if let Outcome::Feasible(plan) = &mut outcome {
         plan.candidate = exact.candidate;
     }

@@ -199,7 +199,7 @@ impl Tables {
         let count = self.slots.len();
         let mut walks: Vec<Walk> = (0..count).map(|k| Walk::new(&self.hulls, k, self.slots[k].hours)).collect();
         let mut cells = Vec::with_capacity(self.states() * (count + 1));
-        let mut steps = Vec::new();
+        let mut steps = Vec::with_capacity(self.hulls.vertices());
         let mut step_start = Vec::with_capacity(self.states() * (count + 1));
         for j in 0..self.states() {
             let mut sum = Cell::default();

@@ -25,8 +25,8 @@ pub struct Directives {
     places: Vec<Range<usize>>,
     /// What getopt finds in them.
     pub scan: Scan,
-    /// Whether a `hetjob` (or `packjob`) line begins another component.
-    pub heterogeneous: bool,
+    /// The other components of a heterogeneous job, each begun by a `hetjob` (or `packjob`) line.
+    pub later: Vec<Directives>,
     /// Whether lines of another batch system's (`#PBS`, `#BSUB`) stand in it: sbatch translates them, CARM does not.
     pub foreign: bool,
 }
@@ -67,7 +67,8 @@ pub fn read(grammar: &Grammar, script: &[u8]) -> Result<Directives, DirectiveErr
     if script.windows(2).any(|pair| pair == b"\r\n") {
         return Err(DirectiveError::DosLines);
     }
-    let mut found = Directives::default();
+    let mut components = vec![Directives::default()];
+    let mut foreign = false;
     let mut start = 0;
     for (index, line) in script.split(|&b| b == b'\n').enumerate() {
         let place = start;
@@ -77,7 +78,7 @@ pub fn read(grammar: &Grammar, script: &[u8]) -> Result<Directives, DirectiveErr
             match line.iter().find(|&&b| !is_space(b)) {
                 None => continue,
                 Some(b'#') => {
-                    found.foreign |= line.starts_with(b"#PBS") || line.starts_with(b"#BSUB");
+                    foreign |= line.starts_with(b"#PBS") || line.starts_with(b"#BSUB");
                     continue;
                 }
                 Some(_) => break,
@@ -86,16 +87,23 @@ pub fn read(grammar: &Grammar, script: &[u8]) -> Result<Directives, DirectiveErr
         let text = line.get(magic.len()..).unwrap_or_default();
         let first = text.iter().position(|&b| !is_space(b)).unwrap_or(text.len());
         if begins_component(text.get(first..).unwrap_or_default()) {
-            found.heterogeneous = true;
-            break;
+            // sbatch reads no option from the line itself.
+            components.push(Directives::default());
+            continue;
         }
-        read_line(text, index + 1, place + magic.len(), &mut found)?;
+        if let Some(component) = components.last_mut() {
+            read_line(text, index + 1, place + magic.len(), component)?;
+        }
     }
-    found.scan = argv::scan(grammar, &found.words);
-    match found.scan.rest.and_then(|at| found.words.get(at)) {
-        Some(stray) => Err(DirectiveError::Stray(crate::request::printable(&stray.to_string_lossy()))),
-        None => Ok(found),
+    for component in &mut components {
+        component.scan = argv::scan(grammar, &component.words);
+        if let Some(stray) = component.scan.rest.and_then(|at| component.words.get(at)) {
+            return Err(DirectiveError::Stray(crate::request::printable(&stray.to_string_lossy())));
+        }
     }
+    let mut components = components.into_iter();
+    let first = components.next().unwrap_or_default();
+    Ok(Directives { later: components.collect(), foreign, ..first })
 }
 
 /// Splits one directive's text into words; `place` is where the text begins in the script.
@@ -160,19 +168,24 @@ impl Directives {
     /// Whether a carbon option stands in the script.
     #[must_use]
     pub fn has_carbon(&self) -> bool {
-        self.scan.options.iter().any(|o| matches!(o.owner, Owner::Carbon(_)))
+        self.carbon_places().next().is_some()
     }
 
     /// The script without its carbon options, for an sbatch that does not know them. Every line stays in its place.
     #[must_use]
     pub fn without_carbon(&self, script: &[u8]) -> Vec<u8> {
         let mut text = script.to_vec();
-        for option in self.scan.options.iter().filter(|o| matches!(o.owner, Owner::Carbon(_))) {
-            for place in self.places.get(option.words.clone()).unwrap_or_default() {
-                text.get_mut(place.clone()).unwrap_or_default().fill(b' ');
-            }
+        for place in self.carbon_places() {
+            text.get_mut(place).unwrap_or_default().fill(b' ');
         }
         text
+    }
+
+    fn carbon_places(&self) -> impl Iterator<Item = Range<usize>> {
+        std::iter::once(self).chain(&self.later).flat_map(|component| {
+            let carbon = component.scan.options.iter().filter(|o| matches!(o.owner, Owner::Carbon(_)));
+            carbon.flat_map(|o| component.places.get(o.words.clone()).unwrap_or_default().iter().cloned())
+        })
     }
 }
 
@@ -221,10 +234,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_component_of_a_heterogeneous_job_is_read() {
-        let found = read_text("#!/bin/sh\n#SBATCH -N1\n#SBATCH HETJOB\n#SBATCH -N2\n").expect("read");
-        assert!(found.heterogeneous);
-        assert_eq!(found.words, ["-N1"]);
+    fn the_components_of_a_heterogeneous_job_stand_apart() {
+        let script = "#!/bin/sh\n#SBATCH -N1\n#SBATCH HETJOB -N9\n#SBATCH -N2 --carbon-off\n";
+        let found = read_text(script).expect("read");
+        assert_eq!((&found.words, found.later.len()), (&vec![OsString::from("-N1")], 1));
+        assert_eq!(found.later[0].words, ["-N2", "--carbon-off"]);
+        assert!(!String::from_utf8_lossy(&found.without_carbon(script.as_bytes())).contains("carbon"));
     }
 
     #[test]

@@ -7,4 +7,5 @@ mod cases;
 mod definition;
 mod laws;
 mod regressions;
+mod services;
 mod simplex;

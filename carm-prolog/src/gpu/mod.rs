@@ -26,6 +26,8 @@ pub struct GpuError {
     pub cause: String,
     /// Whether the card or the caller lacks the ability at all, so that trying again is useless.
     pub refused: bool,
+    /// Whether the driver may answer when asked again.
+    pub busy: bool,
 }
 
 /// What is asked of the driver. Cards are named by UUID.

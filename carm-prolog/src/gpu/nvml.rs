@@ -1,6 +1,7 @@
 //! NVML behind the trait: the only code of CARM that touches it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use nvml_wrapper::enum_wrappers::device::{Clock, PerformanceState};
 use nvml_wrapper::enums::device::GpuLockedClocksSetting;
@@ -10,6 +11,9 @@ use super::{Card, Driver, GpuError};
 
 /// The grid of SM clocks since Volta; a request between two of them is rounded by the driver.
 const CLOCK_STEP_MHZ: usize = 15;
+
+/// How long to wait before asking a busy driver again.
+const BUSY_PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
 
 /// The loaded library. Held for as long as a lock must last where persistence mode is off.
 pub struct Nvml(nvml_wrapper::Nvml);
@@ -69,11 +73,12 @@ impl Driver for Nvml {
 
     fn lock(&self, uuid: &str, lowest_mhz: u32, highest_mhz: u32) -> Result<(), GpuError> {
         let range = GpuLockedClocksSetting::Numeric { min_clock_mhz: lowest_mhz, max_clock_mhz: highest_mhz };
-        self.on(uuid, || format!("locking clocks at {highest_mhz} MHz"), |device| device.set_gpu_locked_clocks(range))
+        let call = || format!("locking clocks at {highest_mhz} MHz");
+        patiently(|| self.on(uuid, call, |device| device.set_gpu_locked_clocks(range.clone())))
     }
 
     fn unlock(&self, uuid: &str) -> Result<(), GpuError> {
-        self.on(uuid, || "resetting clocks".into(), |device| device.reset_gpu_locked_clocks())
+        patiently(|| self.on(uuid, || "resetting clocks".into(), |device| device.reset_gpu_locked_clocks()))
     }
 
     fn energy_j(&self, uuid: &str) -> Result<f64, GpuError> {
@@ -110,6 +115,17 @@ impl Driver for Nvml {
     }
 }
 
+/// A driver that is busy answers "timeout" or "unknown error" now and then: it is asked three times.
+fn patiently<T>(mut call: impl FnMut() -> Result<T, GpuError>) -> Result<T, GpuError> {
+    for pause in BUSY_PAUSES {
+        match call() {
+            Err(error) if error.busy => std::thread::sleep(pause),
+            done => return done,
+        }
+    }
+    call()
+}
+
 fn fault(call: String, error: &NvmlError) -> GpuError {
     let (cause, refused) = match error {
         NvmlError::NoPermission => ("not permitted; CARM's prolog runs as root".to_owned(), true),
@@ -119,5 +135,6 @@ fn fault(call: String, error: &NvmlError) -> GpuError {
         NvmlError::LibloadingError(cause) => (format!("not loaded: {cause}"), false),
         other => (other.to_string(), false),
     };
-    GpuError { call, cause, refused }
+    let busy = matches!(error, NvmlError::Timeout | NvmlError::Unknown);
+    GpuError { call, cause, refused, busy }
 }

@@ -1,0 +1,70 @@
+//! State files on disk: read with mistrust, written whole.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What a file turned out to be.
+pub enum Found<T> {
+    Absent,
+    Whole(T),
+    /// Half written, of a later release, or no state at all.
+    Broken,
+}
+
+/// Read before the rest: a later release may have changed all else.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+pub fn read<T: DeserializeOwned>(path: &Path) -> Found<T> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Found::Absent,
+        Err(error) => return broken(path, &error.to_string()),
+    };
+    match serde_json::from_slice::<Versioned>(&bytes) {
+        Ok(file) if file.version > super::VERSION => {
+            broken(path, &format!("version {} is newer than this program's {}", file.version, super::VERSION))
+        }
+        Ok(_) => serde_json::from_slice(&bytes).map_or_else(|error| broken(path, &error.to_string()), Found::Whole),
+        Err(error) => broken(path, &error.to_string()),
+    }
+}
+
+fn broken<T>(path: &Path, cause: &str) -> Found<T> {
+    log::warn!("{}: cannot be read: {cause}; what it said is lost", path.display());
+    Found::Broken
+}
+
+/// Whole or not at all for whoever reads it, even if this process is killed in between.
+pub fn write(path: &Path, state: &impl Serialize) -> Result<()> {
+    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    let put = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&serde_json::to_vec(state)?)?;
+        std::fs::rename(&temporary, path)
+    };
+    put().inspect_err(|_| _ = std::fs::remove_file(&temporary)).with_context(|| format!("writing {}", path.display()))
+}
+
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("removing {}", path.display())),
+        _ => Ok(()),
+    }
+}
+
+/// A file name from a name that came from outside: no path, no hidden file, no longer than a file name may be.
+pub fn safe(name: &str) -> String {
+    let name: String =
+        name.chars().take(200).map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    let name = name.trim_start_matches('.');
+    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,169 @@
+//! What the state files hold: a job that was taken up, a GPU and who is on it.
+
+use std::collections::BTreeMap;
+
+use carm::ledger::Mark;
+use carm::quantity::format_instant;
+use carm::request::variables;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::job::Job;
+
+/// What is known of a running job: written by the prolog, read and removed by the epilog. Who it belongs to stands here as
+/// well, since a slurmd that was restarted tells its epilog little more than the job's id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobState {
+    pub version: u32,
+    pub job: u32,
+    pub run: u32,
+    /// RFC 3339 UTC.
+    pub start: String,
+    /// Whether its end is worth a ledger line; a job that only shares a GPU with one of CARM's is not.
+    pub booked: bool,
+    pub cluster: String,
+    pub uid: Option<u32>,
+    pub user: Option<String>,
+    pub account: Option<String>,
+    pub partition: Option<String>,
+    pub name: Option<String>,
+    pub request: BTreeMap<String, String>,
+    pub gpus: Vec<JobGpu>,
+    pub clock_mhz: Option<u32>,
+    pub decision: String,
+    pub work_s: Option<u64>,
+    pub marks: Vec<Mark>,
+}
+
+/// One GPU of a job, with its energy counter at the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobGpu {
+    pub uuid: String,
+    pub model: String,
+    pub energy_start_j: Option<f64>,
+}
+
+/// What CARM did to a GPU and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuState {
+    pub version: u32,
+    pub uuid: String,
+    /// Jobs that are on the GPU, as far as CARM was told.
+    pub holders: Vec<Holder>,
+    /// The range that CARM set, or was about to set: written before the driver is asked.
+    pub locked_mhz: Option<(u32, u32)>,
+    /// CARM switched persistence mode on, and switches it off again.
+    pub persistence_switched: bool,
+    /// The energy counter when it was last shared out among the holders.
+    pub counter_j: Option<f64>,
+}
+
+/// A job on a GPU.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    pub job: u32,
+    /// The clock that it wishes; none is full clock.
+    pub wish_mhz: Option<u32>,
+    /// Joules that are this job's, up to the last time that a job came or went.
+    pub energy_j: f64,
+    /// All joules of the GPU since this job came, up to then.
+    pub total_j: f64,
+    /// Another job was on the GPU meanwhile.
+    pub shared: bool,
+    /// The counter could not be read, or fell: the joules are not known.
+    pub lost: bool,
+}
+
+impl JobState {
+    /// A job that is about to be taken up. A prolog that gets no further leaves it like this.
+    pub fn begun(job: &Job, booked: bool, now: DateTime<Utc>) -> Self {
+        let request = job.request.as_ref().ok().and_then(Option::as_ref);
+        let variables = request.map(variables::write).unwrap_or_default();
+        Self {
+            version: 0,
+            job: job.id,
+            run: job.restart_count,
+            start: format_instant(now),
+            booked,
+            cluster: job.cluster.clone(),
+            uid: job.uid,
+            user: job.user.clone(),
+            account: job.account.clone(),
+            partition: job.partition.clone(),
+            name: request.and_then(|request| Some(request.name.as_ref()?.as_str().to_owned())),
+            request: variables.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
+            gpus: Vec::new(),
+            clock_mhz: None,
+            decision: "the prolog did not come to an end".to_owned(),
+            work_s: None,
+            marks: Vec::new(),
+        }
+    }
+
+    pub fn mark(&mut self, marks: impl IntoIterator<Item = Mark>) {
+        self.marks.extend(marks);
+        self.marks.sort_unstable();
+        self.marks.dedup();
+    }
+}
+
+impl GpuState {
+    /// A lock whose range is not known.
+    pub const UNKNOWN: (u32, u32) = (0, 0);
+
+    /// Shares out what the GPU has used since the last time, evenly: the counter cannot tell its users apart.
+    pub fn share_out(&mut self, counter_j: Option<f64>) {
+        let used = self.counter_j.zip(counter_j).map(|(before, now)| now - before);
+        let count = self.holders.len() as f64;
+        for holder in &mut self.holders {
+            match used {
+                // A counter that fell was reset with the driver: what it counted before is lost.
+                Some(used) if used >= 0.0 => {
+                    holder.energy_j += used / count;
+                    holder.total_j += used;
+                }
+                _ => holder.lost = true,
+            }
+        }
+        self.counter_j = counter_j;
+    }
+
+    /// Adds a job, or takes it up anew.
+    pub fn add(&mut self, job: u32, wish_mhz: Option<u32>) {
+        self.holders.retain(|holder| holder.job != job);
+        let lost = self.counter_j.is_none();
+        self.holders.push(Holder { job, wish_mhz, energy_j: 0.0, total_j: 0.0, shared: false, lost });
+        let shared = self.holders.len() > 1;
+        for holder in &mut self.holders {
+            holder.shared |= shared;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn energy_is_shared_out_for_the_time_that_it_was_shared_and_all_of_it_once() {
+        let mut gpu = GpuState::default();
+        gpu.share_out(Some(100.0));
+        gpu.add(1, None);
+        gpu.share_out(Some(200.0)); // job 1 alone: 100 J
+        gpu.add(2, Some(900));
+        gpu.share_out(Some(260.0)); // both: 60 J
+        let got: Vec<_> = gpu.holders.iter().map(|h| (h.job, h.energy_j, h.total_j, h.shared, h.lost)).collect();
+        assert_eq!(got, [(1, 130.0, 160.0, true, false), (2, 30.0, 60.0, true, false)]);
+    }
+
+    #[test]
+    fn a_counter_that_falls_or_is_silent_is_energy_lost_and_not_energy_saved() {
+        for next in [Some(5.0), None] {
+            let mut gpu = GpuState::default();
+            gpu.share_out(Some(100.0));
+            gpu.add(1, None);
+            gpu.share_out(next);
+            assert!(gpu.holders[0].lost, "{next:?}");
+        }
+    }
+}

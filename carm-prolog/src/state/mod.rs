@@ -1,0 +1,218 @@
+//! Node state: one file per job and per GPU, so that what the driver cannot tell (who locked what) outlives any process.
+//!
+//! Files are written whole (temporary name, rename) and are versioned. They need not outlive the machine: a boot forgets the
+//! clocks as well. A GPU's file is read and changed under a lock that goes by its UUID, since several slurmds may share a
+//! host. A job's file is written before the job takes a GPU: a holder without one is gone. Nothing here touches a GPU.
+
+mod files;
+mod kinds;
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use files::{Found, read, remove, safe, write};
+pub use kinds::{GpuState, Holder, JobGpu, JobState};
+
+/// The version of the files that this release writes.
+const VERSION: u32 = 1;
+
+/// Not a node's name: [`safe`] lets no name begin with a dot.
+const LOCK_DIR: &str = ".locks";
+
+/// The state folder of one node.
+pub struct Store {
+    node_dir: PathBuf,
+    lock_dir: PathBuf,
+    /// Until when to wait for another prolog or epilog that holds a GPU's lock: it may be stuck in the driver.
+    wait_until: Instant,
+}
+
+/// A GPU's state, held under its lock until dropped.
+pub struct LockedGpu<'a> {
+    store: &'a Store,
+    pub state: GpuState,
+    _lock: File,
+}
+
+impl Store {
+    /// The state of a node below the configured folder; makes the folders, readable by root alone. All waiting for other
+    /// prologs and epilogs together takes no longer than `patience`.
+    pub fn open(state_dir: &Path, node: &str, patience: Duration) -> Result<Self> {
+        let store = Self::at(state_dir, node, patience);
+        for dir in [&store.node_dir, &store.lock_dir] {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.with_context(|| format!("making {}", dir.display()))?;
+        }
+        Ok(store)
+    }
+
+    fn at(state_dir: &Path, node: &str, patience: Duration) -> Self {
+        let (node_dir, lock_dir) = (state_dir.join(safe(node)), state_dir.join(LOCK_DIR));
+        Self { node_dir, lock_dir, wait_until: Instant::now() + patience }
+    }
+
+    /// Whether CARM has anything in hand that may concern a job: any GPU of the node, or the job itself. The one look that
+    /// a job without carbon options costs.
+    pub fn concerns(state_dir: &Path, node: &str, job: u32) -> bool {
+        let store = Self::at(state_dir, node, Duration::ZERO);
+        store.has_job(job) || !store.file_names("gpu-").is_empty()
+    }
+
+    /// The nodes that have state, for `reset` and `status`.
+    pub fn nodes(state_dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(state_dir).into_iter().flatten().filter_map(Result::ok);
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut nodes: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        nodes.sort();
+        nodes
+    }
+
+    /// A job's state; `None` where the prolog left none that can be read: a broken state must not stop an epilog.
+    pub fn job(&self, job: u32) -> Option<JobState> {
+        match read::<JobState>(&self.job_path(job)) {
+            Found::Whole(state) => Some(state),
+            Found::Absent | Found::Broken => None,
+        }
+    }
+
+    /// Whether the job has been taken up and not yet given back, as far as is known.
+    pub fn has_job(&self, job: u32) -> bool {
+        self.job_path(job).exists()
+    }
+
+    pub fn write_job(&self, state: &JobState) -> Result<()> {
+        write(&self.job_path(state.job), &JobState { version: VERSION, ..state.clone() })
+    }
+
+    /// As [`Self::write_job`], unless the job has ended meanwhile: a prolog that was stuck for long must not bring it back.
+    pub fn rewrite_job(&self, state: &JobState) -> Result<()> {
+        if self.has_job(state.job) { self.write_job(state) } else { Ok(()) }
+    }
+
+    pub fn remove_job(&self, job: u32) -> Result<()> {
+        remove(&self.job_path(job))
+    }
+
+    /// The GPUs that have state, by UUID.
+    pub fn gpus(&self) -> Vec<String> {
+        self.file_names("gpu-")
+    }
+
+    /// Takes a GPU's lock and reads its state. A state that cannot be read owes a reset: what it held is not known.
+    pub fn gpu(&self, uuid: &str) -> Result<LockedGpu<'_>> {
+        let path = self.lock_dir.join(format!("{}.lock", safe(uuid)));
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("opening {}", path.display()))?;
+        while let Err(error) = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK || Instant::now() >= self.wait_until {
+                bail!("waiting for {}: {error}; another prolog or epilog holds it", path.display());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let state = self.peek_gpu(uuid).unwrap_or_else(|| GpuState { uuid: uuid.to_owned(), ..GpuState::default() });
+        Ok(LockedGpu { store: self, state, _lock: file })
+    }
+
+    /// A GPU's state without its lock, to look at.
+    pub fn peek_gpu(&self, uuid: &str) -> Option<GpuState> {
+        match read::<GpuState>(&self.gpu_path(uuid)) {
+            Found::Whole(state) => Some(state),
+            Found::Broken => Some(GpuState { uuid: uuid.to_owned(), locked_mhz: Some(GpuState::UNKNOWN), ..GpuState::default() }),
+            Found::Absent => None,
+        }
+    }
+
+    /// Whether a GPU still waits for a job's epilog.
+    pub fn is_held(&self, gpu: &GpuState) -> bool {
+        gpu.holders.iter().any(|holder| self.has_job(holder.job))
+    }
+
+    fn job_path(&self, job: u32) -> PathBuf {
+        self.node_dir.join(format!("job-{job}.json"))
+    }
+
+    fn gpu_path(&self, uuid: &str) -> PathBuf {
+        self.node_dir.join(format!("gpu-{}.json", safe(uuid)))
+    }
+
+    fn file_names(&self, prefix: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.node_dir).into_iter().flatten().filter_map(Result::ok);
+        let names = entries.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some(name.strip_prefix(prefix)?.strip_suffix(".json")?.to_owned())
+        });
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+}
+
+impl LockedGpu<'_> {
+    /// Writes the state; a GPU that nobody holds and nothing was done to needs no file.
+    pub fn save(&self) -> Result<()> {
+        let path = self.store.gpu_path(&self.state.uuid);
+        let state = &self.state;
+        if state.holders.is_empty() && state.locked_mhz.is_none() && !state.persistence_switched {
+            return remove(&path);
+        }
+        write(&path, &GpuState { version: VERSION, ..state.clone() })
+    }
+
+    /// Drops the holders that are gone without an epilog, but for `job` itself.
+    pub fn drop_gone(&mut self, job: Option<u32>) {
+        let store = self.store;
+        self.state.holders.retain(|holder| Some(holder.job) == job || store.has_job(holder.job));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(dir: &Path) -> Store {
+        Store::open(dir, "n1", Duration::ZERO).expect("a store")
+    }
+
+    #[test]
+    fn a_broken_gpu_state_owes_a_reset_and_a_broken_job_state_is_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = store(dir.path());
+        let newer = format!("{{\"version\":{}}}", VERSION + 1);
+        for text in ["", "{\"version\":1,\"uuid\":\"GPU-1\"", "\0\0\0", newer.as_str()] {
+            std::fs::write(dir.path().join("n1/gpu-GPU-1.json"), text).expect("a file");
+            std::fs::write(dir.path().join("n1/job-7.json"), text).expect("a file");
+            let gpu = store.gpu("GPU-1").expect("the lock");
+            assert_eq!((gpu.state.uuid.as_str(), gpu.state.locked_mhz), ("GPU-1", Some(GpuState::UNKNOWN)), "{text:?}");
+            assert_eq!(store.job(7), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_name_leaves_the_folder_or_meets_the_locks() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for node in ["../../etc", ".locks", "..", "", "a/b", "\u{e9}"] {
+            let store = Store::open(dir.path(), node, Duration::ZERO).expect("a store");
+            assert_eq!(store.node_dir.parent(), Some(dir.path()), "{node}");
+            assert_ne!(store.node_dir, store.lock_dir, "{node}");
+            assert_eq!(store.gpu_path("../../x").parent(), Some(store.node_dir.as_path()), "{node}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_another_holds_is_waited_for_no_longer_than_the_patience_in_all() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let holder = store(dir.path());
+        let _held = [holder.gpu("GPU-1").expect("free"), holder.gpu("GPU-2").expect("free")];
+        let waiting = Store::open(dir.path(), "n2", Duration::from_millis(100)).expect("a store");
+        let since = Instant::now();
+        for uuid in ["GPU-1", "GPU-2"] {
+            let error = waiting.gpu(uuid).err().expect("held by another").to_string();
+            assert!(error.contains("another prolog or epilog holds it"), "{error}");
+        }
+        assert!((Duration::from_millis(100)..Duration::from_millis(1000)).contains(&since.elapsed()), "{:?}", since.elapsed());
+    }
+}

@@ -1,0 +1,120 @@
+//! What every site offers a job, as far as CARM itself knows: grid, profile, candidate, and the planner's tables for it.
+//!
+//! Slurm is not asked here: this is worked out, site beside site, while its commands are still answering.
+
+use carm::config::{Config, Site};
+use carm::plan::{Candidate, Start, Tables};
+use carm::profile::{Profile, Profiles};
+use carm::request::ProfileName;
+use carm::site::{Ask, Outlook, offer};
+use carm::slurm::gpus::GpuRequest;
+use chrono::{DateTime, Utc};
+
+use crate::exit::{Obstacle, Refusal};
+use crate::gather::Gathered;
+use crate::places;
+
+/// One site's offer.
+#[derive(Debug)]
+pub struct Offered {
+    /// Index into the configuration's sites.
+    pub site: usize,
+    /// For the planner; how long it may run there is still open.
+    pub candidate: Candidate,
+    /// The planner's tables for it.
+    pub tables: Tables,
+    /// The profile used there.
+    pub profile: ProfileName,
+    /// Whether its figures were measured for this card.
+    pub measured: bool,
+    /// The card that it was made for, and its throughput.
+    pub made_for: (Option<String>, Option<f64>),
+    /// Where the grid's figures come from.
+    pub grid_source: String,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub enum NoOffer {
+    /// The user asked for something else: no word is lost on it where another site takes the job.
+    Elsewhere(String),
+    /// CARM lacks what it needs to plan there.
+    Unplanned(anyhow::Error),
+}
+
+/// What a job asks of every site.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The present instant.
+    pub now: DateTime<Utc>,
+    /// The GPUs.
+    pub gpus: &'a GpuRequest,
+    /// Run time in hours at full clock.
+    pub work_h: f64,
+    /// When it may begin.
+    pub start: Start,
+}
+
+/// Asks every site, in the configuration's order.
+pub fn ask_all(
+    config: &Config,
+    profiles: &Profiles,
+    gathered: &Gathered,
+    asked: Asked,
+) -> Result<Vec<Result<Offered, NoOffer>>, Obstacle> {
+    if let Some(name) = &gathered.request.profile
+        && profiles.find(name, None).is_none()
+    {
+        return Err(Refusal::wrong(profiles.unknown(name)).into());
+    }
+    let sites: Vec<(usize, &Site)> = config.sites.iter().enumerate().collect();
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let each = sites.len().div_ceil(at_once).max(1);
+    let ask = |some: &[(usize, &Site)]| -> Vec<_> {
+        some.iter().map(|&site| ask_one(config, profiles, gathered, asked, site)).collect()
+    };
+    Ok(std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            sites.chunks(each).map(|some| (some, std::thread::Builder::new().spawn_scoped(scope, move || ask(some)))).collect();
+        let answer = |(some, thread): (&[_], std::io::Result<std::thread::ScopedJoinHandle<_>>)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => ask(some), // this user may not have another thread
+        };
+        threads.into_iter().flat_map(answer).collect()
+    }))
+}
+
+fn ask_one(
+    config: &Config,
+    profiles: &Profiles,
+    gathered: &Gathered,
+    asked: Asked,
+    (index, site): (usize, &Site),
+) -> Result<Offered, NoOffer> {
+    places::place(config, index, &gathered.job, asked.gpus, None).map_err(NoOffer::Elsewhere)?;
+    let name = gathered.request.profile.as_ref().or(site.profile.as_ref());
+    let profile = profile_for(profiles, name, site.gpu.as_deref())?;
+    let outlook = Outlook::load(config, site, asked.now).map_err(|error| NoOffer::Unplanned(error.into()))?;
+    let ask = Ask { now: asked.now, gpus: asked.gpus.count, work_h: asked.work_h, start: asked.start, max_run_h: None };
+    let offered = offer((index, site), &outlook, profile, &config.planner, &ask, asked.gpus.count);
+    let candidate = offered.map_err(|error| NoOffer::Unplanned(error.into()))?.candidate;
+    let tables = Tables::new(&candidate).map_err(|error| NoOffer::Unplanned(error.into()))?;
+    Ok(Offered {
+        site: index,
+        candidate,
+        tables,
+        profile: profile.name.clone(),
+        measured: profile.measured && profile.gpu.is_some() && profile.gpu == site.gpu,
+        made_for: (profile.gpu.clone(), profile.throughput),
+        grid_source: outlook.source,
+    })
+}
+
+fn profile_for<'p>(profiles: &'p Profiles, name: Option<&ProfileName>, gpu: Option<&str>) -> Result<&'p Profile, NoOffer> {
+    let generic = carm::profile::generic().name;
+    let name = name.unwrap_or(&generic);
+    profiles.find(name, gpu).ok_or_else(|| {
+        // Not the user's word: the site's.
+        NoOffer::Unplanned(anyhow::anyhow!("profile '{name}': no such profile; there are {}", profiles.names()))
+    })
+}

@@ -1,0 +1,29 @@
+//! carm-prolog as slurmd runs it: the real program, with slurmd's bare environment, on the stand-in NVML. A real Slurm around
+//! it is the business of the tests of a whole job.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are no #[test] of their own
+
+#[path = "prolog/by_hand.rs"]
+mod by_hand;
+#[path = "prolog/clocks.rs"]
+mod clocks;
+#[path = "prolog/energy.rs"]
+mod energy;
+#[path = "prolog/faults.rs"]
+mod faults;
+#[path = "prolog/full_clock.rs"]
+mod full_clock;
+#[path = "prolog/hung.rs"]
+mod hung;
+#[path = "prolog/job.rs"]
+mod job;
+#[path = "prolog/killed.rs"]
+mod killed;
+#[path = "prolog/node.rs"]
+mod node;
+#[path = "prolog/remembered.rs"]
+mod remembered;
+#[path = "prolog/sharing.rs"]
+mod sharing;
+#[path = "prolog/speed.rs"]
+mod speed;

@@ -177,7 +177,10 @@ fn after(mark: Mark) -> Option<Mark> {
         Mark::EnergyLost => Some(Mark::SharedGpu),
         Mark::SharedGpu => Some(Mark::ClocksUntouched),
         Mark::ClocksUntouched => Some(Mark::OverBudget),
-        Mark::OverBudget => Some(Mark::Other),
+        Mark::OverBudget => Some(Mark::Service),
+        Mark::Service => Some(Mark::Unconfigured),
+        Mark::Unconfigured => Some(Mark::CutShort),
+        Mark::CutShort => Some(Mark::Other),
         Mark::Other => None,
     }
 }

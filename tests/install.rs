@@ -292,10 +292,78 @@ fn the_installed_tree_works_on_a_real_slurm_and_its_removal_costs_no_node() {
 fn the_check_names_what_is_missing_in_slurms_own_configuration() {
     let host = Host::new();
     assert_eq!(host.install_without_slurm(&[]).code, 0);
-    let cluster = Cluster::setup().without_plugin().start();
+    let cluster = Cluster::setup().without_plugin().extra("PrologEpilogTimeout=5").start();
     let said = host.install(&["--check"], &cluster.slurm_conf());
     assert_eq!(said.code, 1, "{}", said.text);
-    for missing in ["slurm.conf: Prolog=", "slurm.conf: Epilog=", "plugstack.conf: does not include"] {
+    for missing in [
+        "slurm.conf: Prolog=",
+        "slurm.conf: Epilog=",
+        "PrologEpilogTimeout=5: CARM may take 5 s",
+        "plugstack.conf: does not include",
+    ] {
         assert!(said.text.contains(missing), "{missing}: {}", said.text);
     }
+}
+
+#[test]
+fn the_cli_filter_sample_defers_plain_sbatch_as_carm_submit_would() {
+    let cluster = Cluster::setup().extra("CliFilterPlugins=lua").start();
+    let site = cluster.folder().join("typical.toml");
+    // The first hours of the data are dirty, the rest is clean: waiting is always worth it.
+    fs::write(cluster.folder().join("grid.csv"), dirty_hours_then_clean()).expect("a trace");
+    let grid =
+        "[[zone]]\nname = \"z\"\nsource = \"trace\"\npath = \"grid.csv\"\n[[site]]\nname = \"s\"\nzone = \"z\"\ngpus = 4\n";
+    fs::write(&site, grid).expect("a configuration");
+    let sample = fs::read_to_string(repository().join("etc/cli_filter.lua")).expect("the sample");
+    let here = sample.replace("/usr/bin/carm-submit", &built("carm-submit").display().to_string());
+    assert_ne!(sample, here);
+    fs::write(cluster.folder().join("cli_filter.lua"), here).expect("the sample");
+    let script = cluster.script("job.sh", "#!/bin/sh\n#SBATCH --gres=gpu:2 --time=60\nsleep 1\n");
+    let begins = |arguments: &[&str]| {
+        let client = cluster.with_env("CARM_CONFIG", &site.display().to_string());
+        let job = client.sbatch(&[arguments, &[&script]].concat()).job();
+        let job = cluster.job(job);
+        let time = |key: &str| chrono::NaiveDateTime::parse_from_str(&job[key], "%Y-%m-%dT%H:%M:%S").expect("a time");
+        (time("EligibleTime") - time("SubmitTime")).num_minutes()
+    };
+    let deferred = begins(&["--carbon-deadline=now+1day"]);
+    assert!((55..=120).contains(&deferred), "deferred by {deferred} min");
+    assert!((55..=120).contains(&begins(&["--carbon-deadline=now+1day", "--carbon-suspend"])));
+    assert_eq!(begins(&[]), 0, "without carbon options");
+    assert_eq!(begins(&["--carbon-deadline=now+1day", "--carbon-off"]), 0);
+    assert_eq!(begins(&["--carbon-deadline=now+1day", "--carbon-max-delay=0s"]), 0);
+    assert_eq!(begins(&["--carbon-deadline=now+1day", "--begin=now+600"]), 10, "the user's own time holds");
+}
+
+/// Hourly: two rows of 800 g/kWh, the second of them the present hour's, one more, then two days of 50.
+fn dirty_hours_then_clean() -> String {
+    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    let hour = now.timestamp() / 3600 * 3600;
+    let row = |step: i64| {
+        let at = chrono::DateTime::from_timestamp(hour + (step - 1) * 3600, 0).expect("a time");
+        format!("{},{}\n", at.format("%Y-%m-%dT%H:%M:%SZ"), if step < 3 { 800 } else { 50 })
+    };
+    std::iter::once("time,carbon_g_per_kwh\n".to_owned()).chain((0..52).map(row)).collect()
+}
+
+#[test]
+fn the_job_submit_sample_asks_for_an_answer_about_carbon() {
+    let cluster = Cluster::setup().node("n1:4:gpu:1-00:00:00").start();
+    // slurmctld looks beside its own slurm.conf.
+    fs::copy(repository().join("etc/job_submit.lua"), cluster.folder().join("daemon/job_submit.lua")).expect("the sample");
+    let conf = fs::read_to_string(cluster.slurm_conf()).expect("slurm.conf") + "JobSubmitPlugins=lua\n";
+    fs::write(cluster.slurm_conf(), conf).expect("slurm.conf");
+    assert_eq!(cluster.run("scontrol", &["reconfigure"]).code, 0);
+    let submit = |arguments: &[&str]| cluster.sbatch(&[arguments, &["--hold", "--wrap=true"]].concat());
+    wait_for("slurmctld to take the sample up", || (submit(&["--gpus=1", "--time=8:00:00"]).code != 0).then_some(()));
+
+    for gpus in ["--gpus=1", "--gres=gpu:1", "--gpus-per-node=1"] {
+        let refused = submit(&[gpus, "--time=8:00:00"]);
+        let line = "GPU jobs of more than 240 minutes in gpu: give --carbon-deadline, --carbon-budget or --carbon-off";
+        assert!(refused.stderr.contains(line), "{gpus}: {refused:?}");
+        assert_eq!(submit(&[gpus, "--time=4:00:00"]).code, 0, "{gpus}");
+        assert_eq!(submit(&[gpus, "--time=8:00:00", "--carbon-off"]).code, 0, "{gpus}");
+        assert_eq!(submit(&[gpus, "--time=8:00:00", "--carbon-budget=2kg"]).code, 0, "{gpus}");
+    }
+    assert_eq!(submit(&["--time=8:00:00"]).code, 0, "a job without GPUs");
 }

@@ -41,14 +41,19 @@ fn by_hand(cli: Cli) -> ExitCode {
         Some(Verb::Prolog { bounded }) => return around::job(around::Side::Prolog, bounded, &cli.config),
         Some(Verb::Epilog { bounded }) => return around::job(around::Side::Epilog, bounded, &cli.config),
         Some(Verb::Reset { all }) => config().and_then(|config| upkeep::reset(&config, all)),
-        Some(Verb::Status { json }) => config().and_then(|config| upkeep::status(&config, json)),
+        Some(Verb::Status { json }) => config().and_then(|config| upkeep::status(&config, json, &mut std::io::stdout().lock())),
         None => {
             eprintln!("carm-prolog: nothing to do: name a verb (prolog, epilog, reset, status), see carm-prolog --help");
             return ExitCode::from(2);
         }
     };
+    // Whoever reads along may stop reading: `carm-prolog status | head`.
+    let closed = |error: &anyhow::Error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("carm-prolog: {error:#}");
             ExitCode::FAILURE

@@ -1,5 +1,6 @@
 //! What an admin does by hand, or a unit at boot: `reset` gives up every hold and puts clocks back, `status` shows them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -62,7 +63,7 @@ struct GpuStatus {
 }
 
 /// Shows every GPU of the node with its clock, its power and who holds it.
-pub fn status(config: &Config, json: bool) -> Result<()> {
+pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
     let nvml = Nvml::load(&config.node.nvml_library)?;
     let mut journal = Vec::new();
     for node in Store::nodes(&config.node.state_dir) {
@@ -84,14 +85,15 @@ pub fn status(config: &Config, json: bool) -> Result<()> {
     });
     let gpus: Vec<GpuStatus> = gpus.collect();
     if json {
-        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "version": 1, "gpus": gpus }))?);
+        writeln!(out, "{}", serde_json::to_string_pretty(&serde_json::json!({ "version": 1, "gpus": gpus }))?)?;
         return Ok(());
     }
-    println!("{:<6} {:<42} {:>9} {:>9} {:>12}  JOBS", "MINOR", "UUID", "CLOCK", "POWER", "LOCKED");
+    writeln!(out, "{:<6} {:<42} {:>9} {:>9} {:>12}  JOBS", "MINOR", "UUID", "CLOCK", "POWER", "LOCKED")?;
     for gpu in gpus {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let jobs: Vec<String> = gpu.jobs.iter().map(|holder| holder.job.to_string()).collect();
-        println!(
+        writeln!(
+            out,
             "{:<6} {:<42} {:>9} {:>9} {:>12}  {}",
             gpu.minor,
             gpu.uuid,
@@ -99,7 +101,7 @@ pub fn status(config: &Config, json: bool) -> Result<()> {
             or_dash(gpu.power_w.map(|watts| format!("{watts:.0} W"))),
             or_dash(gpu.locked_mhz.map(|(low, high)| format!("{low}-{high}"))),
             or_dash(Some(jobs.join(",")).filter(|jobs| !jobs.is_empty())),
-        );
+        )?;
     }
     Ok(())
 }

@@ -286,5 +286,7 @@ fn remarks(gathered: &Gathered, gpus: &GpuRequest, work: Work) -> Vec<Warning> {
 }
 
 fn local_instant(wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-    Local.from_local_datetime(&wall).earliest().map(|instant| instant.to_utc())
+    // Of an hour that the clocks repeat, the first: chrono's own `earliest` is the later one under a POSIX-rule TZ.
+    let readings = Local.from_local_datetime(&wall);
+    readings.earliest().into_iter().chain(readings.latest()).map(|instant| instant.to_utc()).min()
 }

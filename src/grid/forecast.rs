@@ -7,7 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::signal::{Signal, Step};
 
 /// Continues a signal to `until` with the mean over up to seven earlier days at the same time of day, in steps as long as
-/// the signal's last one (an hour at most); the new steps are marked as estimated. Where less than a day of data is at
+/// the signal's last one (an hour at most); the new steps are marked as estimated, and their band is the least and the
+/// greatest of those days. Where less than a day of data is at
 /// hand there is nothing to go by, and the signal stays as it is.
 #[must_use]
 pub fn extend(signal: &Signal, until: DateTime<Utc>) -> Signal {
@@ -23,12 +24,13 @@ pub fn extend(signal: &Signal, until: DateTime<Utc>) -> Signal {
     while from < until {
         // The latest same time of day that lies inside the given data, and up to six days before it.
         let days_past = (from - given_end).num_days() as i32 + 1;
-        let same_time = (0..7).filter_map(|back| signal.at(from - day * (days_past + back)));
-        let (sum, count) = same_time.fold((0.0, 0_u32), |(sum, count), s| (sum + s.value, count + 1));
-        if count == 0 {
+        let same_time: Vec<f64> = (0..7).filter_map(|back| Some(signal.at(from - day * (days_past + back))?.value)).collect();
+        if same_time.is_empty() {
             break;
         }
-        steps.push(Step { from, value: sum / f64::from(count), estimated: true });
+        let mean = same_time.iter().sum::<f64>() / same_time.len() as f64;
+        let (low, high) = same_time.iter().fold((mean, mean), |(low, high), &value| (low.min(value), high.max(value)));
+        steps.push(Step { low, high, ..Step::estimate(from, mean) });
         from += step;
     }
     Signal::new(steps, from.min(until)).unwrap_or_else(|| signal.clone())
@@ -42,8 +44,7 @@ mod tests {
     fn two_days() -> Signal {
         let start = parse_instant("2026-05-01T00:00:00Z").expect("a time");
         let value = |hour: i64| if hour < 24 { 100.0 + hour as f64 } else { 200.0 + (hour - 24) as f64 };
-        let steps =
-            (0..48).map(|hour| Step { from: start + TimeDelta::hours(hour), value: value(hour), estimated: false }).collect();
+        let steps = (0..48).map(|hour| Step::exact(start + TimeDelta::hours(hour), value(hour))).collect();
         Signal::new(steps, start + TimeDelta::hours(48)).expect("a signal")
     }
 
@@ -56,6 +57,7 @@ mod tests {
             let step = longer.at(signal.end() + TimeDelta::hours(ahead)).expect("forecast");
             assert!(step.estimated);
             assert_eq!(step.value, 150.0 + hour, "{ahead} h ahead");
+            assert_eq!((step.low, step.high), (100.0 + hour, 200.0 + hour), "the band is what these days were");
         }
         assert!(!longer.at(signal.start()).expect("given").estimated);
     }

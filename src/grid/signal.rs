@@ -9,8 +9,26 @@ pub struct Step {
     pub from: DateTime<Utc>,
     /// The value, in the signal's own unit.
     pub value: f64,
+    /// The least that the value may turn out to be; the value itself where the source names no error.
+    pub low: f64,
+    /// The most that it may turn out to be.
+    pub high: f64,
     /// Forecast by CARM itself or taken from the typical day, rather than given by the source.
     pub estimated: bool,
+}
+
+impl Step {
+    /// A value that is what it is.
+    #[must_use]
+    pub fn exact(from: DateTime<Utc>, value: f64) -> Self {
+        Self { from, value, low: value, high: value, estimated: false }
+    }
+
+    /// A value that was not given by the source, with no word on how far it may be off.
+    #[must_use]
+    pub fn estimate(from: DateTime<Utc>, value: f64) -> Self {
+        Self { estimated: true, ..Self::exact(from, value) }
+    }
 }
 
 /// A step function of time over one contiguous span.
@@ -64,11 +82,20 @@ impl Signal {
         self.steps[first..].iter().map(|step| step.from).take_while(move |&instant| instant < to)
     }
 
-    /// The same signal with every value passed through `f`.
+    /// The same signal with every value passed through `f`, which rises or falls throughout.
     #[must_use]
     pub fn map(&self, f: impl Fn(f64) -> f64) -> Self {
-        let steps = self.steps.iter().map(|step| Step { value: f(step.value), ..*step }).collect();
-        Self { steps, end: self.end }
+        let map = |step: &Step| {
+            let (one, other) = (f(step.low), f(step.high));
+            Step { value: f(step.value), low: one.min(other), high: one.max(other), ..*step }
+        };
+        Self { steps: self.steps.iter().map(map).collect(), end: self.end }
+    }
+
+    /// Whether any value carries an error band.
+    #[must_use]
+    pub fn has_band(&self) -> bool {
+        self.steps.iter().any(|step| step.low < step.high)
     }
 
     /// The integral of the value over [`from`, `to`], in value x hours, and the part of that time that was estimated;
@@ -107,7 +134,7 @@ mod tests {
     }
 
     fn two_hours() -> Signal {
-        let step = |hour: u32, value| Step { from: at(&format!("2026-05-01T{hour:02}:00:00Z")), value, estimated: false };
+        let step = |hour: u32, value| Step::exact(at(&format!("2026-05-01T{hour:02}:00:00Z")), value);
         Signal::new(vec![step(0, 100.0), step(1, 300.0)], at("2026-05-01T02:00:00Z")).expect("a signal")
     }
 

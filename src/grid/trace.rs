@@ -12,6 +12,9 @@ use crate::quantity::parse_trace_time;
 use crate::request::printable;
 
 const CARBON: &str = "carbon_g_per_kwh";
+/// The band of a forecast: optional, both or neither.
+const LOW: &str = "carbon_low_g_per_kwh";
+const HIGH: &str = "carbon_high_g_per_kwh";
 const SHARE: &str = "renewable_share";
 const ONSITE: &str = "onsite_w";
 
@@ -70,6 +73,8 @@ struct Rows<'a> {
     times: Vec<DateTime<Utc>>,
     lines: Vec<u64>,
     carbon: Option<Vec<f64>>,
+    low: Option<Vec<f64>>,
+    high: Option<Vec<f64>>,
     share: Option<Vec<f64>>,
     onsite: Option<Vec<f64>>,
 }
@@ -92,8 +97,8 @@ impl<'a> Rows<'a> {
             refuse(line, cause)
         };
         let headers = reader.headers().map_err(|e| broken(&e))?.clone();
-        let known = [("time", 0), (CARBON, 1), (SHARE, 2), (ONSITE, 3)];
-        let mut columns = [None; 4];
+        let known = [("time", 0), (CARBON, 1), (SHARE, 2), (ONSITE, 3), (LOW, 4), (HIGH, 5)];
+        let mut columns = [None; 6];
         for (index, name) in headers.iter().enumerate() {
             let Some(&(_, column)) = known.iter().find(|(known, _)| *known == name) else {
                 let cause = format!(
@@ -109,14 +114,19 @@ impl<'a> Rows<'a> {
         let Some(time_column) = columns[0] else {
             return Err(refuse(1, format!("no column 'time'; the first line names the columns: time,{CARBON}")));
         };
-        if columns[1..].iter().all(Option::is_none) {
+        if columns[1..4].iter().all(Option::is_none) {
             return Err(refuse(1, format!("no column beside 'time'; give one or more of {CARBON}, {SHARE}, {ONSITE}")));
+        }
+        if columns[4].is_some() != columns[5].is_some() || columns[4].is_some() && columns[1].is_none() {
+            return Err(refuse(1, format!("{LOW} and {HIGH} stand together, beside {CARBON}; give all three or {CARBON} alone")));
         }
         let mut rows = Self {
             path,
             times: Vec::new(),
             lines: Vec::new(),
             carbon: columns[1].map(|_| Vec::new()),
+            low: columns[4].map(|_| Vec::new()),
+            high: columns[5].map(|_| Vec::new()),
             share: columns[2].map(|_| Vec::new()),
             onsite: columns[3].map(|_| Vec::new()),
         };
@@ -139,11 +149,19 @@ impl<'a> Rows<'a> {
                 (CARBON, columns[1], &mut rows.carbon),
                 (SHARE, columns[2], &mut rows.share),
                 (ONSITE, columns[3], &mut rows.onsite),
+                (LOW, columns[4], &mut rows.low),
+                (HIGH, columns[5], &mut rows.high),
             ];
             for (name, column, values) in cells {
                 if let (Some(column), Some(values)) = (column, values) {
                     values.push(value(name, record.get(column).unwrap_or_default()).map_err(|cause| refuse(line, cause))?);
                 }
+            }
+            if let (Some(carbon), Some(low), Some(high)) = (&rows.carbon, &rows.low, &rows.high)
+                && let (Some(&carbon), Some(&low), Some(&high)) = (carbon.last(), low.last(), high.last())
+                && !(low..=high).contains(&carbon)
+            {
+                return Err(refuse(line, format!("{CARBON} {carbon}: outside its own band, {low} to {high}")));
             }
         }
         Ok(rows)
@@ -161,11 +179,21 @@ impl<'a> Rows<'a> {
             return Err(TraceError::Line { path: self.path.to_owned(), line: self.lines[at + 1], cause });
         }
         let end = self.times[self.times.len() - 1] + step;
-        let signal = |values: Option<Vec<f64>>| {
-            let steps = self.times.iter().zip(values?).map(|(&from, value)| Step { from, value, estimated: false }).collect();
-            Signal::new(steps, end)
+        let steps = |values: Option<Vec<f64>>| -> Option<Vec<Step>> {
+            Some(self.times.iter().zip(values?).map(|(&from, value)| Step::exact(from, value)).collect())
         };
-        Ok(Trace { carbon_g_per_kwh: signal(self.carbon), renewable_share: signal(self.share), onsite_w: signal(self.onsite) })
+        let mut carbon = steps(self.carbon);
+        if let (Some(carbon), Some(low), Some(high)) = (&mut carbon, self.low, self.high) {
+            for (step, (low, high)) in carbon.iter_mut().zip(low.into_iter().zip(high)) {
+                (step.low, step.high) = (low, high);
+            }
+        }
+        let signal = |steps: Option<Vec<Step>>| Signal::new(steps?, end);
+        Ok(Trace {
+            carbon_g_per_kwh: signal(carbon),
+            renewable_share: signal(steps(self.share)),
+            onsite_w: signal(steps(self.onsite)),
+        })
     }
 }
 
@@ -176,7 +204,7 @@ fn value(column: &str, text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| format!("{column} '{}': not a number", printable(text)))?;
     let (low, high, hint) = match column {
         SHARE => (0.0, 1.0, "a share is from 0 to 1 (45 % is 0.45)"),
-        CARBON => (0.0, MAX_G_PER_KWH, "carbon intensity is in grams per kWh, from 0 to 10000"),
+        CARBON | LOW | HIGH => (0.0, MAX_G_PER_KWH, "carbon intensity is in grams per kWh, from 0 to 10000"),
         _ => (0.0, 1e12, "on-site power is in watts, zero or more"),
     };
     if value.is_finite() && (low..=high).contains(&value) {
@@ -217,6 +245,17 @@ mod tests {
         assert_eq!(carbon.end(), parse_trace_time("2026-05-01T02:00Z").expect("a time"));
         assert_eq!(trace.onsite_w.expect("on-site").steps()[1].value, 50.5);
         assert_eq!(trace.renewable_share, None);
+    }
+
+    #[test]
+    fn a_forecast_may_carry_its_band() {
+        let head = "time,carbon_g_per_kwh,carbon_low_g_per_kwh,carbon_high_g_per_kwh\n";
+        let trace = parse(&format!("{head}2026-05-01T00:00Z,100,90,130\n2026-05-01T01:00Z,200,200,200\n")).expect("a trace");
+        let carbon = trace.carbon_g_per_kwh.expect("carbon");
+        assert_eq!((carbon.steps()[0].low, carbon.steps()[0].high, carbon.has_band()), (90.0, 130.0, true));
+        let outside = message(&format!("{head}2026-05-01T00:00Z,100,110,130\n"));
+        assert_eq!(outside, "de.csv:2: carbon_g_per_kwh 100: outside its own band, 110 to 130");
+        assert!(message("time,carbon_g_per_kwh,carbon_low_g_per_kwh\n").contains("stand together"));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub fn typical_day(from: DateTime<Utc>, to: DateTime<Utc>, utc_offset_s: i32) ->
     let mut steps = Vec::new();
     while hour_start - offset < to {
         let value = intensity(hour_start.hour() as usize);
-        steps.push(Step { from: (hour_start - offset).max(from), value, estimated: true });
+        steps.push(Step::estimate((hour_start - offset).max(from), value));
         hour_start += TimeDelta::hours(1);
     }
     Signal::new(steps, to)

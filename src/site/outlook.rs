@@ -117,8 +117,8 @@ impl Outlook {
         let (first, last) = (self.intensity.start(), self.intensity.end());
         let known = (from.clamp(first, last), to.clamp(first, last));
         let edge = |at: DateTime<Utc>| self.intensity.at(at).map_or(0.0, |step| step.value);
-        let before = (from, known.0, Step { from, value: edge(first), estimated: true });
-        let after = (known.1, to, Step { from: known.1, value: edge(last - TimeDelta::microseconds(1)), estimated: true });
+        let before = (from, known.0, Step::estimate(from, edge(first)));
+        let after = (known.1, to, Step::estimate(known.1, edge(last - TimeDelta::microseconds(1))));
         for (from, to, step) in std::iter::once(before).chain(self.spans(known.0, known.1)).chain(std::iter::once(after)) {
             let hours = grid::signal_hours(to - from).max(0.0);
             let onsite = self.onsite_at(from) * share;

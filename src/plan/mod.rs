@@ -19,9 +19,11 @@
 //! | [`frontier`] | the curve |
 //! | [`plan_suspended`], [`limit`], [`frontier_suspended`] | work that may pause, with and without a cost to resume |
 //! | [`plan_service`] | inference: a given length, a clock floor from its latency |
+//! | [`carbon_range`], [`start_at_once_instead`] | what a forecast's error means for a plan |
 //! | [`constant`], [`evaluate`] | runs that are given, not sought: one clock from a given start; any list of stretches |
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
 
+mod band;
 mod check;
 mod error;
 mod evaluate;
@@ -44,6 +46,7 @@ mod suspend;
 mod tables;
 mod window;
 
+pub use band::{carbon_range, start_at_once_instead};
 pub use error::PlanError;
 pub use evaluate::{constant, constant_prepared, evaluate, evaluate_prepared};
 pub use frontier::{Ends, frontier, frontier_prepared, frontier_suspended};

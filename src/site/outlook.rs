@@ -95,12 +95,23 @@ impl Outlook {
     /// part of the on-site power that the job may count on.
     #[must_use]
     pub fn slots(&self, now: DateTime<Utc>, until: DateTime<Utc>, share: f64) -> Vec<Slot> {
+        self.slots_at(now, until, share, |step| step.value)
+    }
+
+    /// The same slots at the lower and at the upper edge of the grid's band; `None` where no value carries one.
+    #[must_use]
+    pub fn band(&self, now: DateTime<Utc>, until: DateTime<Utc>, share: f64) -> Option<(Vec<Slot>, Vec<Slot>)> {
+        let edge = |value: fn(&Step) -> f64| self.slots_at(now, until, share, value);
+        self.intensity.has_band().then(|| (edge(|step| step.low), edge(|step| step.high)))
+    }
+
+    fn slots_at(&self, now: DateTime<Utc>, until: DateTime<Utc>, share: f64, value: impl Fn(&Step) -> f64) -> Vec<Slot> {
         let end = until.min(self.intensity.end());
         self.spans(now, end)
             .into_iter()
             .map(|(from, to, step)| Slot {
                 hours: grid::signal_hours(to - from),
-                g_per_kwh: step.value,
+                g_per_kwh: value(&step),
                 onsite_w: self.onsite_at(from) * share,
                 estimated: step.estimated,
                 closed: false,

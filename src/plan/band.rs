@@ -1,0 +1,115 @@
+//! What a forecast's error means for a plan: the range of its carbon, and whether waiting is worth it all the same.
+//!
+//! The planner itself plans on the expected values. A forecast may carry a band (a lower and an upper series); the same run is then
+//! integrated against both, and a deferred start is kept only if it still wins at the upper edge of its band against a start
+//! at once, whose near hours are known far better.
+
+use super::error::PlanError;
+use super::outcome::{Outcome, Plan};
+use super::problem::{Objective, Problem, Slot, Start};
+use super::{evaluate, plan};
+
+/// A plan's carbon under the lower and the upper series of a forecast, in grams. Both are slots cut as the candidate's own are.
+///
+/// # Errors
+/// The slots are out of range, or end before the plan does.
+pub fn carbon_range(problem: &Problem, of: &Plan, low: &[Slot], high: &[Slot]) -> Result<(f64, f64), PlanError> {
+    let under = |slots: &[Slot]| -> Result<f64, PlanError> {
+        let mut other = problem.clone();
+        other.candidates[of.candidate].slots = slots.to_vec();
+        Ok(evaluate(&other, of.candidate, &of.segments)?.carbon_g)
+    };
+    Ok((under(low)?, under(high)?))
+}
+
+/// The best plan that starts as early as may be, if the given one starts later and does not surely beat it: with its carbon at
+/// the upper edge, `high_g`, it emits as much (performance), or its performance per carbon is no better (ppc). `None` keeps
+/// the given plan. The carbon objective seeks the earliest end within a budget: there is nothing to wait for in it.
+///
+/// # Errors
+/// If the problem is malformed.
+pub fn start_at_once_instead(problem: &Problem, of: &Plan, high_g: f64) -> Result<Option<Plan>, PlanError> {
+    let earliest_h = |start: Start| match start {
+        Start::Fixed(at) => at,
+        Start::Within { earliest_h, .. } => earliest_h,
+    };
+    if problem.objective == Objective::Carbon || of.start_h <= earliest_h(problem.candidates[of.candidate].start) {
+        return Ok(None);
+    }
+    let mut at_once = problem.clone();
+    for candidate in &mut at_once.candidates {
+        candidate.start = Start::Fixed(earliest_h(candidate.start));
+    }
+    let Outcome::Feasible(now) = plan(&at_once)? else { return Ok(None) };
+    let surely_better = match problem.objective {
+        Objective::Ppc => of.end_h * high_g < now.end_h * now.carbon_g,
+        _ => high_g < now.carbon_g,
+    };
+    Ok((!surely_better).then_some(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Candidate, Level};
+
+    /// One hour of work at one clock, 1000 W: dirty now, cleaner from the second hour on.
+    fn problem(later_g_per_kwh: f64, objective: Objective) -> Problem {
+        let candidate = Candidate {
+            slots: slots(later_g_per_kwh),
+            levels: vec![Level { clock_mhz: 2000, watts: 1000.0, speed: 1.0, latency_ms: None }],
+            workers: 1,
+            work_h: 1.0,
+            host_watts: 0.0,
+            pue: 1.0,
+            onsite_g_per_kwh: 0.0,
+            start: Start::Within { earliest_h: 0.0, latest_h: 24.0 },
+            max_run_h: None,
+        };
+        Problem { candidates: vec![candidate], objective, deadline_h: Some(4.0), budget_g: None, work_gpu_h: 1.0 }
+    }
+
+    fn slots(later_g_per_kwh: f64) -> Vec<Slot> {
+        vec![Slot::grid(1.0, 400.0), Slot::grid(9.0, later_g_per_kwh)]
+    }
+
+    fn best_plan(problem: &Problem) -> Plan {
+        plan(problem).expect("a problem").plan().expect("a plan")
+    }
+
+    #[test]
+    fn the_range_of_a_plan_is_its_own_run_under_both_edges() {
+        let problem = problem(300.0, Objective::Performance);
+        let waiting = best_plan(&problem);
+        let range = carbon_range(&problem, &waiting, &slots(250.0), &slots(450.0)).expect("a range");
+        assert_eq!((waiting.start_h, waiting.carbon_g), (1.0, 300.0));
+        assert!((range.0 - 250.0).abs() < 1e-9 && (range.1 - 450.0).abs() < 1e-9, "{range:?}");
+    }
+
+    #[test]
+    fn waiting_that_the_error_may_undo_is_not_worth_it() {
+        let problem = problem(300.0, Objective::Performance);
+        let waiting = best_plan(&problem);
+        let instead = start_at_once_instead(&problem, &waiting, 450.0).expect("a problem").expect("the start at once");
+        assert_eq!((instead.start_h, instead.carbon_g), (0.0, 400.0));
+        assert_eq!(start_at_once_instead(&problem, &waiting, 350.0).expect("a problem"), None);
+    }
+
+    #[test]
+    fn performance_per_carbon_waits_only_where_it_surely_gains() {
+        // Twice the turnaround at 150 g: 300 against 400; at its upper edge of 210 g no longer.
+        let problem = problem(150.0, Objective::Ppc);
+        let waiting = best_plan(&problem);
+        assert_eq!(waiting.start_h, 1.0);
+        assert_eq!(start_at_once_instead(&problem, &waiting, 190.0).expect("a problem"), None);
+        assert!(start_at_once_instead(&problem, &waiting, 210.0).expect("a problem").is_some());
+    }
+
+    #[test]
+    fn a_start_that_cannot_be_at_once_is_kept() {
+        let mut problem = problem(300.0, Objective::Performance);
+        let waiting = best_plan(&problem);
+        problem.candidates[0].slots[0].closed = true;
+        assert_eq!(start_at_once_instead(&problem, &waiting, 450.0).expect("a problem"), None);
+    }
+}

@@ -358,7 +358,7 @@ fn why_names_what_now_would_emit_and_what_the_deadline_rules_out() {
     let percent = (number(&json["now_full_clock"]) / number(&json["plan"]) - 1.0) * 100.0;
     let ended = login.with("COLUMNS", "200").submit(&format!("--dry-run {request}"));
     ended.says(&format!("running now at full clock would emit {percent:.0} % more"));
-    ended.says("more but misses the deadline by ");
+    ended.says("more but miss the deadline by ");
 }
 
 #[test]

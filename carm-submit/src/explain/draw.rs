@@ -232,7 +232,7 @@ impl Drawing<'_> {
         self.label(canvas, row, "on-site", Tone::Plain);
         for (column, hour) in columns.iter().enumerate() {
             if let Some(part) = self.part(hour.onsite_w / most) {
-                canvas.put(row, GUTTER + column, part, Tone::Chosen);
+                canvas.put(row, GUTTER + column, part, Tone::Other);
             }
         }
     }
@@ -256,7 +256,8 @@ impl Drawing<'_> {
         if let Some((from_h, to_h)) = self.picture.now_run {
             let row = canvas.rows();
             self.frame(canvas, row, 1);
-            self.label(canvas, row, "or now", Tone::Now);
+            let label = if from_h < 1.0 / 120.0 { "or now" } else { "or full" };
+            self.label(canvas, row, label, Tone::Now);
             span(from_h, to_h).for_each(|c| canvas.put(row, GUTTER + c, self.pick('×', 'x'), Tone::Now));
         }
     }
@@ -333,7 +334,7 @@ impl Drawing<'_> {
         let most_w = (0..self.columns).map(|column| self.hour(column).onsite_w).fold(0.0, f64::max);
         if most_w > 0.0 {
             let text = format!("on-site power for this job, up to {} kW", figure(most_w / 1000.0));
-            row(canvas, self.pick('▅', '-'), Tone::Chosen, text);
+            row(canvas, self.pick('▅', '-'), Tone::Other, text);
         }
     }
 }

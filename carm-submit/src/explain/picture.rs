@@ -7,6 +7,9 @@ use chrono::{DateTime, Utc};
 use crate::assemble::Assembled;
 use crate::decide::{Decided, HORIZON_H, Missed};
 
+/// A deadline later than so many times the last point's end is not drawn to.
+const FAR: f64 = 3.0;
+
 /// Which point of the frontier a mark stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
@@ -112,7 +115,9 @@ impl Picture {
         let length = |slots: &[Slot]| slots.iter().map(|slot| slot.hours).sum::<f64>();
         let forecast_h = problem.candidates.iter().map(|c| length(&c.slots)).fold(0.0, f64::max);
         let ends_h = points.iter().map(|p| p.end_h).chain(wanted.and_then(|w| w.earliest_end_h)).fold(0.0, f64::max);
-        let last_h = problem.deadline_h.map_or(ends_h, |deadline| deadline.max(ends_h));
+        // A deadline far off would press all that matters against the axis; the key names it all the same.
+        let near = problem.deadline_h.filter(|&deadline| ends_h <= 0.0 || deadline <= FAR * ends_h);
+        let last_h = near.map_or(ends_h, |deadline| deadline.max(ends_h));
         let end_h = if last_h > 0.0 { (last_h * 1.04).min(forecast_h.max(ends_h)) } else { forecast_h.clamp(1.0, 48.0) };
         let ends: Vec<f64> = (1..=columns).map(|i| end_h * i as f64 / columns as f64).collect();
         let found = plan::frontier_prepared(&assembled.prepared(), &Ends::At(ends.clone()))?;

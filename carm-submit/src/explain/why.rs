@@ -36,9 +36,8 @@ fn kept(decided: &Decided) -> anyhow::Result<String> {
     }
     clauses.push(match least(decided)? {
         Some(least) if saved(least.carbon_g, plan.carbon_g) >= WORTH => {
-            let start = crate::explain::local(decided.assembled.instant(least.start_h));
             let percent = saved(least.carbon_g, plan.carbon_g) * 100.0;
-            format!("a start at {start} would save {percent:.0} % more but {}", price(&least, decided))
+            format!("{} would save {percent:.0} % more but {}", other(&least, decided), price(&least, decided))
         }
         _ => "no other start or clock that the job allows would save 0.5 % more".to_owned(),
     });
@@ -72,15 +71,27 @@ fn against(now: &Plan, decided: &Decided) -> String {
     does
 }
 
+/// How a plan that emits less differs: by its site, its start, or its clocks alone.
+fn other(least: &Plan, decided: &Decided) -> String {
+    let (assembled, plan) = (&decided.assembled, &decided.plan);
+    let elsewhere = least.candidate != plan.candidate;
+    if !elsewhere && (least.start_h - plan.start_h).abs() < SAME_H {
+        return "other clocks from the same start".to_owned();
+    }
+    let start = super::local(assembled.instant(least.start_h));
+    let at = if elsewhere { format!(" at {}", assembled.choices[least.candidate].site) } else { String::new() };
+    format!("a start at {start}{at}")
+}
+
 /// What a plan that emits less costs instead.
 fn price(least: &Plan, decided: &Decided) -> String {
     let (problem, plan) = (&decided.assembled.problem, &decided.plan);
     if let Some(deadline) = problem.deadline_h
         && least.end_h > deadline + 1e-6
     {
-        return format!("misses the deadline by {}", duration(least.end_h - deadline));
+        return format!("miss the deadline by {}", duration(least.end_h - deadline));
     }
-    let later = format!("ends {} later", duration((least.end_h - plan.end_h).max(0.0)));
+    let later = format!("end {} later", duration((least.end_h - plan.end_h).max(0.0)));
     let worse_ppc = least.end_h * least.carbon_g > plan.end_h * plan.carbon_g;
     match problem.objective {
         Objective::Ppc if worse_ppc => format!("{later}: less performance per carbon"),

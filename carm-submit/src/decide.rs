@@ -121,7 +121,7 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
 }
 
 /// Longer than any forecast, h: a deadline that binds nothing.
-const HORIZON_H: f64 = 1e5;
+pub const HORIZON_H: f64 = 1e5;
 
 impl Decided {
     /// How long the job waits, in whole seconds.
@@ -141,7 +141,7 @@ fn request(problem: &Problem) -> Request {
 
 impl Assembled {
     /// The candidates with their tables.
-    fn prepared(&self) -> Vec<Prepared<'_>> {
+    pub fn prepared(&self) -> Vec<Prepared<'_>> {
         let run = |c: &Candidate| Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
         let pairs = self.problem.candidates.iter().zip(&self.tables);
         pairs.map(|(candidate, tables)| Prepared { tables, run: run(candidate) }).collect()

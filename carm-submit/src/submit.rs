@@ -176,7 +176,12 @@ impl Parts {
             None => (&nothing, ""),
         };
         match decision {
-            Decision::Miss(missed) => Err(Refusal::infeasible(missed.reason())),
+            Decision::Miss(missed) => {
+                if flags.dry_run {
+                    tell(&explain::dry_run_of_miss(&missed).unwrap_or_default());
+                }
+                Err(Refusal::infeasible(missed.reason()))
+            }
             Decision::Leave(line) => {
                 say(&line);
                 if flags.dry_run {
@@ -186,11 +191,11 @@ impl Parts {
                 self.hand_over(if several { Carbon::AsWritten } else { Carbon::Request(request) }, Vec::new())
             }
             Decision::Plan(decided) => {
-                let lines = explain::lines(&decided, name).join("\n") + "\n";
-                let _ = std::io::Write::write_all(&mut std::io::stderr(), lines.as_bytes()); // as in `say`
                 if flags.dry_run {
+                    tell(&explain::dry_run(&decided, name).map_err(|error| Refusal::wrong(format!("{error:#}")))?);
                     return Ok(ExitCode::SUCCESS);
                 }
+                tell(&explain::lines(&decided, name));
                 let request = handover::request_of(&decided, request, name);
                 self.hand_over(Carbon::Request(&request), handover::options_of(&decided))
             }
@@ -219,6 +224,11 @@ impl Parts {
         }
         .submit()
     }
+}
+
+fn tell(lines: &[String]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()); // as in `say`
 }
 
 /// The GPUs and the run time of a job that can be planned; else the line that says why CARM leaves it alone.

@@ -1,9 +1,20 @@
-//! The explanation on standard error: what runs where and when, what it saves and costs, and what the figures rest on.
+//! The explanation on standard error: what runs where and when, what it saves and costs, and what the figures rest on; in a
+//! dry run also why, and a chart.
+
+mod canvas;
+mod draw;
+mod picture;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod why;
 
 use carm::quantity::{format_duration, format_mass, format_slurm_time};
 use chrono::{DateTime, Local, Utc};
 
-use crate::decide::Decided;
+use crate::decide::{Decided, Missed};
+use picture::Picture;
+use terminal::Terminal;
 
 /// An instant in local time, for people.
 pub fn local(instant: DateTime<Utc>) -> String {
@@ -53,6 +64,41 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         lines.push("  at once instead: scontrol update jobid=N StartTime=now".to_owned());
     }
     lines
+}
+
+/// A dry run's explanation: the same lines, a chart of the frontier and of the grid's hours, and why this plan.
+pub fn dry_run(decided: &Decided, name: &str) -> anyhow::Result<Vec<String>> {
+    let terminal = Terminal::of_stderr();
+    let mut text = lines(decided, name);
+    text.push(format!("  why     {}", why::sentence(decided)?));
+    let mut folded: Vec<String> = text.iter().flat_map(|line| fold(line, terminal.width)).collect();
+    folded.push(String::new());
+    folded.extend(draw::lines(&Picture::of_plan(decided, draw::columns(terminal))?, terminal));
+    Ok(folded)
+}
+
+/// The chart of a request that nothing meets: how far off it is.
+pub fn dry_run_of_miss(missed: &Missed) -> anyhow::Result<Vec<String>> {
+    let terminal = Terminal::of_stderr();
+    Ok(draw::lines(&Picture::of_miss(missed, draw::columns(terminal))?, terminal))
+}
+
+/// Breaks a line between words; what follows stands under what the line says.
+fn fold(line: &str, width: usize) -> Vec<String> {
+    let indent = " ".repeat(if line.starts_with("  ") { 10 } else { 2 });
+    let (mut folded, mut rest) = (Vec::new(), line.to_owned());
+    while rest.chars().count() > width {
+        let begin = rest.len() - rest.trim_start().len();
+        let limit = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+        // A blank just past the edge is a place to break as well.
+        let blank = rest[begin..].match_indices(' ').map(|(at, _)| begin + at).take_while(|&at| at <= limit).last();
+        let at = blank.filter(|&at| rest[..at].trim_end().len() > indent.len()).unwrap_or(limit);
+        let next = format!("{indent}{}", rest[at..].trim_start());
+        folded.push(rest[..at].trim_end().to_owned());
+        rest = next;
+    }
+    folded.push(rest);
+    folded
 }
 
 fn clocks(decided: &Decided) -> String {

@@ -48,9 +48,8 @@ fn command_line(bytes: &[u8]) {
     assert!(!again.options.iter().any(is_carms), "{plain:?}");
     assert_eq!(again.script, line.script);
     let of_sbatch = |o: &&Given| !is_carms(o);
-    let named = |options: &[Given]| -> Vec<_> {
-        options.iter().filter(of_sbatch).map(|o| (o.name.clone(), o.value.clone())).collect()
-    };
+    let named =
+        |options: &[Given]| -> Vec<_> { options.iter().filter(of_sbatch).map(|o| (o.name.clone(), o.value.clone())).collect() };
     assert_eq!(named(&again.options), named(&line.options));
 }
 

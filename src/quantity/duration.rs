@@ -7,11 +7,15 @@ const EXPECTED: &str = "a duration with its unit, such as 50ms, 0.2s, 90m, 24h, 
 /// The longest duration accepted, in seconds: ten years.
 const MAX_S: f64 = 10.0 * 366.0 * 86_400.0;
 
+/// The shortest duration above zero, in seconds. Written out in plain digits, as it travels to the node, anything
+/// shorter would be longer than the numbers that are read.
+const MIN_S: f64 = 1e-6;
+
 /// Reads a duration in seconds. Units: `ms`, `s`, `m`, `h`, `d`, `w`. A bare number is refused: Slurm reads it as
 /// minutes in one place and as seconds in another.
 ///
 /// # Errors
-/// Anything that is no number with one of these units, or that is over ten years. Zero is a duration.
+/// Anything that is no number with one of these units, or that is over ten years or under a microsecond. Zero is a duration.
 pub fn parse_duration(text: &str) -> Result<f64, QuantityError> {
     let not_a_duration = || QuantityError::new("not a duration", EXPECTED);
     let (number, unit) = split_unit(text);
@@ -29,6 +33,9 @@ pub fn parse_duration(text: &str) -> Result<f64, QuantityError> {
     };
     if seconds > MAX_S {
         return Err(QuantityError::new("longer than ten years", EXPECTED));
+    }
+    if seconds > 0.0 && seconds < MIN_S {
+        return Err(QuantityError::new("shorter than a microsecond", EXPECTED));
     }
     Ok(seconds)
 }
@@ -61,6 +68,7 @@ mod tests {
     fn durations_are_read_in_seconds() {
         for (text, seconds) in [
             ("50ms", 0.05),
+            ("0.001ms", 1e-6),
             ("0.2s", 0.2),
             ("90m", 5400.0),
             ("90min", 5400.0),
@@ -76,7 +84,7 @@ mod tests {
     #[test]
     fn a_bare_number_is_refused_because_its_unit_would_be_a_guess() {
         assert_eq!(parse_duration("90").expect_err("bare").cause, "the unit is missing");
-        for bad in ["", "h", "-1h", "1e3s", "nan", "1 h", "5y", "1h30m", "999999d"] {
+        for bad in ["", "h", "-1h", "1e3s", "nan", "1 h", "5y", "1h30m", "999999d", "0.0009ms"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

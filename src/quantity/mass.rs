@@ -7,10 +7,15 @@ const EXPECTED: &str = "a mass such as 500g, 1.2kg or 0.3t (a bare number is gra
 /// The greatest mass accepted, in grams: a million tonnes, more than any computing site emits in a year.
 const MAX_G: f64 = 1e12;
 
+/// The least mass accepted, in grams. Written out in plain digits, as it travels to the node, anything less would be
+/// longer than the numbers that are read.
+const MIN_G: f64 = 1e-6;
+
 /// Reads a mass in grams: `500g`, `1.2kg`, `0.3t`; a bare number is grams.
 ///
 /// # Errors
-/// Anything that is no positive number with one of these units, or that is over a million tonnes.
+/// Anything that is no positive number with one of these units, or that is over a million tonnes or under a
+/// microgram.
 pub fn parse_mass(text: &str) -> Result<f64, QuantityError> {
     let (number, unit) = split_unit(text);
     let grams_per_unit = match unit {
@@ -23,6 +28,9 @@ pub fn parse_mass(text: &str) -> Result<f64, QuantityError> {
     let grams = number * grams_per_unit;
     if grams <= 0.0 {
         return Err(QuantityError::new("a mass must be more than zero", EXPECTED));
+    }
+    if grams < MIN_G {
+        return Err(QuantityError::new("less than a microgram", EXPECTED));
     }
     if grams > MAX_G {
         return Err(QuantityError::new("more than a million tonnes", EXPECTED));
@@ -64,7 +72,23 @@ mod tests {
 
     #[test]
     fn what_is_no_mass_is_refused_with_examples() {
-        for bad in ["", "kg", "0", "0g", "-5g", "1e3", "nan", "inf", "5 g", "5lb", "1.2.3kg", "9999999t", "5g;reboot", "５g"] {
+        for bad in [
+            "",
+            "kg",
+            "0",
+            "0g",
+            "-5g",
+            "1e3",
+            "nan",
+            "inf",
+            "5 g",
+            "5lb",
+            "1.2.3kg",
+            "9999999t",
+            "5g;reboot",
+            "0.0000009g",
+            "５g",
+        ] {
             let error = parse_mass(bad).expect_err(bad);
             assert!(error.to_string().contains("500g, 1.2kg or 0.3t"), "{bad}: {error}");
         }

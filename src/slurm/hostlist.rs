@@ -59,7 +59,8 @@ fn expand_ranges(ranges: &str) -> Option<Vec<String>> {
         let width = low.len();
         let digits = |text: &str| if (1..=9).contains(&text.len()) { text.parse::<u32>().ok() } else { None };
         let (low, high) = (digits(low)?, digits(high)?);
-        if low > high || (high - low) as usize >= MOST {
+        // Each range of a hostile list may be short enough, and all of them together fill the memory.
+        if low > high || (high - low) as usize >= MOST - numbers.len() {
             return None;
         }
         numbers.extend((low..=high).map(|n| format!("{n:0width$}")));
@@ -86,6 +87,14 @@ mod tests {
         for bad in ["", "a,", "a[", "a]", "a[1", "a[]", "a[2-1]", "a[x]", "a[[1]]", "a[0-999999999]", "a[0-60000]b[0-60000]"] {
             assert_eq!(expand(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn many_ranges_in_one_bracket_are_bounded_together() {
+        assert_eq!(expand("a[0-65535]").map(|names| names.len()), Some(MOST));
+        assert_eq!(expand("a[0-65535,0]"), None);
+        let long = vec!["0-65535"; 10_000].join(",");
+        assert_eq!(expand(&format!("a[{long}]")), None, "refused before it is expanded");
     }
 
     proptest! {

@@ -142,6 +142,23 @@ fn a_site_plugins_option_with_a_separate_value_is_learned_from_sbatchs_help() {
     assert!(ended.given().contains(&"--begin=now+21600"), "{:?}", ended.given());
 }
 
+#[test]
+fn a_run_keeps_out_of_the_hours_in_which_a_site_is_closed() {
+    let login = Login::new();
+    let path = login.home.path().join("carm.toml");
+    let config = std::fs::read_to_string(&path).expect("a configuration");
+    std::fs::write(&path, config + "closed = [\"12:00-13:00\"]\n").expect("written");
+    // South's clean hours are 12:00 to 15:00; it opens at 13:00, and three hours from then on are cleanest.
+    let ended = login.submit(&format!("-p gpu-south {BY_EVENING} train.sh"));
+    assert!(ended.given().contains(&"--begin=now+25200"), "{:?}\n{}", ended.given(), ended.stderr);
+    std::fs::write(
+        &path,
+        "[[zone]]\nname = \"N\"\nsource = \"typical-day\"\n[[site]]\nname = \"a\"\nzone = \"N\"\nclosed = [\"noon\"]\n",
+    )
+    .expect("written");
+    login.submit("--strict train.sh").refused(1, "'noon': not a window; give ");
+}
+
 // How many GPUs.
 
 /// A profile that scales sub-linearly to four GPUs, on a grid that never changes.
@@ -202,6 +219,18 @@ fn a_job_whose_width_cannot_be_changed_safely_keeps_its_own_and_is_told_why() {
         assert!(!ended.given().iter().any(|w| w.starts_with("--gpus") || w.starts_with("--ntasks")), "{:?}", ended.given());
         assert!(ended.stderr.contains("2 GPUs, 3 h at full clock"), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_dry_run_of_work_that_may_pause_tells_what_pauses_would_save() {
+    let login = Login::new();
+    // Every other hour is clean: a run without a pause gets at most two of them.
+    login.write("north.csv", &fake::trace(|hour| if hour % 2 == 0 { 100.0 } else { 500.0 }));
+    let words = format!("-p gpu-north --carbon-suspend {BY_EVENING} train.sh");
+    let ended = login.submit(&format!("--dry-run {words}"));
+    ended.says("--carbon-suspend: with ");
+    ended.says("the plan submitted has no pause");
+    login.submit(&words).says("--carbon-suspend: the job is planned as one run without a pause");
 }
 
 // Services.

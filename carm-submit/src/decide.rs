@@ -67,6 +67,20 @@ fn best(assembled: &Assembled, problem: &Problem) -> anyhow::Result<Outcome> {
     .context("planning")
 }
 
+/// What the job would come to if it paused, each resume adding so many hours of work; `None` where no such plan meets the
+/// request.
+pub fn paused(assembled: &Assembled, restart_h: f64) -> anyhow::Result<Option<Warning>> {
+    let suspended = plan::plan_suspended(&assembled.problem, restart_h).context("planning with pauses")?;
+    let Outcome::Feasible(plan) = suspended.outcome else { return Ok(None) };
+    let mut limit_g = plan.carbon_g;
+    for candidate in &assembled.problem.candidates {
+        let least = plan::limit(candidate, Some(plan.end_h)).context("planning with pauses")?;
+        limit_g = limit_g.min(least.unwrap_or(f64::INFINITY));
+    }
+    let end = local(assembled.instant(plan.end_h));
+    Ok(Some(Warning::Paused { carbon_g: plan.carbon_g, end, resumes: suspended.resumes, limit_g }))
+}
+
 fn with_limit(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> Decided {
     let choice = &assembled.choices[plan.candidate];
     let candidate = &assembled.problem.candidates[plan.candidate];

@@ -5,6 +5,7 @@
 use carm::config::{Config, Site};
 use carm::plan::{Candidate, Start, Tables};
 use carm::profile::{Profile, Profiles};
+use carm::quantity::Moment;
 use carm::request::ProfileName;
 use carm::site::{Ask, Outlook, offer};
 use carm::slurm::gpus::GpuRequest;
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 use crate::exit::{Obstacle, Refusal};
 use crate::gather::Gathered;
 use crate::places;
+use crate::submit::local_instant;
 
 /// One site's offer.
 #[derive(Debug)]
@@ -124,6 +126,8 @@ fn ask_one(
                 )));
             }
         }
+        let moment = Moment { now: asked.now, local: &local_instant };
+        candidate.slots = Outlook::close(candidate.slots, site, &moment);
         let tables = Tables::new(&candidate).map_err(|error| NoOffer::Unplanned(error.into()))?;
         widths.push((candidate, tables));
     }

@@ -122,7 +122,7 @@ impl Parts {
             Ok(found) => found,
             Err(line) => return Ok(Decision::Leave(line)),
         };
-        self.warnings.extend(remarks(gathered, work));
+        self.warnings.extend(remarks(gathered, work, flags));
 
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
@@ -149,6 +149,9 @@ impl Parts {
         }
         self.installed.partitions = partitions.partitions();
         let assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
+            self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);
+        }
         Ok(match decide::decide(assembled, flags.best_effort, &mut self.warnings)? {
             Ok(mut decided) => {
                 let chosen = decided.assembled.problem.candidates[decided.plan.candidate].workers;
@@ -285,14 +288,14 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
 }
 
 /// What the user should know before the plan is told.
-fn remarks(gathered: &Gathered, work: Work) -> Vec<Warning> {
+fn remarks(gathered: &Gathered, work: Work, flags: &Flags) -> Vec<Warning> {
     let (request, job) = (&gathered.request, &gathered.job);
     let limit_s = job.time_limit.known().and_then(|limit| limit.seconds());
     let over_limit = limit_s.filter(|&limit_s| work.seconds > limit_s);
     [
         over_limit.map(|limit_s| Warning::RuntimeOverLimit { runtime_s: work.seconds, limit_s }),
         request.latency_s.map(|_| Warning::ServiceFullClock),
-        request.suspend.map(|_| Warning::NotPaused),
+        request.suspend.filter(|_| !flags.dry_run).map(|_| Warning::NotPaused),
         job.array.as_ref().map(|_| Warning::EachTask),
     ]
     .into_iter()
@@ -300,6 +303,7 @@ fn remarks(gathered: &Gathered, work: Work) -> Vec<Warning> {
     .collect()
 }
 
-fn local_instant(wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+/// The instant of a local wall-clock time, the first where it stands twice.
+pub fn local_instant(wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     Local.from_local_datetime(&wall).earliest().map(|instant| instant.to_utc())
 }

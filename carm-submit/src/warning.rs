@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use carm::quantity::format_slurm_time;
+use carm::quantity::{format_mass, format_slurm_time};
 
 /// A warning.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,17 @@ pub enum Warning {
     ServiceFullClock,
     /// The plan has no pauses.
     NotPaused,
+    /// What pauses would save; the plan that is submitted has none.
+    Paused {
+        /// Carbon of the plan that pauses, in grams.
+        carbon_g: f64,
+        /// When it would end.
+        end: String,
+        /// How often it resumes.
+        resumes: usize,
+        /// The least carbon by the same end if resuming cost nothing, in grams.
+        limit_g: f64,
+    },
     /// Nothing meets the request; this comes closest.
     BestEffort(String),
     /// The plan's figures hold for each task of an array.
@@ -121,6 +132,13 @@ impl fmt::Display for Warning {
                 "--carbon-latency: on the node services keep full clock in this release; the plan's figures are those of its clocks",
             ),
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
+            Self::Paused { carbon_g, end, resumes, limit_g } => write!(
+                f,
+                "--carbon-suspend: with {resumes} pauses it would emit {} and end {end} (the limit by then, were resuming free: {}); \
+                 the plan submitted has no pause",
+                format_mass(*carbon_g),
+                format_mass(*limit_g)
+            ),
             Self::BestEffort(cause) => write!(f, "{cause}; --best-effort: submitted with the plan that comes closest"),
             Self::EachTask => f.write_str("the plan holds for each task of the array"),
         }

@@ -142,6 +142,123 @@ fn a_site_plugins_option_with_a_separate_value_is_learned_from_sbatchs_help() {
     assert!(ended.given().contains(&"--begin=now+21600"), "{:?}", ended.given());
 }
 
+#[test]
+fn a_run_keeps_out_of_the_hours_in_which_a_site_is_closed() {
+    let login = Login::new();
+    let path = login.home.path().join("carm.toml");
+    let config = std::fs::read_to_string(&path).expect("a configuration");
+    std::fs::write(&path, config + "closed = [\"12:00-13:00\"]\n").expect("written");
+    // South's clean hours are 12:00 to 15:00; it opens at 13:00, and three hours from then on are cleanest.
+    let ended = login.submit(&format!("-p gpu-south {BY_EVENING} train.sh"));
+    assert!(ended.given().contains(&"--begin=now+25200"), "{:?}\n{}", ended.given(), ended.stderr);
+    std::fs::write(
+        &path,
+        "[[zone]]\nname = \"N\"\nsource = \"typical-day\"\n[[site]]\nname = \"a\"\nzone = \"N\"\nclosed = [\"noon\"]\n",
+    )
+    .expect("written");
+    login.submit("--strict train.sh").refused(1, "'noon': not a window; give ");
+}
+
+// How many GPUs.
+
+/// A profile that scales sub-linearly to four GPUs, on a grid that never changes.
+fn moldable() -> Login {
+    let login = Login::new();
+    login.write("north.csv", &fake::trace(|_| 300.0));
+    login.write(
+        "profiles/mold.toml",
+        "name = \"mold\"\nsource = \"made up for this test\"\n[[level]]\nclock_mhz = 1500\nwatts = 300.0\nspeed = 1.0\nlatency_ms = 20.0\n\
+         [[level]]\nclock_mhz = 900\nwatts = 120.0\nspeed = 0.5\n[scaling]\n1 = 1.0\n2 = 1.8\n4 = 3.0\n",
+    );
+    login
+}
+
+#[test]
+fn a_moldable_job_gets_the_width_that_its_objective_wants_in_its_scripts_own_words() {
+    let login = moldable();
+    for (directives, options, expected, work_s) in [
+        // 3 h on 2 GPUs are 1.8 h on 4: what a near deadline needs.
+        ("--gpus=2", "--carbon-deadline=now+2h", "--gpus=4", 6480),
+        ("--gres=gpu:2,nvme:1", "--carbon-deadline=now+2h", "--gres=gpu:4,nvme:1", 6480),
+        ("--ntasks=2 --gpus-per-task=1", "--carbon-deadline=now+2h", "--ntasks=4", 6480),
+        // One GPU scales best: 5.4 h of one emit less than 3 h of two.
+        ("--gpus-per-node=2", "--carbon-deadline=now+2days", "--gpus-per-node=1", 19_440),
+    ] {
+        login.script(&format!("#SBATCH {directives} --time=3:00:00 --carbon-profile=mold --carbon-workers=1,2,4\n"));
+        let ended = login.submit(&format!("-p gpu-north {options} train.sh"));
+        assert!(ended.given().contains(&expected), "{directives}: {:?}\n{}", ended.given(), ended.stderr);
+        assert!(carbon(&ended).contains(&format!("--carm-work-s={work_s}").as_str()), "{directives}: {:?}", carbon(&ended));
+        ended.says(&format!("GPUs instead of 2: {expected}"));
+    }
+    // Fewer GPUs take longer, at full clock already: the limit has to hold that.
+    let given = login.submit("-p gpu-north --carbon-deadline=now+2days train.sh").given.expect("given");
+    let minutes = given.iter().find_map(|w| w.strip_prefix("--time=")).and_then(|m| m.parse::<u32>().ok());
+    assert!(minutes.is_some_and(|m| m >= 324), "{given:?}");
+}
+
+#[test]
+fn a_width_that_would_outlast_max_time_is_not_chosen() {
+    let login = moldable();
+    login.write("bin/partitions", "PartitionName=gpu-north MaxTime=05:00:00 State=UP\nPartitionName=gpu-south State=UP\n");
+    login.script("#SBATCH --gpus=2 --time=3:00:00 --carbon-profile=mold --carbon-workers=1,2\n");
+    let ended = login.submit("-p gpu-north --carbon-deadline=now+2days train.sh");
+    assert!(!ended.given().iter().any(|w| w.starts_with("--gpus")), "{:?}", ended.given());
+}
+
+#[test]
+fn a_job_whose_width_cannot_be_changed_safely_keeps_its_own_and_is_told_why() {
+    let login = moldable();
+    for (directives, counts, line) in [
+        ("--gpus=2 --nodes=1-2", "1,4", "planned at the 2 GPUs that it requests: the number of nodes is open"),
+        ("--gpus=2 --gpus-per-task=1", "1,4", "--gpus and --gpus-per-task both speak of its GPUs"),
+        ("--gpus=2", "3", "3 left out: the [scaling] of profile 'mold' lacks it"),
+    ] {
+        login.script(&format!("#SBATCH {directives} --time=3:00:00 --carbon-profile=mold --carbon-workers={counts}\n"));
+        let ended = login.submit("-p gpu-north --carbon-deadline=now+2days train.sh");
+        ended.says(line);
+        assert!(!ended.given().iter().any(|w| w.starts_with("--gpus") || w.starts_with("--ntasks")), "{:?}", ended.given());
+        assert!(ended.stderr.contains("2 GPUs, 3 h at full clock"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_dry_run_of_work_that_may_pause_tells_what_pauses_would_save() {
+    let login = Login::new();
+    // Every other hour is clean: a run without a pause gets at most two of them.
+    login.write("north.csv", &fake::trace(|hour| if hour % 2 == 0 { 100.0 } else { 500.0 }));
+    let words = format!("-p gpu-north --carbon-suspend {BY_EVENING} train.sh");
+    let ended = login.submit(&format!("--dry-run {words}"));
+    ended.says("--carbon-suspend: with ");
+    ended.says("the plan submitted has no pause");
+    login.submit(&words).says("--carbon-suspend: the job is planned as one run without a pause");
+}
+
+// Services.
+
+#[test]
+fn a_service_starts_at_once_for_its_whole_limit_at_no_clock_below_its_latency() {
+    let login = moldable();
+    for (latency, lowest) in [("50ms", 900), ("30ms", 1500)] {
+        let options = format!("--carbon-latency={latency} --carbon-profile=mold -p gpu-north");
+        let ended = login.submit(&format!("--dry-run --json {options} train.sh"));
+        let json: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        assert_eq!((&json["objective"], &json["frontier"]), (&Value::from("performance"), &Value::from(Vec::<Value>::new())));
+        let plan = &json["plan"];
+        assert_eq!((&plan["start"], &plan["end"]), (&json["now"], &Value::from("2026-05-01T09:00:00.000Z")));
+        let speed = if lowest == 900 { 0.5 } else { 1.0 };
+        assert!(plan["work_gpu_h"].as_f64().is_some_and(|work| (work - 6.0 * speed).abs() < 1e-9), "{plan}");
+        assert!(plan["segments"].as_array().expect("segments").iter().all(|s| s["clock_mhz"] == lowest), "{plan}");
+    }
+    let ended = login.submit("--carbon-latency=50ms --carbon-profile=mold -p gpu-north train.sh");
+    assert!(!ended.given().iter().any(|w| w.starts_with("--begin") || w.starts_with("--time")), "{:?}", ended.given());
+    login
+        .submit("--carbon-latency=5ms --carbon-profile=mold -p gpu-north train.sh")
+        .refused(3, "no clock of the profile answers");
+    let ended = login.submit("--carbon-latency=50ms -p gpu-north train.sh");
+    ended.says("profile 'generic' tells no latency");
+    assert_eq!(ended.code, 0);
+}
+
 // Who is left alone.
 
 #[test]
@@ -155,7 +272,6 @@ fn jobs_that_are_not_to_be_planned_are_submitted_as_written_with_one_line() {
         ("--gpus-per-node=2 -N1-4 train.sh", "the number of nodes is open"),
         ("--gpus 2 -t 3:00:00 : --gpus 1 train.sh", "a heterogeneous job"),
         ("-t UNLIMITED train.sh", "give --carbon-runtime"),
-        ("--carbon-latency=50ms train.sh", "a service starts at once"),
         ("--begin=teatime train.sh", "--begin=teatime: not a time that CARM reads"),
     ] {
         let ended = login.submit(words);

@@ -7,6 +7,7 @@ use carm::config::{Config, DEFAULT_PATH};
 use carm::plan::{self, Problem, Start, Tables};
 use carm::request::{Objective, ProfileName};
 use carm::site::Offer;
+use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
 use chrono::{DateTime, Utc};
 
@@ -41,6 +42,8 @@ pub struct Choice {
     pub measured: bool,
     /// Where the grid's figures come from.
     pub grid_source: String,
+    /// Its card's throughput relative to other cards, by the profile.
+    pub throughput: f64,
     /// What bounds the run.
     pub bounds: Bounds,
 }
@@ -54,12 +57,16 @@ pub struct Assembled {
     pub problem: Problem,
     /// The planner's tables, one for each of the problem's candidates.
     pub tables: Vec<Tables>,
-    /// One for each of the problem's candidates.
+    /// What the planner need not know, one for each of the problem's candidates.
     pub choices: Vec<Choice>,
     /// The objective, as users say it.
     pub objective: Objective,
     /// The assumed run time.
     pub work: Work,
+    /// The GPUs that the job requests.
+    pub requested: u32,
+    /// The latency limit of a service, in ms.
+    pub latency_ms: Option<f64>,
     /// The option that sets the deadline, where there is one.
     pub deadline_option: &'static str,
 }
@@ -79,6 +86,9 @@ pub fn start(config: &Config, gathered: &Gathered, now: DateTime<Utc>) -> Start 
     let (request, job) = (&gathered.request, &gathered.job);
     let hours = |instant: DateTime<Utc>| Offer::hours_until(now, instant);
     let earliest_h = job.begin.known().map_or(0.0, |&begin| hours(begin).max(0.0));
+    if request.latency_s.is_some() {
+        return Start::Fixed(earliest_h);
+    }
     let patience_h = request.max_delay_s.unwrap_or(config.planner.max_delay_s) / 3600.0;
     // Slurm gives a job up as soon as its limit no longer fits before --deadline.
     let last_h = match (job.deadline.known(), given_s(gathered)) {
@@ -97,7 +107,7 @@ pub fn assemble(
     installed: &Installed,
     warnings: &mut Vec<Warning>,
 ) -> Result<Assembled, Obstacle> {
-    let ((Asked { now, gpus, work_h, .. }, work), request, job) = (asked, &gathered.request, &gathered.job);
+    let ((Asked { now, gpus, work_h, latency_ms, .. }, work), request, job) = (asked, &gathered.request, &gathered.job);
     let objective = request.objective_or(config.planner.objective);
     let hours = |instant: DateTime<Utc>| Offer::hours_until(now, instant);
 
@@ -108,7 +118,9 @@ pub fn assemble(
     for (site, offered) in config.sites.iter().zip(offers) {
         let partitions = installed.partitions.as_deref();
         let placed = offered.and_then(|offered| {
-            let place = places::place(config, offered.site, job, gpus, partitions);
+            let least = offered.widths.first().map_or(gpus.count, |(candidate, _)| candidate.workers);
+            let least = GpuRequest { count: least, ..gpus.clone() };
+            let place = places::place(config, offered.site, job, &least, partitions);
             let place = place.map_err(|reason| NoOffer::Unplanned(anyhow::anyhow!(reason)))?;
             Ok((place, offered))
         });
@@ -124,38 +136,46 @@ pub fn assemble(
                 continue;
             }
         };
-        if installed.without_plugin() {
-            // Nobody will move this job's clocks.
-            let full = offered.candidate.full_clock().map(|level| offered.candidate.levels[level]);
-            offered.candidate.levels = full.into_iter().collect();
-            offered.tables = Tables::new(&offered.candidate).context("assembling the plan")?;
+        if !offered.lacks.is_empty() {
+            warnings.push(Warning::ScalingUnknown { profile: offered.profile.to_string(), counts: offered.lacks.clone() });
         }
         if let (Some(made_for), Some(has)) = (&offered.made_for.0, &site.gpu)
             && made_for != has
         {
             warnings.push(Warning::OtherCard { profile: offered.profile.to_string(), site: site.name.clone() });
         }
-        let bounds = Bounds {
-            given_s: given_s(gathered),
-            default_s: place.default_time_s,
-            max_s: place.max_time_s,
-            // A dry run without Slurm has no partition to be held to.
-            max_known: place.limits_known || !installed.slurm,
-            deadline_h: job.deadline.known().map(|&deadline| hours(deadline)),
-            work_h,
-        };
-        offered.candidate.max_run_h = bounds.longest_run_h(&offered.candidate, offered.measured);
-        candidates.push(offered.candidate);
-        tables.push(offered.tables);
-        cards.push(offered.made_for);
-        choices.push(Choice {
-            site: site.name.clone(),
-            place,
-            profile: offered.profile,
-            measured: offered.measured,
-            grid_source: offered.grid_source,
-            bounds,
-        });
+        cards.push(offered.made_for.clone());
+        for (mut candidate, mut table) in std::mem::take(&mut offered.widths) {
+            if installed.without_plugin() {
+                // Nobody will move this job's clocks.
+                let full = candidate.full_clock().map(|level| candidate.levels[level]);
+                candidate.levels = full.into_iter().collect();
+                table = Tables::new(&candidate).context("assembling the plan")?;
+            }
+            let bounds = Bounds {
+                given_s: given_s(gathered),
+                default_s: place.default_time_s,
+                max_s: place.max_time_s,
+                // A dry run without Slurm has no partition to be held to.
+                max_known: place.limits_known || !installed.slurm,
+                deadline_h: job.deadline.known().map(|&deadline| hours(deadline)),
+                work_h,
+                own_width: candidate.workers == gpus.count,
+            };
+            // A service is as long as its limit.
+            candidate.max_run_h = if latency_ms.is_some() { None } else { bounds.longest_run_h(&candidate, offered.measured) };
+            choices.push(Choice {
+                site: site.name.clone(),
+                place: place.clone(),
+                profile: offered.profile.clone(),
+                measured: offered.measured,
+                grid_source: offered.grid_source.clone(),
+                throughput: offered.made_for.1.unwrap_or(1.0),
+                bounds,
+            });
+            candidates.push(candidate);
+            tables.push(table);
+        }
     }
     if candidates.is_empty() {
         let nowhere = || anyhow::anyhow!("no configured site takes this job ({})", elsewhere.join("; "));
@@ -178,7 +198,8 @@ pub fn assemble(
         budget_g: request.budget_g,
         work_gpu_h: f64::from(gpus.count) * work_h,
     };
-    Ok(Assembled { now, problem, tables, choices, objective, work, deadline_option: deadline.map_or("", |(option, _)| option) })
+    let deadline_option = deadline.map_or("", |(option, _)| option);
+    Ok(Assembled { now, problem, tables, choices, objective, work, requested: gpus.count, latency_ms, deadline_option })
 }
 
 /// Refuses an objective without the constraint that it is about.
@@ -188,9 +209,13 @@ pub fn check_objective(objective: Objective, gathered: &Gathered) -> Result<(), 
         Objective::Carbon if request.budget_g.is_none() => {
             Err(Refusal::wrong("--carbon-objective: 'carbon' needs a budget; give --carbon-budget, such as --carbon-budget=500g"))
         }
-        Objective::Performance if request.deadline.is_none() && gathered.job.deadline == Fact::Unsaid => Err(Refusal::wrong(
-            "--carbon-objective: 'performance' needs a deadline or a latency limit; give --carbon-deadline or --carbon-latency",
-        )),
+        Objective::Performance
+            if request.deadline.is_none() && request.latency_s.is_none() && gathered.job.deadline == Fact::Unsaid =>
+        {
+            Err(Refusal::wrong(
+                "--carbon-objective: 'performance' needs a deadline or a latency limit; give --carbon-deadline or --carbon-latency",
+            ))
+        }
         _ => Ok(()),
     }
 }

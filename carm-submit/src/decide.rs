@@ -24,6 +24,8 @@ pub struct Decided {
     pub now_run: Option<Plan>,
     /// The time limit to set, in seconds; `None`: the job's own is long enough.
     pub limit_s: Option<u64>,
+    /// The options that set its number of GPUs, where that is not the requested one.
+    pub width: Vec<String>,
 }
 
 /// A request that nothing meets.
@@ -43,8 +45,8 @@ pub fn decide(
     best_effort: bool,
     warnings: &mut Vec<Warning>,
 ) -> anyhow::Result<Result<Decided, Box<Missed>>> {
-    let now_run = run_now(&assembled.problem)?;
-    match plan::plan_whole_seconds_prepared(&assembled.prepared(), &request(&assembled.problem)).context("planning")? {
+    let now_run = run_now(&assembled)?;
+    match best(&assembled, &assembled.problem)? {
         Outcome::Feasible(plan) => Ok(Ok(with_limit(assembled, plan, now_run))),
         Outcome::Infeasible(infeasible) => {
             let missed = Missed { assembled, infeasible, now_run };
@@ -56,17 +58,50 @@ pub fn decide(
     }
 }
 
-fn with_limit(assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> Decided {
-    let choice = &assembled.choices[plan.candidate];
-    let candidate = &assembled.problem.candidates[plan.candidate];
-    let limit_s = choice.bounds.stretched_s(candidate, &plan, choice.measured);
-    Decided { assembled, plan, now_run, limit_s }
+/// The best plan of a problem that differs from the assembled one in its request alone.
+fn best(assembled: &Assembled, problem: &Problem) -> anyhow::Result<Outcome> {
+    match assembled.latency_ms {
+        Some(limit_ms) => plan::plan_service(problem, Some(limit_ms)),
+        None => plan::plan_whole_seconds_prepared(&assembled.prepared(), &request(problem)),
+    }
+    .context("planning")
 }
 
-/// Full clock from the earliest start, which is now but for a job that may not begin yet.
-fn run_now(problem: &Problem) -> anyhow::Result<Option<Plan>> {
-    let Some(level) = problem.candidates.first().and_then(|c| c.full_clock()) else { return Ok(None) };
-    run_at_full_clock(problem, 0, level, earliest_h(problem, 0))
+/// What the job would come to if it paused, each resume adding so many hours of work; `None` where no such plan meets the
+/// request.
+pub fn paused(assembled: &Assembled, restart_h: f64) -> anyhow::Result<Option<Warning>> {
+    let suspended = plan::plan_suspended(&assembled.problem, restart_h).context("planning with pauses")?;
+    let Outcome::Feasible(plan) = suspended.outcome else { return Ok(None) };
+    let mut limit_g = plan.carbon_g;
+    for candidate in &assembled.problem.candidates {
+        let least = plan::limit(candidate, Some(plan.end_h)).context("planning with pauses")?;
+        limit_g = limit_g.min(least.unwrap_or(f64::INFINITY));
+    }
+    let end = local(assembled.instant(plan.end_h));
+    Ok(Some(Warning::Paused { carbon_g: plan.carbon_g, end, resumes: suspended.resumes, limit_g }))
+}
+
+fn with_limit(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> Decided {
+    let choice = &assembled.choices[plan.candidate];
+    let candidate = &assembled.problem.candidates[plan.candidate];
+    let limit_s = match assembled.latency_ms {
+        Some(_) => None,
+        None => choice.bounds.stretched_s(candidate, &plan, choice.measured),
+    };
+    if candidate.workers != assembled.requested {
+        // From here on the work is that of the GPUs that it gets.
+        assembled.work.seconds = (candidate.work_h * choice.throughput * 3600.0 - 1e-6).ceil().max(1.0) as u64;
+    }
+    Decided { assembled, plan, now_run, limit_s, width: Vec::new() }
+}
+
+/// Full clock from the earliest start, which is now but for a job that may not begin yet; with the requested GPUs where they
+/// are among its widths.
+fn run_now(assembled: &Assembled) -> anyhow::Result<Option<Plan>> {
+    let problem = &assembled.problem;
+    let as_asked = problem.candidates.iter().position(|c| c.workers == assembled.requested).unwrap_or(0);
+    let Some(level) = problem.candidates.get(as_asked).and_then(Candidate::full_clock) else { return Ok(None) };
+    run_at_full_clock(problem, as_asked, level, earliest_h(problem, as_asked))
 }
 
 fn run_at_full_clock(problem: &Problem, candidate: usize, level: usize, start_h: f64) -> anyhow::Result<Option<Plan>> {
@@ -101,7 +136,7 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
                 deadline_h: Some(problem.deadline_h.unwrap_or(HORIZON_H)),
                 ..problem.clone()
             };
-            Ok(plan::plan_whole_seconds_prepared(&missed.assembled.prepared(), &request(&relaxed)).context("planning")?.plan())
+            Ok(best(&missed.assembled, &relaxed)?.plan())
         }
         Reason::Horizon | Reason::MaxRun => Ok(None),
         _ => {
@@ -154,6 +189,9 @@ impl Assembled {
 
     /// The least carbon by the end of each slot, where waiting longer emits less; no more points than a chart can show.
     pub fn frontier(&self) -> anyhow::Result<Vec<FrontierPoint>> {
+        if self.latency_ms.is_some() {
+            return Ok(Vec::new()); // a service ends with its time limit
+        }
         let mut points = plan::frontier_prepared(&self.prepared(), &Ends::Some(200)).context("computing the frontier")?;
         points.dedup_by(|later, earlier| later.carbon_g >= earlier.carbon_g);
         Ok(points)

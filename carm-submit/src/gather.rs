@@ -19,6 +19,8 @@ pub struct Gathered {
     pub request: CarbonRequest,
     /// The job.
     pub job: Job,
+    /// The options that say so, each with its last value.
+    pub options: Options,
     /// Its name.
     pub name: String,
     /// Whether it is a heterogeneous job.
@@ -57,6 +59,7 @@ pub fn gather(line: &CommandLine, script: &Script, directives: &Directives, mome
         request,
         name: job.name.clone().unwrap_or_else(|| script.name()),
         job,
+        options,
         heterogeneous: line.heterogeneous || !directives.later.is_empty(),
         foreign: directives.foreign,
     })

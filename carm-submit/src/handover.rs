@@ -49,6 +49,7 @@ pub fn options_of(decided: &Decided) -> Vec<String> {
         options.push(format!("--begin=now+{}", decided.waits_s()));
     }
     options.extend(assembled.choices[plan.candidate].place.options.iter().cloned());
+    options.extend(decided.width.iter().cloned());
     if let Some(limit_s) = decided.limit_s {
         options.push(format!("--time={}", limit_s.div_ceil(60)));
     }

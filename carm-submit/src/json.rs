@@ -143,6 +143,7 @@ fn plan_report(assembled: &Assembled, plan: &Plan) -> PlanReport {
         power_w: s.power_w,
         carbon_g: s.carbon_g,
     };
+    let done = |s: &Segment| (s.to_h - s.from_h) * candidate.levels[s.level].speed;
     PlanReport {
         site: choice.site.clone(),
         partition: choice.place.partition.clone(),
@@ -151,7 +152,10 @@ fn plan_report(assembled: &Assembled, plan: &Plan) -> PlanReport {
         start: instant(plan.start_h),
         end: instant(plan.end_h),
         turnaround_s: plan.end_h * 3600.0,
-        work_gpu_h: assembled.problem.work_gpu_h,
+        work_gpu_h: match assembled.latency_ms {
+            None => assembled.problem.work_gpu_h,
+            Some(_) => f64::from(candidate.workers) * plan.segments.iter().map(done).sum::<f64>(),
+        },
         energy_kwh: plan.energy_kwh,
         carbon_g: plan.carbon_g,
         ppc: plan.ppc,

@@ -21,6 +21,8 @@ pub struct Bounds {
     pub deadline_h: Option<f64>,
     /// The assumed run time at full clock, with the requested GPUs on a card of throughput 1, in hours.
     pub work_h: f64,
+    /// Whether the candidate has the GPUs that the job requests: at another width CARM answers for the run's length.
+    pub own_width: bool,
 }
 
 impl Bounds {
@@ -37,14 +39,16 @@ impl Bounds {
     }
 
     /// The longest run, by the profile's speeds, that still finishes within the longest limit if the job's full-clock run
-    /// takes all of the user's own limit. Never shorter than the run at full clock: that one is the user's business.
+    /// takes all of the user's own limit. Never shorter than the run at full clock with the requested GPUs: that one is the user's
+    /// business. With other GPUs the run at full clock has to fit as well.
     pub fn longest_run_h(&self, candidate: &Candidate, measured: bool) -> Option<f64> {
         let most_h = self.most_h()?;
         let stretch = (most_h - margin_h(self.work_h)) / (self.basis_h() * self.slower_card(candidate));
         let optimism = (0..candidate.levels.len())
             .map(|level| candidate.levels[level].speed / guaranteed_speed(candidate, level, measured))
             .fold(1.0, f64::max);
-        Some(candidate.work_h * (stretch / optimism).max(1.0) * (1.0 + 1e-9))
+        let least = if self.own_width { 1.0 } else { stretch.clamp(1e-3, 1.0) };
+        Some(candidate.work_h * (stretch / optimism).max(least) * (1.0 + 1e-9))
     }
 
     /// The limit that the plan needs, in whole minutes rounded up; `None` where the job's own is long enough.
@@ -120,6 +124,7 @@ mod tests {
             max_known: true,
             deadline_h: None,
             work_h: 2.0,
+            own_width: true,
         }
     }
 

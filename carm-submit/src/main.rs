@@ -19,6 +19,7 @@ mod script;
 mod slurm;
 mod submit;
 mod warning;
+mod widths;
 
 use std::process::ExitCode;
 

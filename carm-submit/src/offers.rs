@@ -5,6 +5,7 @@
 use carm::config::{Config, Site};
 use carm::plan::{Candidate, Start, Tables};
 use carm::profile::{Profile, Profiles};
+use carm::quantity::Moment;
 use carm::request::ProfileName;
 use carm::site::{Ask, Outlook, offer};
 use carm::slurm::gpus::GpuRequest;
@@ -13,16 +14,15 @@ use chrono::{DateTime, Utc};
 use crate::exit::{Obstacle, Refusal};
 use crate::gather::Gathered;
 use crate::places;
+use crate::submit::local_instant;
 
 /// One site's offer.
 #[derive(Debug)]
 pub struct Offered {
     /// Index into the configuration's sites.
     pub site: usize,
-    /// For the planner; how long it may run there is still open.
-    pub candidate: Candidate,
-    /// The planner's tables for it.
-    pub tables: Tables,
+    /// For the planner, one for each width; how long it may run there is still open. Never empty.
+    pub widths: Vec<(Candidate, Tables)>,
     /// The profile used there.
     pub profile: ProfileName,
     /// Whether its figures were measured for this card.
@@ -31,6 +31,8 @@ pub struct Offered {
     pub made_for: (Option<String>, Option<f64>),
     /// Where the grid's figures come from.
     pub grid_source: String,
+    /// Counts that its profile's scaling table lacks: no candidates.
+    pub lacks: Vec<u32>,
 }
 
 /// Why there is none.
@@ -49,6 +51,10 @@ pub struct Asked<'a> {
     pub now: DateTime<Utc>,
     /// The GPUs.
     pub gpus: &'a GpuRequest,
+    /// The GPU counts that it may have there, rising; never empty.
+    pub counts: &'a [u32],
+    /// The latency limit of a service, in ms.
+    pub latency_ms: Option<f64>,
     /// Run time in hours at full clock.
     pub work_h: f64,
     /// When it may begin.
@@ -91,18 +97,44 @@ fn ask_one(
     asked: Asked,
     (index, site): (usize, &Site),
 ) -> Result<Offered, NoOffer> {
-    places::place(config, index, &gathered.job, asked.gpus, None).map_err(NoOffer::Elsewhere)?;
+    let fits: Vec<u32> = asked.counts.iter().copied().filter(|&count| config.path.is_none() || count <= site.gpus).collect();
+    let least = GpuRequest { count: fits.first().copied().unwrap_or(asked.gpus.count), ..asked.gpus.clone() };
+    places::place(config, index, &gathered.job, &least, None).map_err(NoOffer::Elsewhere)?;
     let name = gathered.request.profile.as_ref().or(site.profile.as_ref());
     let profile = profile_for(profiles, name, site.gpu.as_deref())?;
     let outlook = Outlook::load(config, site, asked.now).map_err(|error| NoOffer::Unplanned(error.into()))?;
     let ask = Ask { now: asked.now, gpus: asked.gpus.count, work_h: asked.work_h, start: asked.start, max_run_h: None };
-    let offered = offer((index, site), &outlook, profile, &config.planner, &ask, asked.gpus.count);
-    let candidate = offered.map_err(|error| NoOffer::Unplanned(error.into()))?.candidate;
-    let tables = Tables::new(&candidate).map_err(|error| NoOffer::Unplanned(error.into()))?;
+    let (mut widths, mut lacks) = (Vec::new(), Vec::new());
+    // Without any count that the table knows, the requested one stands.
+    let known = fits.iter().any(|&count| profile.relative_throughput(count, asked.gpus.count).is_some());
+    let fits = if known { fits } else { fits.into_iter().chain([asked.gpus.count]).collect() };
+    for count in fits {
+        let mut candidate = match offer((index, site), &outlook, profile, &config.planner, &ask, count) {
+            Ok(offered) => offered.candidate,
+            Err(_) => {
+                lacks.push(count);
+                continue;
+            }
+        };
+        if let Some(limit_ms) = asked.latency_ms {
+            // A service runs for its time limit, however fast the card.
+            candidate.work_h = asked.work_h;
+            if carm::plan::levels_within_latency(&candidate.levels, limit_ms).is_none() {
+                return Err(NoOffer::Unplanned(anyhow::anyhow!(
+                    "profile '{}' tells no latency; give latency_ms of its highest clock",
+                    profile.name
+                )));
+            }
+        }
+        let moment = Moment { now: asked.now, local: &local_instant };
+        candidate.slots = Outlook::close(candidate.slots, site, &moment);
+        let tables = Tables::new(&candidate).map_err(|error| NoOffer::Unplanned(error.into()))?;
+        widths.push((candidate, tables));
+    }
     Ok(Offered {
         site: index,
-        candidate,
-        tables,
+        widths,
+        lacks,
         profile: profile.name.clone(),
         measured: profile.measured && profile.gpu.is_some() && profile.gpu == site.gpu,
         made_for: (profile.gpu.clone(), profile.throughput),

@@ -24,6 +24,7 @@ use crate::handover::{self, Carbon, Handover};
 use crate::script::Script;
 use crate::slurm::{self, Asked, Installed};
 use crate::warning::Warning;
+use crate::widths::Widths;
 use crate::{explain, json, offers};
 
 /// What becomes of a job.
@@ -121,7 +122,7 @@ impl Parts {
             Ok(found) => found,
             Err(line) => return Ok(Decision::Leave(line)),
         };
-        self.warnings.extend(remarks(gathered, &gpus, work));
+        self.warnings.extend(remarks(gathered, work, flags));
 
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
@@ -132,7 +133,15 @@ impl Parts {
             None => (Profiles::builtin(), Vec::new()),
         };
         self.warnings.extend(faults.iter().map(|fault| Warning::ProfileFile(fault.to_string())));
-        let ask = offers::Asked { now: self.now, gpus: &gpus, work_h: work.seconds as f64 / 3600.0, start };
+        let widths = Widths::of(gathered, gpus.count, &mut self.warnings);
+        let ask = offers::Asked {
+            now: self.now,
+            gpus: &gpus,
+            counts: &widths.counts(),
+            latency_ms: gathered.request.latency_s.map(|s| s * 1e3),
+            work_h: work.seconds as f64 / 3600.0,
+            start,
+        };
         let offers = offers::ask_all(&config, &profiles, gathered, ask)?;
 
         if let Some(help) = self.help.take() {
@@ -140,8 +149,19 @@ impl Parts {
         }
         self.installed.partitions = partitions.partitions();
         let assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
+            self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);
+        }
         Ok(match decide::decide(assembled, flags.best_effort, &mut self.warnings)? {
-            Ok(decided) => Decision::Plan(Box::new(decided)),
+            Ok(mut decided) => {
+                let chosen = decided.assembled.problem.candidates[decided.plan.candidate].workers;
+                decided.width = widths.options(chosen);
+                if chosen != gpus.count {
+                    let (requested, options) = (gpus.count, decided.width.clone());
+                    self.warnings.push(Warning::WidthChosen { gpus: chosen, requested, options });
+                }
+                Decision::Plan(Box::new(decided))
+            }
             Err(missed) => Decision::Miss(missed),
         })
     }
@@ -251,11 +271,6 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
     if let Some(option) = job.awaits {
         return Err(format!("--{option} decides when the job starts: submitted as written, its clocks are chosen on the node"));
     }
-    if request.latency_s.is_some() {
-        return Err(
-            "--carbon-latency: a service starts at once; submitted as written, its clocks are chosen on the node".to_owned()
-        );
-    }
     for unclear in [&job.begin, &job.deadline] {
         if let Fact::Unclear(what) = unclear {
             return Err(format!("{what}: not a time that CARM reads; submitted as written, without a plan"));
@@ -266,6 +281,10 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
         Fact::Unsaid => None,
         Fact::Unclear(what) => return Err(format!("{what}: not a time limit that CARM reads; submitted as written")),
     };
+    if request.latency_s.is_some() {
+        let seconds = limit_s.ok_or("--carbon-latency: a service runs for its time limit; submitted as written; give --time")?;
+        return Ok((gpus, Work { seconds, from: "--time" }));
+    }
     let work = match (request.runtime_s, limit_s) {
         (Some(seconds), _) => Work { seconds, from: "--carbon-runtime" },
         (None, Some(seconds)) => Work { seconds, from: "--time" },
@@ -279,15 +298,14 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
 }
 
 /// What the user should know before the plan is told.
-fn remarks(gathered: &Gathered, gpus: &GpuRequest, work: Work) -> Vec<Warning> {
+fn remarks(gathered: &Gathered, work: Work, flags: &Flags) -> Vec<Warning> {
     let (request, job) = (&gathered.request, &gathered.job);
     let limit_s = job.time_limit.known().and_then(|limit| limit.seconds());
     let over_limit = limit_s.filter(|&limit_s| work.seconds > limit_s);
-    let widths = request.workers.as_ref().filter(|workers| workers.counts() != [gpus.count]);
     [
         over_limit.map(|limit_s| Warning::RuntimeOverLimit { runtime_s: work.seconds, limit_s }),
-        widths.map(|_| Warning::WidthKept(gpus.count)),
-        request.suspend.map(|_| Warning::NotPaused),
+        request.latency_s.map(|_| Warning::ServiceFullClock),
+        request.suspend.filter(|_| !flags.dry_run).map(|_| Warning::NotPaused),
         job.array.as_ref().map(|_| Warning::EachTask),
     ]
     .into_iter()
@@ -295,8 +313,9 @@ fn remarks(gathered: &Gathered, gpus: &GpuRequest, work: Work) -> Vec<Warning> {
     .collect()
 }
 
-fn local_instant(wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-    // Of an hour that the clocks repeat, the first: chrono's own `earliest` is the later one under a POSIX-rule TZ.
+/// The instant of a local wall-clock time, the first where it stands twice.
+pub fn local_instant(wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+    // chrono's own `earliest` is the later one under a POSIX-rule TZ.
     let readings = Local.from_local_datetime(&wall);
     readings.earliest().into_iter().chain(readings.latest()).map(|instant| instant.to_utc()).min()
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use carm::quantity::format_slurm_time;
+use carm::quantity::{format_mass, format_slurm_time};
 
 /// A warning.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,9 +39,50 @@ pub enum Warning {
         limit_s: u64,
     },
     /// The number of GPUs stays as requested.
-    WidthKept(u32),
+    WidthKept {
+        /// The GPUs.
+        gpus: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Counts that the job could use, and that its GPU request cannot be rewritten for.
+    WidthsLeftOut {
+        /// The counts.
+        counts: Vec<u32>,
+        /// Why, of the first.
+        reason: String,
+    },
+    /// Counts that a profile's scaling table lacks.
+    ScalingUnknown {
+        /// The profile.
+        profile: String,
+        /// The counts.
+        counts: Vec<u32>,
+    },
+    /// The plan's number of GPUs.
+    WidthChosen {
+        /// The GPUs.
+        gpus: u32,
+        /// Those requested.
+        requested: u32,
+        /// The options that set them.
+        options: Vec<String>,
+    },
+    /// A service's clocks are not chosen on the node.
+    ServiceFullClock,
     /// The plan has no pauses.
     NotPaused,
+    /// What pauses would save; the plan that is submitted has none.
+    Paused {
+        /// Carbon of the plan that pauses, in grams.
+        carbon_g: f64,
+        /// When it would end.
+        end: String,
+        /// How often it resumes.
+        resumes: usize,
+        /// The least carbon by the same end if resuming cost nothing, in grams.
+        limit_g: f64,
+    },
     /// Nothing meets the request; this comes closest.
     BestEffort(String),
     /// The plan's figures hold for each task of an array.
@@ -75,10 +116,35 @@ impl fmt::Display for Warning {
                 format_slurm_time(*runtime_s),
                 format_slurm_time(*limit_s)
             ),
-            Self::WidthKept(gpus) => write!(f, "--carbon-workers: the job is planned at the {gpus} GPUs that it requests"),
+            Self::WidthKept { gpus, reason } => {
+                write!(f, "--carbon-workers: the job is planned at the {gpus} GPUs that it requests: {reason}")
+            }
+            Self::WidthsLeftOut { counts, reason } => {
+                write!(f, "--carbon-workers: {} left out: {reason}", listed(counts))
+            }
+            Self::ScalingUnknown { profile, counts } => {
+                write!(f, "--carbon-workers: {} left out: the [scaling] of profile '{profile}' lacks it or the requested count", listed(counts))
+            }
+            Self::WidthChosen { gpus, requested, options } => {
+                write!(f, "--carbon-workers: {gpus} GPUs instead of {requested}: {}", options.join(" "))
+            }
+            Self::ServiceFullClock => f.write_str(
+                "--carbon-latency: on the node services keep full clock in this release; the plan's figures are those of its clocks",
+            ),
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
+            Self::Paused { carbon_g, end, resumes, limit_g } => write!(
+                f,
+                "--carbon-suspend: with {resumes} pauses it would emit {} and end {end} (the limit by then, were resuming free: {}); \
+                 the plan submitted has no pause",
+                format_mass(*carbon_g),
+                format_mass(*limit_g)
+            ),
             Self::BestEffort(cause) => write!(f, "{cause}; --best-effort: submitted with the plan that comes closest"),
             Self::EachTask => f.write_str("the plan holds for each task of the array"),
         }
     }
+}
+
+fn listed(counts: &[u32]) -> String {
+    counts.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }

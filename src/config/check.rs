@@ -53,6 +53,7 @@ pub(super) fn embedded(utc_offset_s: i32) -> Config {
         host_watts: planner.host_watts,
         pue: planner.pue,
         clock_floor_mhz: None,
+        closed: Vec::new(),
         embodied_g_per_gpu_h: 0.0,
     };
     Config { path: None, planner, grid, zones, sites: vec![site], node: node_defaults() }
@@ -176,6 +177,8 @@ fn check_site(
         Some(name) => Some(name.parse().map_err(|e| at.refuse(&key("profile"), name, e))?),
         None => None,
     };
+    let window = |text: &String| text.parse().map_err(|error| at.refuse(&key("closed"), text, error));
+    let closed = raw.closed.iter().map(window).collect::<Result<_, _>>()?;
     Ok(Site {
         zone,
         partition: raw.partition,
@@ -190,6 +193,7 @@ fn check_site(
         host_watts: watts(at, &key("host_watts"), raw.host_watts, planner.host_watts)?,
         pue: pue(at, &key("pue"), raw.pue, planner.pue)?,
         clock_floor_mhz: raw.clock_floor_mhz,
+        closed,
         embodied_g_per_gpu_h: intensity(at, &key("embodied_g_per_gpu_h"), raw.embodied_g_per_gpu_h, 0.0)?,
         name: raw.name,
     })

@@ -4,9 +4,12 @@
 //! carm-submit never fails over a file that only root can read.
 
 mod check;
+mod closed;
 mod raw;
 
 use std::path::{Path, PathBuf};
+
+pub use closed::{Closed, NotAWindow};
 
 use crate::located::{Located, TomlError};
 use crate::request::{Objective, ProfileName};
@@ -116,6 +119,8 @@ pub struct Site {
     pub pue: f64,
     /// No clock below this.
     pub clock_floor_mhz: Option<u32>,
+    /// When no job may run there.
+    pub closed: Vec<Closed>,
     /// Embodied carbon per GPU-hour, reported apart, in g.
     pub embodied_g_per_gpu_h: f64,
 }

@@ -71,6 +71,8 @@ pub(super) struct RawSite {
     pub host_watts: Option<f64>,
     pub pue: Option<f64>,
     pub clock_floor_mhz: Option<u32>,
+    #[serde(default)]
+    pub closed: Vec<String>,
     pub embodied_g_per_gpu_h: Option<f64>,
 }
 

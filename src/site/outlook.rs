@@ -7,6 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::config::{Config, Site, Source};
 use crate::grid::{self, Signal, Step, TYPICAL_DAY_SOURCE, TraceError};
 use crate::plan::Slot;
+use crate::quantity::Moment;
+
+/// A millisecond, in hours.
+const SHORTEST_H: f64 = 1e-3 / 3600.0;
 
 /// What the grid and the roof of one site do over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +123,39 @@ impl Outlook {
             .collect()
     }
 
+    /// Marks the slots' parts in which the site is closed, cutting them at the windows' borders.
+    #[must_use]
+    pub fn close(slots: Vec<Slot>, site: &Site, moment: &Moment) -> Vec<Slot> {
+        if site.closed.is_empty() {
+            return slots;
+        }
+        let length_h: f64 = slots.iter().map(|slot| slot.hours).sum();
+        let until = moment.now + TimeDelta::milliseconds((length_h * 3.6e6).ceil() as i64);
+        let hours = |instant: DateTime<Utc>| grid::signal_hours(instant - moment.now);
+        let spans: Vec<(f64, f64)> =
+            site.closed.iter().flat_map(|window| window.spans(moment, until)).map(|(a, z)| (hours(a), hours(z))).collect();
+        // A cut so close to a border that no slot would be left between them is none.
+        let mut cuts: Vec<f64> = spans.iter().flat_map(|&(a, z)| [a, z]).collect();
+        cuts.sort_unstable_by(f64::total_cmp);
+        let (mut cut, mut from) = (Vec::with_capacity(slots.len() + cuts.len()), 0.0);
+        for slot in slots {
+            let end = from + slot.hours;
+            let inside = cuts.iter().copied().filter(|&at| at > from + SHORTEST_H && at < end - SHORTEST_H);
+            let mut begin = from;
+            for border in inside.chain([end]).collect::<Vec<_>>() {
+                if border - begin < SHORTEST_H {
+                    continue; // two windows with the same border
+                }
+                let middle = (begin + border) / 2.0;
+                let closed = spans.iter().any(|&(a, z)| a <= middle && middle < z);
+                cut.push(Slot { hours: border - begin, closed, ..slot });
+                begin = border;
+            }
+            from = end;
+        }
+        cut
+    }
+
     /// Carbon in grams that a constant facility power emits over [`from`, `to`], and the share of the time for which
     /// the grid was estimated or not known. Where the data end, the nearest value holds and counts as estimated: what
     /// was emitted is never booked as nothing.
@@ -172,4 +209,34 @@ pub struct Emission {
     pub hours: f64,
     /// Hours for which the grid was estimated.
     pub estimated_h: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn slots_are_cut_where_a_site_closes_and_opens() {
+        let text = "[[zone]]\nname = \"Z\"\nsource = \"typical-day\"\n[[site]]\nname = \"a\"\nzone = \"Z\"\n\
+                    closed = [\"17:30-20:00\", \"2026-05-01T19:00Z/2026-05-01T20:15Z\"]\n";
+        let config = Config::parse(text, Path::new("carm.toml")).expect("a configuration");
+        let now = crate::quantity::parse_instant("2026-05-01T17:00:00Z").expect("a time");
+        let moment = Moment { now, local: &|wall| Some(wall.and_utc()) };
+        let slots = (0..5).map(|hour| Slot::grid(1.0, f64::from(hour))).collect();
+        let cut = Outlook::close(slots, &config.sites[0], &moment);
+        let shown: Vec<(f64, f64, bool)> = cut.iter().map(|slot| (slot.hours, slot.g_per_kwh, slot.closed)).collect();
+        assert_eq!(
+            shown,
+            [
+                (0.5, 0.0, false),
+                (0.5, 0.0, true),
+                (1.0, 1.0, true),
+                (1.0, 2.0, true),
+                (0.25, 3.0, true),
+                (0.75, 3.0, false),
+                (1.0, 4.0, false)
+            ]
+        );
+    }
 }

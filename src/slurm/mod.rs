@@ -12,3 +12,4 @@ pub mod hostlist;
 pub mod job;
 pub mod partition;
 pub mod test_only;
+pub mod widen;

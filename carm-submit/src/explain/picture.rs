@@ -77,7 +77,9 @@ impl Picture {
         };
         let objective = assembled.problem.objective;
         let mut points = vec![chosen];
-        points.extend(others(assembled, Some(objective))?);
+        if assembled.latency_ms.is_none() {
+            points.extend(others(assembled, Some(objective))?);
+        }
         let candidate = &assembled.problem.candidates[plan.candidate];
         let top = candidate.full_clock().map_or(1.0, |level| f64::from(candidate.levels[level].clock_mhz));
         let stretch = |s: &plan::Segment| Stretch {
@@ -91,7 +93,7 @@ impl Picture {
 
     /// Of a request that nothing meets.
     pub fn of_miss(missed: &Missed, columns: usize) -> anyhow::Result<Self> {
-        let points = others(&missed.assembled, None)?;
+        let points = if missed.assembled.latency_ms.is_none() { others(&missed.assembled, None)? } else { Vec::new() };
         let wanted = Some(missed.infeasible);
         Self::of(&missed.assembled, 0, points, Vec::new(), missed.now_run.as_ref(), wanted, columns)
     }
@@ -119,6 +121,8 @@ impl Picture {
         let near = problem.deadline_h.filter(|&deadline| ends_h <= 0.0 || deadline <= FAR * ends_h);
         let last_h = near.map_or(ends_h, |deadline| deadline.max(ends_h));
         let end_h = if last_h > 0.0 { (last_h * 1.04).min(forecast_h.max(ends_h)) } else { forecast_h.clamp(1.0, 48.0) };
+        // A service ends with its time limit: there is no curve of ends to choose from.
+        let columns = if assembled.latency_ms.is_some() { 0 } else { columns };
         let ends: Vec<f64> = (1..=columns).map(|i| end_h * i as f64 / columns as f64).collect();
         let found = plan::frontier_prepared(&assembled.prepared(), &Ends::At(ends.clone()))?;
         let mut found = found.iter().peekable();

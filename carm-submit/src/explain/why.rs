@@ -34,6 +34,10 @@ fn kept(decided: &Decided) -> anyhow::Result<String> {
         Some(now) => clauses.push(format!("the earliest run at full clock would {}", against(now, decided))),
         None => {}
     }
+    if decided.assembled.latency_ms.is_some() {
+        clauses.push("a service runs for its whole time limit, at no clock that is too slow for its latency".to_owned());
+        return Ok(clauses.join("; "));
+    }
     clauses.push(match least(decided)? {
         Some(least) if saved(least.carbon_g, plan.carbon_g) >= WORTH => {
             let percent = saved(least.carbon_g, plan.carbon_g) * 100.0;

@@ -98,11 +98,10 @@ impl Windows<'_> {
             let (from, to) = (self.tables.bounds[z], self.tables.bounds[z + 1]);
             while let Some(end) = ends.next_if(|&e| e < to) {
                 if end > from {
-                    let inside = self.least_in(z, end - from, best.unwrap_or(f64::INFINITY), fill);
-                    curve.push(inside.or(best));
-                } else {
-                    curve.push(best);
+                    // Kept for the ends to come: solved anew, the same run may cost a rounding more.
+                    best = self.least_in(z, end - from, best.unwrap_or(f64::INFINITY), fill).or(best);
                 }
+                curve.push(best);
             }
             if ends.peek().is_none() {
                 break;

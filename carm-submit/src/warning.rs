@@ -132,10 +132,12 @@ impl fmt::Display for Warning {
                 "--carbon-latency: on the node services keep full clock in this release; the plan's figures are those of its clocks",
             ),
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
+            Self::Paused { resumes: 0, .. } => f.write_str("--carbon-suspend: pausing would save nothing here"),
             Self::Paused { carbon_g, end, resumes, limit_g } => write!(
                 f,
-                "--carbon-suspend: with {resumes} pauses it would emit {} and end {end} (the limit by then, were resuming free: {}); \
+                "--carbon-suspend: with {resumes} {} it would emit {} and end {end} (the limit by then, were resuming free: {}); \
                  the plan submitted has no pause",
+                if *resumes == 1 { "pause" } else { "pauses" },
                 format_mass(*carbon_g),
                 format_mass(*limit_g)
             ),

@@ -28,15 +28,17 @@ pub fn sentence(decided: &Decided) -> anyhow::Result<String> {
 fn kept(decided: &Decided) -> anyhow::Result<String> {
     let plan = &decided.plan;
     let mut clauses = Vec::new();
+    if decided.assembled.latency_ms.is_some() {
+        let now = decided.now_run.as_ref().filter(|now| saved(plan.carbon_g, now.carbon_g) >= WORTH);
+        clauses.extend(now.map(|now| format!("the same hours at full clock would {}", against(now, decided))));
+        clauses.push("a service runs for its whole time limit, at no clock that is too slow for its latency".to_owned());
+        return Ok(clauses.join("; "));
+    }
     match &decided.now_run {
         Some(now) if same(now, plan) => clauses.push("this is the earliest run at full clock".to_owned()),
         Some(now) if is_now(now) => clauses.push(format!("running now at full clock would {}", against(now, decided))),
         Some(now) => clauses.push(format!("the earliest run at full clock would {}", against(now, decided))),
         None => {}
-    }
-    if decided.assembled.latency_ms.is_some() {
-        clauses.push("a service runs for its whole time limit, at no clock that is too slow for its latency".to_owned());
-        return Ok(clauses.join("; "));
     }
     clauses.push(match least(decided)? {
         Some(least) if saved(least.carbon_g, plan.carbon_g) >= WORTH => {

@@ -46,6 +46,8 @@ pub struct Choice {
     pub throughput: f64,
     /// What bounds the run.
     pub bounds: Bounds,
+    /// The forecast's band, where it carries one.
+    pub band: Option<crate::offers::Band>,
 }
 
 /// A problem and all that its answer has to be told with.
@@ -118,7 +120,7 @@ pub fn assemble(
     for (site, offered) in config.sites.iter().zip(offers) {
         let partitions = installed.partitions.as_deref();
         let placed = offered.and_then(|offered| {
-            let least = offered.widths.first().map_or(gpus.count, |(candidate, _)| candidate.workers);
+            let least = offered.widths.first().map_or(gpus.count, |(candidate, _, _)| candidate.workers);
             let least = GpuRequest { count: least, ..gpus.clone() };
             let place = places::place(config, offered.site, job, &least, partitions);
             let place = place.map_err(|reason| NoOffer::Unplanned(anyhow::anyhow!(reason)))?;
@@ -145,7 +147,7 @@ pub fn assemble(
             warnings.push(Warning::OtherCard { profile: offered.profile.to_string(), site: site.name.clone() });
         }
         cards.push(offered.made_for.clone());
-        for (mut candidate, mut table) in std::mem::take(&mut offered.widths) {
+        for (mut candidate, mut table, band) in std::mem::take(&mut offered.widths) {
             if installed.without_plugin() {
                 // Nobody will move this job's clocks.
                 let full = candidate.full_clock().map(|level| candidate.levels[level]);
@@ -172,6 +174,7 @@ pub fn assemble(
                 grid_source: offered.grid_source.clone(),
                 throughput: offered.made_for.1.unwrap_or(1.0),
                 bounds,
+                band,
             });
             candidates.push(candidate);
             tables.push(table);

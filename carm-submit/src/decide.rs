@@ -22,6 +22,8 @@ pub struct Decided {
     /// The same job started now at the highest clock, at the first site that it allows; `None` where the forecast ends
     /// before that run would.
     pub now_run: Option<Plan>,
+    /// Its carbon at both edges of the forecast's band, in grams, where the forecast carries one.
+    pub range_g: Option<(f64, f64)>,
     /// The time limit to set, in seconds; `None`: the job's own is long enough.
     pub limit_s: Option<u64>,
     /// The options that set its number of GPUs, where that is not the requested one.
@@ -47,7 +49,11 @@ pub fn decide(
 ) -> anyhow::Result<Result<Decided, Box<Missed>>> {
     let now_run = run_now(&assembled)?;
     match best(&assembled, &assembled.problem)? {
-        Outcome::Feasible(plan) => Ok(Ok(with_limit(assembled, plan, now_run))),
+        Outcome::Feasible(plan) => {
+            let plan = worth_waiting(&assembled, plan, warnings)?;
+            let range_g = carbon_range(&assembled, &plan)?;
+            Ok(Ok(Decided { range_g, ..with_limit(assembled, plan, now_run) }))
+        }
         Outcome::Infeasible(infeasible) => {
             let missed = Missed { assembled, infeasible, now_run };
             let closest = if best_effort { closest(&missed)? } else { None };
@@ -56,6 +62,26 @@ pub fn decide(
             Ok(Ok(with_limit(missed.assembled, plan, missed.now_run)))
         }
     }
+}
+
+/// The plan, or a start at once where the forecast's error may undo what waiting would save.
+fn worth_waiting(assembled: &Assembled, plan: Plan, warnings: &mut Vec<Warning>) -> anyhow::Result<Plan> {
+    let Some((_, high_g)) = carbon_range(assembled, &plan)? else { return Ok(plan) };
+    let instead = plan::start_at_once_instead(&assembled.problem, &plan, high_g).context("planning a start at once")?;
+    Ok(match instead {
+        Some(at_once) => {
+            warnings.push(Warning::NotWorthWaiting { carbon_g: plan.carbon_g, high_g });
+            at_once
+        }
+        None => plan,
+    })
+}
+
+/// The plan's carbon at both edges of the forecast's band, where it carries one. A service waits for nothing, and is not asked.
+fn carbon_range(assembled: &Assembled, plan: &Plan) -> anyhow::Result<Option<(f64, f64)>> {
+    let band = assembled.choices[plan.candidate].band.as_ref().filter(|_| assembled.latency_ms.is_none());
+    let range = band.map(|(low, high)| plan::carbon_range(&assembled.problem, plan, low, high));
+    range.transpose().context("integrating the forecast's band")
 }
 
 /// The best plan of a problem that differs from the assembled one in its request alone.
@@ -92,7 +118,7 @@ fn with_limit(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> De
         // From here on the work is that of the GPUs that it gets.
         assembled.work.seconds = (candidate.work_h * choice.throughput * 3600.0 - 1e-6).ceil().max(1.0) as u64;
     }
-    Decided { assembled, plan, now_run, limit_s, width: Vec::new() }
+    Decided { assembled, plan, now_run, range_g: None, limit_s, width: Vec::new() }
 }
 
 /// Full clock from the earliest start, which is now but for a job that may not begin yet; with the requested GPUs where they

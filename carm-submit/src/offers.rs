@@ -16,13 +16,16 @@ use crate::gather::Gathered;
 use crate::places;
 use crate::submit::local_instant;
 
+/// A candidate's slots at the lower and at the upper edge of the forecast's band.
+pub type Band = (Vec<carm::plan::Slot>, Vec<carm::plan::Slot>);
+
 /// One site's offer.
 #[derive(Debug)]
 pub struct Offered {
     /// Index into the configuration's sites.
     pub site: usize,
     /// For the planner, one for each width; how long it may run there is still open. Never empty.
-    pub widths: Vec<(Candidate, Tables)>,
+    pub widths: Vec<(Candidate, Tables, Option<Band>)>,
     /// The profile used there.
     pub profile: ProfileName,
     /// Whether its figures were measured for this card.
@@ -129,7 +132,11 @@ fn ask_one(
         let moment = Moment { now: asked.now, local: &local_instant };
         candidate.slots = Outlook::close(candidate.slots, site, &moment);
         let tables = Tables::new(&candidate).map_err(|error| NoOffer::Unplanned(error.into()))?;
-        widths.push((candidate, tables));
+        let until = asked.now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
+        let share = (f64::from(count) / f64::from(site.gpus)).min(1.0);
+        let close = |slots| Outlook::close(slots, site, &moment);
+        let band = outlook.band(asked.now, until, share).map(|(low, high)| (close(low), close(high)));
+        widths.push((candidate, tables, band));
     }
     Ok(Offered {
         site: index,

@@ -72,6 +72,13 @@ pub enum Warning {
     ServiceFullClock,
     /// The plan has no pauses.
     NotPaused,
+    /// The forecast's error may undo what waiting would save.
+    NotWorthWaiting {
+        /// Carbon of the plan that waits, in grams.
+        carbon_g: f64,
+        /// The same at the upper edge of the forecast's band.
+        high_g: f64,
+    },
     /// What pauses would save; the plan that is submitted has none.
     Paused {
         /// Carbon of the plan that pauses, in grams.
@@ -132,6 +139,12 @@ impl fmt::Display for Warning {
                 "--carbon-latency: on the node services keep full clock in this release; the plan's figures are those of its clocks",
             ),
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
+            Self::NotWorthWaiting { carbon_g, high_g } => write!(
+                f,
+                "waiting would emit {}, but up to {} within the forecast's error: planned at once",
+                format_mass(*carbon_g),
+                format_mass(*high_g)
+            ),
             Self::Paused { resumes: 0, .. } => f.write_str("--carbon-suspend: pausing would save nothing here"),
             Self::Paused { carbon_g, end, resumes, limit_g } => write!(
                 f,

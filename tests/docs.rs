@@ -143,7 +143,7 @@ fn a_fresh_installation_plans_the_first_try() {
 #[test]
 fn the_page_of_the_ledger_has_every_field_mark_and_meter() {
     let page = text("docs/ledger.md");
-    let line = text("tests/fixtures/ledger-v1.jsonl").lines().next().expect("a line").to_owned();
+    let line = text("tests/fixtures/ledger-v2.jsonl").lines().next().expect("a line").to_owned();
     let mut record: Record = serde_json::from_str(&line).expect("a record");
     record.gpus.truncate(1);
     let fields = |value: &serde_json::Value| set(value.as_object().expect("an object").keys().cloned());
@@ -155,10 +155,10 @@ fn the_page_of_the_ledger_has_every_field_mark_and_meter() {
     let marks = std::iter::successors(Some(Mark::NoProlog), |mark| after(*mark));
     let marks = set(marks.map(|mark| name(serde_json::to_value(mark).expect("JSON"))));
     assert_eq!(set(first_cells(section(&page, "## Marks"))), marks);
-    for meter in [Meter::Counter, Meter::Lost] {
+    for meter in [Meter::Counter, Meter::Power, Meter::Lost] {
         match meter {
             // A new meter wants a line in the page, and a place in the list above.
-            Meter::Counter | Meter::Lost => {}
+            Meter::Counter | Meter::Power | Meter::Lost => {}
         }
         assert!(
             section(&page, "## A GPU of a line").contains(&format!("`{}`", name(serde_json::to_value(meter).expect("JSON"))))
@@ -180,7 +180,10 @@ fn after(mark: Mark) -> Option<Mark> {
         Mark::OverBudget => Some(Mark::Service),
         Mark::Service => Some(Mark::Unconfigured),
         Mark::Unconfigured => Some(Mark::CutShort),
-        Mark::CutShort => Some(Mark::Other),
+        Mark::CutShort => Some(Mark::NoEpilog),
+        Mark::NoEpilog => Some(Mark::OtherHand),
+        Mark::OtherHand => Some(Mark::Throttled),
+        Mark::Throttled => Some(Mark::Other),
         Mark::Other => None,
     }
 }

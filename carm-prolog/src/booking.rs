@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use carm::config::{Config, Site};
-use carm::ledger::{Gpu, Mark, Meter, RECORD_VERSION, Record};
+use carm::ledger::{Gpu, Intensity, Mark, Meter, RECORD_VERSION, Record};
 use carm::quantity::{format_instant, parse_instant};
 use carm::request::{CarbonRequest, variables};
 use carm::site::{Emission, Outlook};
@@ -99,6 +99,18 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[M
         pue,
         estimated_share: if emission.hours > 0.0 { emission.estimated_h / emission.hours } else { 0.0 },
         marks,
+        since: None,
+        closed: true,
+        exit: None,
+        asked: None,
+        work_done_s: None,
+        profile: None,
+        modelled_gpu_energy_j: None,
+        clock_changes: 0,
+        intensity: Intensity::Average,
+        embodied_g: 0.0,
+        steps: Vec::new(),
+        grid: Vec::new(),
     }
 }
 

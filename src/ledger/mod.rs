@@ -1,14 +1,16 @@
 //! The ledger: what jobs used and emitted. One append-only JSON-lines file per node and month; writer and reader here.
 //!
-//! A line is one job's run on one node, keyed by cluster, job, run and node. Lines are only ever added; a torn or foreign
+//! A line is one job's run on one node, or a day of it, keyed by cluster, job, run and node. Lines are only ever added; a torn or foreign
 //! line costs itself and nothing else.
 
+mod parts;
 mod read;
 mod record;
 mod write;
 
+pub use parts::{Exit, Gpu, GridStep, Intensity, LevelUsed, Mark, Meter, ProfileUsed, Step};
 pub use read::{BadLine, Reading, of_job, read_dir, read_file};
-pub use record::{Gpu, Mark, Meter, RECORD_VERSION, Record};
+pub use record::{RECORD_VERSION, Record};
 pub use write::{LedgerError, append, file_name};
 
 #[cfg(test)]

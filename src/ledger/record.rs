@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The version of the lines that this release writes. A reader takes any version up to it.
-pub const RECORD_VERSION: u32 = 1;
+use super::parts::{Exit, Gpu, GridStep, Intensity, Mark, ProfileUsed, Step};
 
-/// One job's run on one node.
+/// The version of the lines that this release writes. A reader takes any version up to it.
+pub const RECORD_VERSION: u32 = 2;
+
+/// One job's run on one node, or a part of it: a job that runs for days has a line a day, and a last one when it ends.
+/// Energies, carbon and work are those of the line's own span, so that lines add up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// [`RECORD_VERSION`] of the writer.
@@ -36,8 +39,22 @@ pub struct Record {
     pub grid_source: Option<String>,
     /// When the prolog took the job up, RFC 3339 UTC; absent where it never ran.
     pub start: Option<String>,
-    /// When the epilog closed it, RFC 3339 UTC.
+    /// Where the line's span begins, RFC 3339 UTC: the end of the run's line before it; absent for the first, which begins at
+    /// `start`. Version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Where it ends, RFC 3339 UTC: when the epilog closed the run, or a day was full.
     pub end: String,
+    /// Whether the run has ended with this line. Version 2; lines of version 1 all ended theirs.
+    #[serde(default = "yes")]
+    pub closed: bool,
+    /// How the job ended, where slurmd told the epilog. Version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// When the job could have started had CARM not deferred it, RFC 3339 UTC, as carm-submit tells; absent: at `start`.
+    /// Version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
     /// The carbon request, as `CARM_*` variables.
     pub request: std::collections::BTreeMap<String, String>,
     /// The clock limit that the prolog set, in MHz; absent at full clock.
@@ -46,14 +63,33 @@ pub struct Record {
     pub decision: String,
     /// Work in seconds at full clock with the requested GPUs, as planned with.
     pub work_s: Option<u64>,
+    /// Work that was done in the span, in seconds at full clock with the requested GPUs: the time at each clock that was seen
+    /// to run, times the profile's speed there. Version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_done_s: Option<f64>,
+    /// The profile that was counted with. Version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileUsed>,
+    /// What the GPUs would have used in the span by that profile, in joules. Version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modelled_gpu_energy_j: Option<f64>,
+    /// How often a clock was set in the span. Version 2.
+    #[serde(default)]
+    pub clock_changes: u32,
     /// GPUs of this node.
     pub gpus: Vec<Gpu>,
     /// Measured GPU energy in joules: the GPUs' own, without host and PUE.
     pub gpu_energy_j: f64,
     /// Facility energy in kWh: PUE x (GPU energy + host share).
     pub energy_kwh: f64,
-    /// Facility carbon in grams CO2e, location-based, average intensity.
+    /// Operational carbon of the facility in grams CO2e, location-based, by `intensity`.
     pub carbon_g: f64,
+    /// Which intensity that is. Version 2; before, always the average one.
+    #[serde(default)]
+    pub intensity: Intensity,
+    /// Embodied carbon of the GPUs for the span in grams CO2e, where the site gives a figure; apart from `carbon_g`. Version 2.
+    #[serde(default)]
+    pub embodied_g: f64,
     /// Host power per GPU that was counted, in watts.
     pub host_watts: f64,
     /// PUE that was counted.
@@ -62,63 +98,15 @@ pub struct Record {
     pub estimated_share: f64,
     /// What a reader must know before trusting the figures.
     pub marks: Vec<Mark>,
+    /// The span in pieces, cut at each step of the grid and each change of the clock. Version 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// The grid from `asked` (or `start`) on, for as long as the job would have run at its most economical clock; on a closing
+    /// line alone. Version 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grid: Vec<GridStep>,
 }
 
-/// One GPU of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gpu {
-    /// NVML's UUID.
-    pub uuid: String,
-    /// The card as NVML names it.
-    pub model: Option<String>,
-    /// Joules between prolog and epilog, this job's share.
-    pub energy_j: f64,
-    /// How that was measured.
-    pub meter: Meter,
-    /// The part of the GPU's energy that is this job's: 1 unless jobs shared it.
-    pub share: f64,
-}
-
-/// How a GPU's energy was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Meter {
-    /// NVML's total energy counter, read twice.
-    Counter,
-    /// No counter at one end: nothing is known, and nothing is booked.
-    Lost,
-}
-
-/// Something that a reader must know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mark {
-    /// The prolog never ran or left no state: energy before the epilog is unknown.
-    NoProlog,
-    /// The job kept full clock because its time limit was not known.
-    LimitUnknown,
-    /// The job kept full clock because its work was not known.
-    WorkUnknown,
-    /// The carbon variables were unreadable and were ignored.
-    RequestRefused,
-    /// No grid data: carbon is zero because nothing is known, not because nothing was emitted.
-    NoGrid,
-    /// A GPU's energy is unknown.
-    EnergyLost,
-    /// Another job ran on one of the GPUs: its energy is split evenly between the jobs that held it.
-    SharedGpu,
-    /// The clocks were left alone: MIG, no permission, not supported, or an ambiguous GPU.
-    ClocksUntouched,
-    /// The budget could not be met; the job ran at its least-carbon clock, or as `on_budget` says.
-    OverBudget,
-    /// The job is a service (`--carbon-latency`); services keep full clock in this release.
-    Service,
-    /// The node's configuration could not be used.
-    Unconfigured,
-    /// The prolog or epilog was cut short, by a driver call that did not return or from outside: the clock is the intended
-    /// one, and a figure that is missing is not known.
-    CutShort,
-    /// A mark that a later release writes.
-    #[serde(other)]
-    Other,
+fn yes() -> bool {
+    true
 }

@@ -30,6 +30,18 @@ fn record(job: u32) -> Record {
         pue: 1.2,
         estimated_share: 0.0,
         marks: vec![],
+        since: None,
+        closed: true,
+        exit: None,
+        asked: None,
+        work_done_s: None,
+        profile: None,
+        modelled_gpu_energy_j: None,
+        clock_changes: 0,
+        intensity: Intensity::Average,
+        embodied_g: 0.0,
+        steps: Vec::new(),
+        grid: Vec::new(),
     }
 }
 
@@ -73,7 +85,7 @@ fn lines_of_a_later_release_and_of_no_release_are_named_and_passed_over() {
     assert_eq!(reading.records.len(), 1);
     assert_eq!(reading.records[0].marks, [Mark::Other]);
     assert_eq!(reading.bad.iter().map(|b| b.line).collect::<Vec<_>>(), [1, 2, 5]);
-    assert_eq!(reading.bad[0].cause, "version 99 is newer than this program's 1");
+    assert_eq!(reading.bad[0].cause, "version 99 is newer than this program's 2");
 }
 
 #[test]
@@ -85,6 +97,15 @@ fn a_line_of_the_first_release_loads() {
     let reading = read_dir(dir.path()).expect("a ledger");
     assert_eq!((reading.records.len(), reading.bad.len()), (1, 0));
     assert_eq!(reading.records[0].carbon_g, 100.0);
+    assert!(reading.records[0].closed, "it ended its run");
+}
+
+#[test]
+fn a_line_of_version_2_loads_with_every_field() {
+    let line = include_str!("../../tests/fixtures/ledger-v2.jsonl");
+    let record: Record = serde_json::from_str(line).expect("a record");
+    assert_eq!(serde_json::to_value(&record).expect("JSON"), serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    assert!(record.exit.is_some_and(Exit::is_success) && record.steps.len() == 1 && record.grid.len() == 1);
 }
 
 #[test]

@@ -6,11 +6,13 @@
 mod parts;
 mod read;
 mod record;
+mod tally;
 mod write;
 
 pub use parts::{Exit, Gpu, GridStep, Intensity, LevelUsed, Mark, Meter, ProfileUsed, Step};
 pub use read::{BadLine, Reading, of_job, read_dir, read_file};
 pub use record::{RECORD_VERSION, Record};
+pub use tally::{Facility, Piece, Tally};
 pub use write::{LedgerError, append, file_name};
 
 #[cfg(test)]

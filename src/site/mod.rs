@@ -7,4 +7,4 @@ mod candidate;
 mod outlook;
 
 pub use candidate::{Ask, Offer, OfferError, offer};
-pub use outlook::{Emission, Outlook, OutlookError};
+pub use outlook::{Emission, Outlook, OutlookError, Span};

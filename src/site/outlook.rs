@@ -162,20 +162,36 @@ impl Outlook {
     #[must_use]
     pub fn emitted(&self, power_w: f64, from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> Emission {
         let mut emission = Emission::default();
+        for span in self.spans_between(from, to, share) {
+            let hours = grid::signal_hours(span.to - span.from);
+            let onsite = span.onsite_w;
+            let rate = (span.g_per_kwh * (power_w - onsite).max(0.0) + self.onsite_g_per_kwh * power_w.min(onsite)) / 1000.0;
+            emission.carbon_g += rate * hours;
+            emission.hours += hours;
+            emission.estimated_h += if span.estimated { hours } else { 0.0 };
+        }
+        emission
+    }
+
+    /// [`from`, `to`] in spans in which nothing changes. Where the data end, the nearest value holds and counts as estimated.
+    #[must_use]
+    pub fn spans_between(&self, from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> Vec<Span> {
         let (first, last) = (self.intensity.start(), self.intensity.end());
         let known = (from.clamp(first, last), to.clamp(first, last));
         let edge = |at: DateTime<Utc>| self.intensity.at(at).map_or(0.0, |step| step.value);
         let before = (from, known.0, Step::estimate(from, edge(first)));
         let after = (known.1, to, Step::estimate(known.1, edge(last - TimeDelta::microseconds(1))));
-        for (from, to, step) in std::iter::once(before).chain(self.spans(known.0, known.1)).chain(std::iter::once(after)) {
-            let hours = grid::signal_hours(to - from).max(0.0);
-            let onsite = self.onsite_at(from) * share;
-            let rate = (step.value * (power_w - onsite).max(0.0) + self.onsite_g_per_kwh * power_w.min(onsite)) / 1000.0;
-            emission.carbon_g += rate * hours;
-            emission.hours += hours;
-            emission.estimated_h += if step.estimated { hours } else { 0.0 };
-        }
-        emission
+        let spans = std::iter::once(before).chain(self.spans(known.0, known.1)).chain(std::iter::once(after));
+        spans
+            .filter(|(from, to, _)| from < to)
+            .map(|(from, to, step)| Span {
+                from,
+                to,
+                g_per_kwh: step.value,
+                onsite_w: self.onsite_at(from) * share,
+                estimated: step.estimated,
+            })
+            .collect()
     }
 
     fn onsite_at(&self, instant: DateTime<Utc>) -> f64 {
@@ -198,6 +214,21 @@ impl Outlook {
         let ends = cuts.iter().copied().chain(std::iter::once(to));
         starts.zip(ends).filter_map(|(from, to)| Some((from, to, self.intensity.at(from)?))).collect()
     }
+}
+
+/// A span of time in which neither the grid nor the roof changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    /// Its begin.
+    pub from: DateTime<Utc>,
+    /// Its end.
+    pub to: DateTime<Utc>,
+    /// Grid intensity in g/kWh.
+    pub g_per_kwh: f64,
+    /// On-site power that the job may count on, in watts.
+    pub onsite_w: f64,
+    /// Whether the intensity is an estimate.
+    pub estimated: bool,
 }
 
 /// What a span of constant power emitted.

@@ -3,6 +3,10 @@
 //! Decided here for prolog, governor and simulator alike. [`steady_clock`] is the answer of a node where nobody re-decides:
 //! one clock that holds to the end, so that the guarantees hold even if nothing of CARM's ever runs again.
 
+mod adaptive;
+
+pub use adaptive::{Decision, OverBudget, Rules, Standing, reconsider};
+
 use crate::plan::{self, Candidate, Level, Objective, Plan, PlanError, Problem, Slot};
 
 /// A started job, seen from now (= 0 h).

@@ -2,9 +2,12 @@
 //!
 //! Decided here for prolog, governor and simulator alike. [`steady_clock`] is the answer of a node where nobody re-decides:
 //! one clock that holds to the end, so that the guarantees hold even if nothing of CARM's ever runs again.
+//! [`service_clock`] is the same for a service, which has no work to finish but requests to answer in time.
 
+mod service;
 mod steady;
 
+pub use service::{Service, answering, service_clock};
 pub use steady::{Situation, steady_clock};
 
 use crate::plan::{Candidate, Plan};

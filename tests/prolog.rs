@@ -23,6 +23,8 @@ mod killed;
 mod node;
 #[path = "prolog/remembered.rs"]
 mod remembered;
+#[path = "prolog/services.rs"]
+mod services;
 #[path = "prolog/sharing.rs"]
 mod sharing;
 #[path = "prolog/speed.rs"]

@@ -1,7 +1,7 @@
 //! From the job, the configuration and the card to one clock: gathers what the library's decision needs, and says why.
 
 use carm::config::{Config, OnBudget, Site};
-use carm::govern::{self, Clock, Situation};
+use carm::govern::{self, Clock, Service, Situation};
 use carm::ledger::Mark;
 use carm::plan::Start;
 use carm::profile::{Level, Profile, Profiles};
@@ -43,14 +43,14 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], n
     if request.off {
         return Choice::full("--carbon-off", None);
     }
-    if request.latency_s.is_some() {
-        return Choice::full("--carbon-latency: a service; services keep full clock in this release", Some(Mark::Service));
-    }
-    let work_s = request.work_s.or(request.runtime_s);
+    // A service has no work to finish: its time limit is all there is to know.
+    let work_s = request.work_s.or(request.runtime_s).filter(|_| request.latency_s.is_none());
     let decided = objective(request, config).and_then(|objective| {
         let site = config.site_of(job.partition.as_deref(), &job.node);
         let site = site.ok_or_else(|| no("no [[site]] for this node; set site under [node]", Mark::NoGrid))?;
-        let work_s = work_s.ok_or_else(|| no("its run time is not known; --carbon-runtime tells it", Mark::WorkUnknown))?;
+        if work_s.is_none() && request.latency_s.is_none() {
+            return Err(no("its run time is not known; --carbon-runtime tells it", Mark::WorkUnknown));
+        }
         // Asked last: it may take a second.
         let end = || {
             limit::end_of(job, config, now)
@@ -73,7 +73,9 @@ fn objective(request: &CarbonRequest, config: &Config) -> Result<Objective, No> 
     let objective = request.objective_or(config.planner.objective);
     let lacking = match objective {
         Objective::Carbon if request.budget_g.is_none() => "--carbon-objective=carbon without --carbon-budget",
-        Objective::Performance if request.deadline.is_none() => "--carbon-objective=performance without --carbon-deadline",
+        Objective::Performance if request.deadline.is_none() && request.latency_s.is_none() => {
+            "--carbon-objective=performance without --carbon-deadline or --carbon-latency"
+        }
         _ => return Ok(objective),
     };
     Err(no(lacking, Mark::RequestRefused))
@@ -86,7 +88,8 @@ struct Decision<'a> {
     objective: Objective,
     config: &'a Config,
     site: (usize, &'a Site),
-    work_s: u64,
+    /// None is a service's.
+    work_s: Option<u64>,
     now: DateTime<Utc>,
 }
 
@@ -110,22 +113,32 @@ fn decide(
     let gpus = u32::try_from(cards.len()).unwrap_or(u32::MAX);
     // The work is what was measured or assumed for this job as it runs: throughput between card types is settled by then.
     let profile = Profile { throughput: None, ..profile };
-    let ask = Ask { now, gpus, work_h: work_s as f64 / 3600.0, start: Start::Fixed(0.0), max_run_h: None };
+    let work_h = work_s.map_or(0.0, |seconds| seconds as f64 / 3600.0);
+    let ask = Ask { now, gpus, work_h, start: Start::Fixed(0.0), max_run_h: None };
     let offer = carm::site::offer(site, &outlook, &profile, &config.planner, &ask, gpus);
     let offer = offer.map_err(|error| no(error, Mark::RequestRefused))?;
     let left_g = request.budget_g.map(|budget| (budget / f64::from(job.nodes) - history::spent_g(job, config, now)).max(0.0));
     if left_g == Some(0.0) && config.node.on_budget != OnBudget::Floor {
         return Err(no("its budget is used up, and on_budget keeps its clock", Mark::OverBudget));
     }
-    let situation = Situation {
-        candidate: &offer.candidate,
-        objective,
-        deadline_h: request.deadline.map(|deadline| Offer::hours_until(now, deadline)),
-        limit_h: Offer::hours_until(now, end()?),
-        budget_g: left_g,
-        measured: profile.measured,
+    let clock = match request.latency_s {
+        Some(latency_s) => {
+            let answering = govern::answering(&offer.candidate, latency_s * 1e3, profile.measured);
+            let answering = answering.ok_or_else(|| no(untold(&profile), Mark::LatencyUnknown))?;
+            let limit_h = Offer::hours_until(now, end()?);
+            let (candidate, answering) = (&offer.candidate, &*answering);
+            govern::service_clock(&Service { candidate, answering, objective, limit_h, budget_g: left_g })
+        }
+        None => govern::steady_clock(&Situation {
+            candidate: &offer.candidate,
+            objective,
+            deadline_h: request.deadline.map(|deadline| Offer::hours_until(now, deadline)),
+            limit_h: Offer::hours_until(now, end()?),
+            budget_g: left_g,
+            measured: profile.measured,
+        }),
     };
-    match govern::steady_clock(&situation).map_err(|error| no(error, Mark::RequestRefused))? {
+    match clock.map_err(|error| no(error, Mark::RequestRefused))? {
         Clock::Full { reason } => Ok(Choice::full(reason, None)),
         Clock::Level { level, reason, over_budget, .. } => {
             let mhz = offer.candidate.levels[level].clock_mhz;
@@ -139,6 +152,10 @@ fn decide(
             })
         }
     }
+}
+
+fn untold(profile: &Profile) -> String {
+    format!("profile '{}' tells no latency of this card at full clock; give latency_ms of its highest clock", profile.name)
 }
 
 /// The profile on this card: its clocks snapped to those that the card can lock, scaled where it is another card's.
@@ -155,15 +172,21 @@ fn profile_for(request: &CarbonRequest, config: &Config, site: &Site, card: &Car
         .ok_or_else(|| no("the card lists no clocks, or none within restore_mhz", Mark::ClocksUntouched))?;
     let fits = profile.model.as_deref() == Some(&card.name);
     let mut profile = if fits { profile.clone() } else { profile.scaled_to(top_mhz) };
+    if !fits && profile.model.is_some() {
+        // Speeds are relative and carry over to another card; what a request takes there is another matter.
+        profile.levels.iter_mut().for_each(|level| level.latency_ms = None);
+    }
     snap(&mut profile.levels, clocks_mhz, top_mhz);
     Ok(profile)
 }
 
 /// Moves every level to the next clock that the card has: never slower than the profile says. Of several on one clock the
-/// fastest stays, which was the nearest to it.
+/// fastest stays, which was the nearest to it. Above the highest clock there is only that one, and what a request takes
+/// there the profile does not say.
 fn snap(levels: &mut Vec<Level>, clocks_mhz: &[u32], top_mhz: u32) {
     for level in levels.iter_mut() {
         let at = clocks_mhz.partition_point(|&mhz| mhz < level.clock_mhz);
+        level.latency_ms = level.latency_ms.filter(|_| level.clock_mhz <= top_mhz);
         level.clock_mhz = clocks_mhz.get(at).copied().unwrap_or(top_mhz);
     }
     levels.reverse();
@@ -182,6 +205,15 @@ mod tests {
         snap(&mut levels, &[210, 900, 915, 1500], 1500);
         let moved: Vec<_> = levels.iter().map(|level| (level.clock_mhz, level.speed)).collect();
         assert_eq!(moved, [(210, 0.1), (915, 0.5), (1500, 1.0)]);
+    }
+
+    #[test]
+    fn a_level_above_the_cards_clocks_keeps_no_latency_for_no_one_measured_it_down_there() {
+        let level = |clock_mhz, latency_ms| Level { clock_mhz, watts: 100.0, speed: 1.0, latency_ms: Some(latency_ms) };
+        let mut levels = vec![level(890, 30.0), level(2520, 10.0)];
+        snap(&mut levels, &[210, 900, 1260], 1260);
+        let moved: Vec<_> = levels.iter().map(|level| (level.clock_mhz, level.latency_ms)).collect();
+        assert_eq!(moved, [(900, Some(30.0)), (1260, None)]);
     }
 
     #[test]

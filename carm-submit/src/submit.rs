@@ -304,7 +304,6 @@ fn remarks(gathered: &Gathered, work: Work, flags: &Flags) -> Vec<Warning> {
     let over_limit = limit_s.filter(|&limit_s| work.seconds > limit_s);
     [
         over_limit.map(|limit_s| Warning::RuntimeOverLimit { runtime_s: work.seconds, limit_s }),
-        request.latency_s.map(|_| Warning::ServiceFullClock),
         request.suspend.filter(|_| !flags.dry_run).map(|_| Warning::NotPaused),
         job.array.as_ref().map(|_| Warning::EachTask),
     ]

@@ -68,8 +68,6 @@ pub enum Warning {
         /// The options that set them.
         options: Vec<String>,
     },
-    /// A service's clocks are not chosen on the node.
-    ServiceFullClock,
     /// The plan has no pauses.
     NotPaused,
     /// The forecast's error may undo what waiting would save.
@@ -130,14 +128,15 @@ impl fmt::Display for Warning {
                 write!(f, "--carbon-workers: {} left out: {reason}", listed(counts))
             }
             Self::ScalingUnknown { profile, counts } => {
-                write!(f, "--carbon-workers: {} left out: the [scaling] of profile '{profile}' lacks it or the requested count", listed(counts))
+                write!(
+                    f,
+                    "--carbon-workers: {} left out: the [scaling] of profile '{profile}' lacks it or the requested count",
+                    listed(counts)
+                )
             }
             Self::WidthChosen { gpus, requested, options } => {
                 write!(f, "--carbon-workers: {gpus} GPUs instead of {requested}: {}", options.join(" "))
             }
-            Self::ServiceFullClock => f.write_str(
-                "--carbon-latency: on the node services keep full clock in this release; the plan's figures are those of its clocks",
-            ),
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
             Self::NotWorthWaiting { carbon_g, high_g } => write!(
                 f,

@@ -3,7 +3,8 @@
 //! The remaining problem is planned anew each time, start fixed at now; the plan's beginning is what the job runs at. Two things stand
 //! before the plan: a job that could not finish in time even so goes to full clock, and a clock is not moved for little.
 
-use super::{MARGIN, Situation, guaranteed_speed, margin_h, run_at};
+use super::steady::run_at;
+use super::{MARGIN, Situation, guaranteed_speed, margin_h};
 use crate::plan::{self, Candidate, Objective, Outcome, Plan, PlanError, Problem, Slot};
 
 /// What keeps the clock from moving too often.

@@ -19,6 +19,7 @@ mod logging;
 mod prolog;
 mod resolve;
 mod settings;
+mod squeue;
 mod state;
 mod upkeep;
 

@@ -1,0 +1,126 @@
+//! What only slurmctld can tell of a job: when it ends, its name, whether it still runs. One squeue, given one second.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use carm::quantity::parse_instant;
+use carm::slurm::hostlist;
+use chrono::{DateTime, Utc};
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// slurmd's environment has no PATH; these are where distributions and sites put Slurm's commands.
+const COMMAND_DIRS: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/slurm/bin", "/usr/local/slurm/bin"];
+
+/// What squeue said of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// slurmctld does not know it any more, or it has ended, or runs elsewhere.
+    Gone,
+    /// It is there.
+    Here {
+        /// When Slurm ends it; none without a limit.
+        end: Option<DateTime<Utc>>,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Asks about a job; the error says why there is no answer.
+pub fn ask(job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
+    let squeue = COMMAND_DIRS.iter().map(|dir| Path::new(dir).join("squeue")).find(|path| path.exists());
+    let squeue = squeue.ok_or_else(|| format!("squeue is not in {}", COMMAND_DIRS.join(", ")))?;
+    ask_by(&squeue, job, node, slurm_conf).map_err(|cause| format!("asking squeue: {cause}"))
+}
+
+fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
+    let mut command = Command::new(squeue);
+    // End and state first: a job's name may be anything. Times in UTC, so that they name an instant.
+    command.args(["--noheader", "--states=all", "--format=%e|%t|%N|%j", "--jobs", &job.to_string()]);
+    command.env_clear().env("TZ", "UTC0").env("SLURM_TIME_FORMAT", "standard");
+    command.envs(slurm_conf.iter().map(|path| ("SLURM_CONF", path)));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+    let since = Instant::now();
+    while child.try_wait().map_err(|e| e.to_string())?.is_none() {
+        if since.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err("no answer within a second".into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stderr);
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => read(line, node).ok_or_else(|| format!("its answer was '{}'", carm::request::printable(line))),
+        // squeue's words for a job that slurmctld has forgotten.
+        None if told.contains("Invalid job id") => Ok(Answer::Gone),
+        None if output.status.success() => Ok(Answer::Gone),
+        None => Err(carm::request::printable(told.lines().next().unwrap_or("no answer")).to_string()),
+    }
+}
+
+/// `2026-05-01T12:00:00|R|wind[1-2]|train`.
+fn read(line: &str, node: &str) -> Option<Answer> {
+    let mut parts = line.splitn(4, '|');
+    let (end, state, nodes, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    // Running, suspended, completing, configuring, stopped, signalling, staging out: it may still have its GPUs.
+    let is_on = matches!(state, "R" | "S" | "CG" | "CF" | "ST" | "SI" | "SO" | "RS");
+    // A list that cannot be read is no proof that the job is elsewhere: it was requeued and started there.
+    let is_elsewhere = || hostlist::expand(nodes).is_some_and(|nodes| nodes.iter().all(|name| name != node));
+    if !is_on || is_elsewhere() {
+        return Some(Answer::Gone);
+    }
+    let end = match end {
+        "N/A" | "NONE" | "Unknown" => None,
+        at => Some(parse_instant(&format!("{at}Z")).ok()?),
+    };
+    Some(Answer::Here { end, name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// What comes of a squeue that is this script.
+    fn answer(script: &str) -> Result<Answer, String> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let squeue = dir.path().join("squeue");
+        std::fs::write(&squeue, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        std::fs::set_permissions(&squeue, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        ask_by(&squeue, 7, "wind1", Some(Path::new("/etc/slurm/slurm.conf")))
+    }
+
+    #[test]
+    fn squeue_tells_end_state_and_name() {
+        let at = parse_instant("2026-05-01T12:00:00Z").ok();
+        let here = |end, name: &str| Ok(Answer::Here { end, name: name.into() });
+        assert_eq!(answer("echo '2026-05-01T12:00:00|R|wind1|a|b c'"), here(at, "a|b c"));
+        assert_eq!(answer("echo 'N/A|R|wind[1-2]|train'"), here(None, "train"));
+        let asked = r#"[ "$TZ" = UTC0 ] && [ "$SLURM_CONF" = /etc/slurm/slurm.conf ] && [ "$5" = 7 ] && echo 'N/A|CG|wind1|x'"#;
+        assert_eq!(answer(asked), here(None, "x"));
+    }
+
+    #[test]
+    fn a_job_that_has_ended_or_is_forgotten_is_gone_and_a_silent_slurmctld_tells_nothing() {
+        assert_eq!(answer("echo '2026-05-01T12:00:00|CD|wind1|x'"), Ok(Answer::Gone));
+        assert_eq!(answer("echo '2026-05-01T12:00:00|PD||requeued'"), Ok(Answer::Gone));
+        assert_eq!(answer("echo '2026-05-01T12:00:00|R|solar[1-4]|requeued and started there'"), Ok(Answer::Gone));
+        assert_eq!(answer("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"), Ok(Answer::Gone));
+        let lost = "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1";
+        assert!(answer(lost).is_err_and(|cause| cause.contains("Unable to contact")));
+        assert!(answer("printf 'yesterday|R|wind1|x'").is_err_and(|cause| cause.contains("yesterday")));
+        assert!(answer("exit 1").is_err());
+    }
+
+    #[test]
+    fn a_squeue_that_does_not_answer_is_given_up_after_a_second() {
+        let since = Instant::now();
+        assert_eq!(answer("exec sleep 30"), Err("no answer within a second".into()));
+        assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    }
+}

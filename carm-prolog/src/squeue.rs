@@ -86,8 +86,12 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    /// A script that another test's fork still holds open for writing cannot be run: one at a time.
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
     /// What comes of a squeue that is this script.
     fn answer(script: &str) -> Result<Answer, String> {
+        let _alone = ALONE.lock();
         let dir = tempfile::tempdir().expect("a folder");
         let squeue = dir.path().join("squeue");
         std::fs::write(&squeue, format!("#!/bin/sh\n{script}\n")).expect("a script");

@@ -2,19 +2,13 @@
 //! once, with one squeue that is given one second.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use carm::config::Config;
 use carm::quantity::{SlurmTime, parse_slurm_time};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::job::Job;
-
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// slurmd's environment has no PATH; these are where distributions and sites put Slurm's commands.
-const COMMAND_DIRS: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/slurm/bin", "/usr/local/slurm/bin"];
+use crate::squeue;
 
 /// The instant at which Slurm ends the job, or why that is not known.
 pub fn end_of(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
@@ -31,8 +25,7 @@ pub fn end_of(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<DateTime
     if !config.node.ask_limit {
         return Err("ask_limit = false".into());
     }
-    let squeue = COMMAND_DIRS.iter().map(|dir| Path::new(dir).join("squeue")).find(|path| path.exists());
-    let squeue = squeue.ok_or_else(|| format!("squeue is not in {}", COMMAND_DIRS.join(", ")))?;
+    let squeue = squeue::find()?;
     match ask(&squeue, job.id, job.slurm_conf.as_deref()) {
         Ok(Some(seconds)) => after(seconds),
         Ok(None) => Err("squeue knows none".into()),
@@ -42,22 +35,7 @@ pub fn end_of(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<DateTime
 
 /// The seconds left by squeue; `None` where there is no limit.
 fn ask(squeue: &Path, job: u32, slurm_conf: Option<&Path>) -> Result<Option<u64>, String> {
-    let mut command = Command::new(squeue);
-    command.args(["--noheader", "--format=%L", "--jobs", &job.to_string()]);
-    command.env_clear().envs(slurm_conf.iter().map(|path| ("SLURM_CONF", path)));
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(|e| e.to_string())?;
-    let since = Instant::now();
-    while child.try_wait().map_err(|e| e.to_string())?.is_none() {
-        if since.elapsed() > PATIENCE {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err("no answer within a second".into());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let output = child.wait_with_output().map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = squeue::ask(squeue, job, "--format=%L", slurm_conf)?;
     match parse_slurm_time(text.trim()) {
         Ok(SlurmTime::Seconds(seconds)) => Ok(Some(seconds)),
         Ok(SlurmTime::Unlimited) => Ok(None),
@@ -69,6 +47,7 @@ fn ask(squeue: &Path, job: u32, slurm_conf: Option<&Path>) -> Result<Option<u64>
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, Instant};
 
     /// What comes of a squeue that is this script.
     fn answer(script: &str) -> Result<Option<u64>, String> {

@@ -10,15 +10,18 @@ mod cli;
 mod clocks;
 mod decide;
 mod epilog;
+mod exit;
 mod gpu;
 mod gres;
 mod history;
 mod job;
 mod limit;
 mod logging;
+mod modelled;
 mod prolog;
 mod resolve;
 mod settings;
+mod squeue;
 mod state;
 mod upkeep;
 

@@ -13,6 +13,8 @@ mod energy;
 mod faults;
 #[path = "prolog/full_clock.rs"]
 mod full_clock;
+#[path = "prolog/history.rs"]
+mod history;
 #[path = "prolog/hung.rs"]
 mod hung;
 #[path = "prolog/job.rs"]

@@ -4,6 +4,8 @@
 
 #[path = "submit/fake.rs"]
 mod fake;
+#[path = "submit/history.rs"]
+mod history;
 
 use chrono::{DateTime, Utc};
 use fake::{Ended, Login, shown};

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clocks::Part;
 use crate::job::Job;
+use crate::modelled;
 use crate::state::{JobGpu, JobState};
 
 /// A GPU of a job at its end.
@@ -66,6 +67,11 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[M
     marks.sort_unstable();
     marks.dedup();
     let emission = emission.unwrap_or_default();
+    let profile = state.and_then(|state| state.profile.as_ref());
+    let (work_done_s, modelled_gpu_energy_j) = match (state, start) {
+        (Some(state), Some(_)) => modelled::work_and_energy(profile, state.clock_mhz, run_s, hosted),
+        _ => (None, None),
+    };
     let request = job.request.as_ref().ok().and_then(Option::as_ref);
     Record {
         version: RECORD_VERSION,
@@ -102,16 +108,23 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[M
         since: None,
         closed: true,
         exit: None,
-        asked: None,
-        work_done_s: None,
-        profile: None,
-        modelled_gpu_energy_j: None,
+        asked: state.and_then(|state| asked(state, start?)),
+        work_done_s,
+        profile: profile.map(|profile| profile.used.clone()),
+        modelled_gpu_energy_j,
         clock_changes: 0,
         intensity: Intensity::Average,
         embodied_g: 0.0,
         steps: Vec::new(),
         grid: Vec::new(),
     }
+}
+
+/// When the job could have started, had it not been deferred: the first run alone was, and never to a time before that. What
+/// carm-submit did not write stands here as well.
+fn asked(state: &JobState, start: DateTime<Utc>) -> Option<String> {
+    let asked = parse_instant(state.request.get("CARM_ASKED")?).ok()?;
+    (state.run == 0 && asked < start).then(|| format_instant(asked))
 }
 
 fn variables_of(request: Option<&CarbonRequest>) -> BTreeMap<String, String> {

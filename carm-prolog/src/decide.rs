@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::clocks::usable;
 use crate::gpu::{Card, Driver};
 use crate::job::Job;
+use crate::modelled::KnownProfile;
 use crate::{history, limit};
 
 /// The clock for a job, and what its ledger line will say of it.
@@ -23,6 +24,8 @@ pub struct Choice {
     pub reason: String,
     /// Work at full clock that was counted on, in seconds.
     pub work_s: Option<u64>,
+    /// The profile that was counted with, where it is known.
+    pub profile: Option<KnownProfile>,
     /// What a reader of the ledger must know.
     pub marks: Vec<Mark>,
 }
@@ -44,21 +47,21 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], n
         return Choice::full("--carbon-off", None);
     }
     // A service has no work to finish: its time limit is all there is to know.
-    let work_s = request.work_s.or(request.runtime_s).filter(|_| request.latency_s.is_none());
+    let is_service = request.latency_s.is_some();
+    let given_s = || request.work_s.or(request.runtime_s);
+    let work_s = if is_service { None } else { given_s().or_else(|| history::work_s(job, config, cards, now)) };
+    let mut profile = None;
     let decided = objective(request, config).and_then(|objective| {
         let site = config.site_of(job.partition.as_deref(), &job.node);
         let site = site.ok_or_else(|| no("no [[site]] for this node; set site under [node]", Mark::NoGrid))?;
-        if work_s.is_none() && request.latency_s.is_none() {
-            return Err(no("its run time is not known; --carbon-runtime tells it", Mark::WorkUnknown));
-        }
         // Asked last: it may take a second.
         let end = || {
             limit::end_of(job, config, now)
                 .map_err(|cause| no(format!("its time limit is not known: {cause}"), Mark::LimitUnknown))
         };
-        decide(&Decision { job, request, objective, config, site, work_s, now }, driver, cards, end)
+        decide(&Decision { job, request, objective, config, site, work_s, now }, driver, cards, &mut profile, end)
     });
-    Choice { work_s, ..decided.unwrap_or_else(|(cause, mark)| Choice::full(cause, Some(mark))) }
+    Choice { work_s, profile, ..decided.unwrap_or_else(|(cause, mark)| Choice::full(cause, Some(mark))) }
 }
 
 /// Why there is no decision, and the mark that goes with it.
@@ -97,6 +100,7 @@ fn decide(
     asked: &Decision,
     driver: &dyn Driver,
     cards: &[Card],
+    known: &mut Option<KnownProfile>,
     end: impl FnOnce() -> Result<DateTime<Utc>, No>,
 ) -> Result<Choice, No> {
     let Decision { job, request, objective, config, site, work_s, now } = *asked;
@@ -107,8 +111,12 @@ fn decide(
     let listed = driver.clocks_mhz(&card.uuid);
     let clocks_mhz = listed.map_err(|error| no(format!("gpu {}: {error}", card.uuid), Mark::ClocksUntouched))?;
     let clocks_mhz = usable(clocks_mhz, config.node.restore_mhz);
-    let outlook = Outlook::load(config, site.1, now).map_err(|error| no(error, Mark::NoGrid))?;
     let profile = profile_for(request, config, site.1, card, &clocks_mhz)?;
+    *known = KnownProfile::of(&profile, site.1.host_watts, site.1.clock_floor_mhz);
+    if work_s.is_none() && request.latency_s.is_none() {
+        return Err(no("its run time is not known; --carbon-runtime tells it", Mark::WorkUnknown));
+    }
+    let outlook = Outlook::load(config, site.1, now).map_err(|error| no(error, Mark::NoGrid))?;
     // Each node decides for its own GPUs, from its share of the budget: all nodes reach the same clock.
     let gpus = u32::try_from(cards.len()).unwrap_or(u32::MAX);
     // The work is what was measured or assumed for this job as it runs: throughput between card types is settled by then.
@@ -148,6 +156,7 @@ fn decide(
                 clock_mhz: (mhz < top_mhz).then_some(mhz),
                 reason: reason.to_owned(),
                 work_s: None,
+                profile: None,
                 marks: over_budget.then_some(Mark::OverBudget).into_iter().collect(),
             })
         }

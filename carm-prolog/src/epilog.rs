@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use carm::config::Config;
+use carm::ledger::{Exit, Record};
 use chrono::{DateTime, Utc};
 
 use crate::booking::{self, Metered};
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::state::{GpuState, JobState, Store};
-use crate::{clocks, history};
+use crate::{clocks, exit, history};
 
 /// Gives back, then books.
 pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
@@ -19,7 +20,7 @@ pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -
         Ok(store) => store,
         Err(error) => {
             log::error!("job {}: {error:#}; what its GPUs used is not known", job.id);
-            book(job, config, None, &[], now);
+            book(job, config, None, &[], None, now);
             return Ok(());
         }
     };
@@ -44,7 +45,9 @@ pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -
             release(&store, driver, uuid, job.id, config);
         }
     }
-    book(job, config, state.as_ref(), &metered, now);
+    // Last, when the GPUs are free: it may take a second.
+    let ended = exit::of_run(job, config, state.as_ref());
+    book(job, config, state.as_ref(), &metered, ended, now);
     store.remove_job(job.id)
 }
 
@@ -56,7 +59,7 @@ pub fn cut_short(job: &Job, config: &Config, patience: Duration, now: DateTime<U
     state.mark([carm::ledger::Mark::CutShort]);
     let metered: Vec<Metered> =
         state.gpus.iter().map(|gpu| Metered { gpu: gpu.clone(), energy_end_j: None, part: None }).collect();
-    book(job, config, Some(&state), &metered, now);
+    book(job, config, Some(&state), &metered, exit::known_without_asking(job, &state), now);
     store.remove_job(job.id)
 }
 
@@ -66,7 +69,7 @@ fn is_owed(store: &Store, uuid: &str, job: u32) -> bool {
     store.peek_gpu(uuid).is_some_and(owed)
 }
 
-fn book(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered], now: DateTime<Utc>) {
+fn book(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered], ended: Option<Exit>, now: DateTime<Utc>) {
     let worth_a_line = match state {
         Some(state) => state.booked,
         // slurmd may run an epilog again: a line without state must not stand beside the one with it.
@@ -75,7 +78,7 @@ fn book(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered
     if !worth_a_line {
         return;
     }
-    let record = booking::record(job, config, state, metered, now);
+    let record = Record { exit: ended, ..booking::record(job, config, state, metered, now) };
     match carm::ledger::append(&config.node.ledger_dir, &record, now) {
         Ok(_) => log::info!(
             "job {}: {:.4} kWh at the facility, {}; GPU energy {:.0} J",

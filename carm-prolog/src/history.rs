@@ -1,10 +1,34 @@
-//! What the ledger says of a job's earlier runs.
+//! What the ledger says of a job's earlier runs, and of its user's earlier jobs of the same name.
 
 use carm::config::Config;
-use carm::ledger::{self, Record};
+use carm::ledger::{self, Record, Workload};
 use chrono::{DateTime, Utc};
 
+use crate::gpu::Card;
 use crate::job::Job;
+
+/// What is read of the ledger for a prediction: a job waits for it.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// The job's work in seconds at full clock, by its user's earlier runs under this name on as many such cards. Only a job with
+/// a name has a history: carm-submit tells it, slurmd does not.
+pub fn work_s(job: &Job, config: &Config, cards: &[Card], now: DateTime<Utc>) -> Option<u64> {
+    let request = job.request.as_ref().ok().and_then(Option::as_ref)?;
+    let (name, card) = (request.name.as_ref()?.as_str(), cards.first()?);
+    let gpus = u32::try_from(cards.len()).ok()?.checked_mul(job.nodes)?;
+    let dir = &config.node.ledger_dir;
+    let runs = ledger::earlier_runs(dir, &Workload { uid: job.uid?, name, gpus }, now, MOST_BYTES);
+    let runs = runs.inspect_err(|error| log::debug!("{}: {error}; no run time is predicted", dir.display())).ok()?;
+    let such = runs.iter().filter(|run| run.model.as_deref() == Some(&card.name));
+    let prediction = ledger::predict(such.map(|run| run.work_s))?;
+    let (work_s, runs) = (prediction.work_s, prediction.runs);
+    log::info!(
+        "job {}: run time {work_s} s at full clock, by {runs} earlier runs of '{}'",
+        job.id,
+        carm::request::printable(name)
+    );
+    Some(work_s)
+}
 
 /// The node's share of what earlier runs of a requeued job emitted, in grams: of each run the mean over the nodes that the
 /// ledger's folder shows, which is all of them where the folder is shared, else this one.

@@ -22,6 +22,10 @@ pub struct Job {
     /// Slurm tells it from 23.02 on.
     pub end_time: Option<DateTime<Utc>>,
     pub slurm_conf: Option<PathBuf>,
+    /// `code:signal`, for the epilog alone.
+    pub exit_code2: Option<String>,
+    /// The same as a status of wait(2).
+    pub exit_code: Option<String>,
     pub gpus: GpuNames,
     /// The carbon request, or why it was refused.
     pub request: Result<Option<CarbonRequest>, String>,
@@ -59,6 +63,8 @@ impl Job {
             partition: variable("SLURM_JOB_PARTITION"),
             end_time: variable("SLURM_JOB_END_TIME").and_then(|text| DateTime::from_timestamp(text.parse().ok()?, 0)),
             slurm_conf: variable("SLURM_CONF").map(PathBuf::from),
+            exit_code2: variable("SLURM_JOB_EXIT_CODE2"),
+            exit_code: variable("SLURM_JOB_EXIT_CODE"),
             gpus: GpuNames::read(&variable),
             request: variables::read(spank).map_err(|error| error.to_string()),
         })

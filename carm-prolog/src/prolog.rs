@@ -100,9 +100,9 @@ fn take(
 ) -> Result<(), String> {
     state.gpus = cards.iter().map(|card| meter(card, driver)).collect();
     let choice = decide::choose(job, config, driver, cards, now);
-    let Choice { clock_mhz, ref reason, work_s, ref marks } = choice;
-    (state.clock_mhz, state.decision, state.work_s) = (clock_mhz, reason.clone(), work_s);
-    state.mark(marks.iter().copied());
+    let Choice { clock_mhz, reason, work_s, profile, marks } = choice;
+    (state.clock_mhz, state.decision, state.work_s, state.profile) = (clock_mhz, reason, work_s, profile);
+    state.mark(marks);
     // Before any clock moves, with what is about to be done.
     store.write_job(state).map_err(|error| format!("{error:#}"))?;
     let mut applied_mhz = None;

@@ -1,6 +1,6 @@
 //! What only slurmctld can tell of a job: when it ends, its name, whether it still runs. One squeue, given one second.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,17 +27,37 @@ pub enum Answer {
     },
 }
 
-/// Asks about a job; the error says why there is no answer.
+/// Asks how a job stands; the error says why there is no answer.
 pub fn ask(job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
+    ask_by(&find()?, job, node, slurm_conf).map_err(|cause| format!("asking squeue: {cause}"))
+}
+
+/// What squeue prints of a job in a format of its own (`--format`, `--Format`).
+pub fn show(job: u32, format: &str, slurm_conf: Option<&Path>) -> Result<String, String> {
+    Ok(run(&find()?, &[format], job, slurm_conf)?.0)
+}
+
+fn find() -> Result<PathBuf, String> {
     let squeue = COMMAND_DIRS.iter().map(|dir| Path::new(dir).join("squeue")).find(|path| path.exists());
-    let squeue = squeue.ok_or_else(|| format!("squeue is not in {}", COMMAND_DIRS.join(", ")))?;
-    ask_by(&squeue, job, node, slurm_conf).map_err(|cause| format!("asking squeue: {cause}"))
+    squeue.ok_or_else(|| format!("squeue is not in {}", COMMAND_DIRS.join(", ")))
 }
 
 fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
+    // The name last: it may be anything.
+    let (text, errors) = run(squeue, &["--states=all", "--format=%e|%t|%N|%j"], job, slurm_conf)?;
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => read(line, node).ok_or_else(|| format!("its answer was '{}'", carm::request::printable(line))),
+        // squeue's words for a job that slurmctld has forgotten.
+        None if errors.contains("Invalid job id") => Ok(Answer::Gone),
+        None => Err(carm::request::printable(errors.lines().next().unwrap_or("no answer")).to_string()),
+    }
+}
+
+/// Standard output and standard error of a squeue about one job. A controller that is busy must hold nobody up.
+fn run(squeue: &Path, options: &[&str], job: u32, slurm_conf: Option<&Path>) -> Result<(String, String), String> {
     let mut command = Command::new(squeue);
-    // End and state first: a job's name may be anything. Times in UTC, so that they name an instant.
-    command.args(["--noheader", "--states=all", "--format=%e|%t|%N|%j", "--jobs", &job.to_string()]);
+    command.arg("--noheader").args(options).args(["--jobs", &job.to_string()]);
+    // Times in UTC, so that they name an instant.
     command.env_clear().env("TZ", "UTC0").env("SLURM_TIME_FORMAT", "standard");
     command.envs(slurm_conf.iter().map(|path| ("SLURM_CONF", path)));
     let mut child =
@@ -52,15 +72,8 @@ fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Res
         std::thread::sleep(Duration::from_millis(5));
     }
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let told = String::from_utf8_lossy(&output.stderr);
-    match text.lines().next().filter(|line| !line.is_empty()) {
-        Some(line) => read(line, node).ok_or_else(|| format!("its answer was '{}'", carm::request::printable(line))),
-        // squeue's words for a job that slurmctld has forgotten.
-        None if told.contains("Invalid job id") => Ok(Answer::Gone),
-        None if output.status.success() => Ok(Answer::Gone),
-        None => Err(carm::request::printable(told.lines().next().unwrap_or("no answer")).to_string()),
-    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((text(&output.stdout), text(&output.stderr)))
 }
 
 /// `2026-05-01T12:00:00|R|wind[1-2]|train`.

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 
 use crate::exit::{Obstacle, Refusal};
 use crate::gather::Gathered;
+use crate::history;
 use crate::limit::{Bounds, CYCLE_H};
 use crate::offers::{Asked, NoOffer, Offered};
 use crate::places::{self, Place};
@@ -25,8 +26,29 @@ use crate::warning::Warning;
 pub struct Work {
     /// In seconds.
     pub seconds: u64,
-    /// The option that says so.
-    pub from: &'static str,
+    /// Who says so.
+    pub from: Basis,
+}
+
+/// Where a run time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// An option of the user's.
+    Option(&'static str),
+    /// So many earlier runs: a guess.
+    History {
+        /// How many.
+        runs: usize,
+    },
+}
+
+impl std::fmt::Display for Basis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Option(option) => write!(f, "from {option}"),
+            Self::History { runs } => f.write_str(&history::told(*runs)),
+        }
+    }
 }
 
 /// A candidate's other half: what the planner does not need to know.
@@ -162,6 +184,7 @@ pub fn assemble(
                 max_known: place.limits_known || !installed.slurm,
                 deadline_h: job.deadline.known().map(|&deadline| hours(deadline)),
                 work_h,
+                guessed: matches!(work.from, Basis::History { .. }),
                 own_width: candidate.workers == gpus.count,
             };
             // A service is as long as its limit.

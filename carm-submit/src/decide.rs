@@ -185,6 +185,13 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
 pub const HORIZON_H: f64 = 1e5;
 
 impl Decided {
+    /// When the job could start otherwise, where the plan defers it.
+    pub fn deferred_from(&self) -> Option<DateTime<Utc>> {
+        let earliest_h = earliest_h(&self.assembled.problem, self.plan.candidate);
+        let deferred = (self.plan.start_h - earliest_h) * 3600.0 >= 1.0;
+        deferred.then(|| self.assembled.instant(earliest_h))
+    }
+
     /// How long the job waits, in whole seconds.
     pub fn waits_s(&self) -> u64 {
         (self.plan.start_h * 3600.0).round() as u64

@@ -62,9 +62,14 @@ pub fn request_of(decided: &Decided, request: &CarbonRequest, name: &str) -> Car
     CarbonRequest {
         limit_s: decided.limit_s.or(bounds.unstretched_s()),
         work_s: Some(decided.assembled.work.seconds),
-        name: Some(JobName::new(name)).filter(|name| !name.as_str().is_empty()),
-        ..request.clone()
+        asked: decided.deferred_from(),
+        ..with_name(request, name)
     }
+}
+
+/// The request with the job's name, by which the ledger keeps its runs.
+pub fn with_name(request: &CarbonRequest, name: &str) -> CarbonRequest {
+    CarbonRequest { name: Some(JobName::new(name)).filter(|name| !name.as_str().is_empty()), ..request.clone() }
 }
 
 impl Handover<'_> {

@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod gather;
 mod handover;
+mod history;
 mod json;
 mod limit;
 mod offers;

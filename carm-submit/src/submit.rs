@@ -15,7 +15,7 @@ use carm::slurm::grammar::Grammar;
 use carm::slurm::job::Fact;
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
-use crate::assemble::{self, Work};
+use crate::assemble::{self, Basis, Work};
 use crate::cli::{Flags, Submission};
 use crate::decide::{self, Decided, Missed};
 use crate::exit::{Obstacle, Refusal, say, show};
@@ -25,7 +25,7 @@ use crate::script::Script;
 use crate::slurm::{self, Asked, Installed};
 use crate::warning::Warning;
 use crate::widths::Widths;
-use crate::{explain, json, offers};
+use crate::{explain, history, json, offers};
 
 /// What becomes of a job.
 enum Decision {
@@ -118,11 +118,10 @@ impl Parts {
         if gathered.foreign {
             self.warnings.push(Warning::ForeignLines);
         }
-        let (gpus, work) = match treatable(gathered) {
+        let (gpus, said) = match treatable(gathered) {
             Ok(found) => found,
             Err(line) => return Ok(Decision::Leave(line)),
         };
-        self.warnings.extend(remarks(gathered, work, flags));
 
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
@@ -132,6 +131,10 @@ impl Parts {
             Some(folder) => Profiles::load(&folder),
             None => (Profiles::builtin(), Vec::new()),
         };
+        let Some(work) = assumed(said, gathered, || history::work(&config, &profiles, gathered, gpus.count, self.now)) else {
+            return Ok(Decision::Leave(NO_RUN_TIME.to_owned()));
+        };
+        self.warnings.extend(remarks(gathered, work, flags));
         self.warnings.extend(faults.iter().map(|fault| Warning::ProfileFile(fault.to_string())));
         let widths = Widths::of(gathered, gpus.count, &mut self.warnings);
         let ask = offers::Asked {
@@ -208,7 +211,10 @@ impl Parts {
                     return Ok(ExitCode::SUCCESS);
                 }
                 let several = self.gathered.as_ref().is_some_and(|g| g.heterogeneous);
-                self.hand_over(if several { Carbon::AsWritten } else { Carbon::Request(request) }, Vec::new())
+                // A name alone is no wish of its user's.
+                let wishes = !request.is_empty() && !request.off;
+                let named = if wishes { handover::with_name(request, name) } else { request.clone() };
+                self.hand_over(if several { Carbon::AsWritten } else { Carbon::Request(&named) }, Vec::new())
             }
             Decision::Plan(decided) => {
                 if flags.dry_run {
@@ -251,8 +257,8 @@ fn tell(lines: &[String]) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()); // as in `say`
 }
 
-/// The GPUs and the run time of a job that can be planned; else the line that says why CARM leaves it alone.
-fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
+/// The GPUs of a job that can be planned, and the run time that its options tell; else the line that says why CARM leaves it alone.
+fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Option<Work>), String> {
     let (request, job) = (&gathered.request, &gathered.job);
     if request.off {
         return Err("--carbon-off: submitted as written".to_owned());
@@ -283,18 +289,24 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
     };
     if request.latency_s.is_some() {
         let seconds = limit_s.ok_or("--carbon-latency: a service runs for its time limit; submitted as written; give --time")?;
-        return Ok((gpus, Work { seconds, from: "--time" }));
+        return Ok((gpus, Some(Work { seconds, from: Basis::Option("--time") })));
     }
-    let work = match (request.runtime_s, limit_s) {
-        (Some(seconds), _) => Work { seconds, from: "--carbon-runtime" },
-        (None, Some(seconds)) => Work { seconds, from: "--time" },
-        (None, None) => {
-            return Err(
-                "no run time is known: submitted as written; give --carbon-runtime, or --time, to have it planned".to_owned()
-            );
-        }
+    let said = match (request.runtime_s, limit_s) {
+        (Some(seconds), _) => Some(Work { seconds, from: Basis::Option("--carbon-runtime") }),
+        (None, limit_s) => limit_s.map(|seconds| Work { seconds, from: Basis::Option("--time") }),
     };
-    Ok((gpus, work))
+    Ok((gpus, said))
+}
+
+const NO_RUN_TIME: &str = "no run time is known: submitted as written; give --carbon-runtime, or --time, to have it planned";
+
+/// The run time to plan with: the user's word, else that of earlier runs, else the time limit. Earlier runs that took longer
+/// than the limit say no more than the limit does: this one ends there. A service runs as long as it may.
+fn assumed(said: Option<Work>, gathered: &Gathered, history: impl FnOnce() -> Option<Work>) -> Option<Work> {
+    if gathered.request.runtime_s.is_some() || gathered.request.latency_s.is_some() {
+        return said;
+    }
+    history().filter(|past| said.is_none_or(|limit| past.seconds < limit.seconds)).or(said)
 }
 
 /// What the user should know before the plan is told.

@@ -3,14 +3,18 @@
 //! A line is one job's run on one node, or a day of it, keyed by cluster, job, run and node. Lines are only ever added; a torn or foreign
 //! line costs itself and nothing else.
 
+mod history;
 mod parts;
 mod read;
+mod recent;
 mod record;
 mod tally;
 mod write;
 
+pub use history::{EarlierRun, NEWEST, Prediction, Workload, predict, runs_that_tell};
 pub use parts::{Exit, Gpu, GridStep, Intensity, LevelUsed, Mark, Meter, ProfileUsed, Step};
 pub use read::{BadLine, Reading, of_job, read_dir, read_file};
+pub use recent::earlier_runs;
 pub use record::{RECORD_VERSION, Record};
 pub use tally::{Facility, Piece, Tally};
 pub use write::{LedgerError, append, file_name};

@@ -44,6 +44,8 @@ const CONFIG: &str = r#"
 [planner]
 host_watts = 0
 pue = 1.0
+[node]
+ledger_dir = "ledger"
 [[zone]]
 name = "N"
 source = "trace"

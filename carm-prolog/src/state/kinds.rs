@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Job;
+use crate::modelled::KnownProfile;
 
 /// What is known of a running job: written by the prolog, read and removed by the epilog. Who it belongs to stands here as
 /// well, since a slurmd that was restarted tells its epilog little more than the job's id.
@@ -32,6 +33,9 @@ pub struct JobState {
     pub clock_mhz: Option<u32>,
     pub decision: String,
     pub work_s: Option<u64>,
+    /// A prolog of an earlier release left none.
+    #[serde(default)]
+    pub profile: Option<KnownProfile>,
     pub marks: Vec<Mark>,
 }
 
@@ -96,6 +100,7 @@ impl JobState {
             clock_mhz: None,
             decision: "the prolog did not come to an end".to_owned(),
             work_s: None,
+            profile: None,
             marks: Vec::new(),
         }
     }

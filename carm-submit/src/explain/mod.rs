@@ -29,7 +29,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     let gpus = if candidate.workers == 1 { "1 GPU".to_owned() } else { format!("{} GPUs", candidate.workers) };
 
     let mut lines = vec![format!(
-        "carm-submit: {}: {gpus}, {} at full clock (from {}), objective {}",
+        "carm-submit: {}: {gpus}, {} at full clock ({}), objective {}",
         carm::request::printable(name),
         format_duration(assembled.work.seconds as f64),
         assembled.work.from,

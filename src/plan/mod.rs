@@ -24,6 +24,7 @@
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
 
 mod band;
+mod bound;
 mod check;
 mod error;
 mod evaluate;

@@ -38,6 +38,7 @@ mod pair;
 mod parts;
 mod problem;
 mod restart;
+mod scan;
 mod schedule;
 mod search;
 mod seconds;

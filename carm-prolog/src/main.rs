@@ -6,6 +6,7 @@
 mod around;
 mod booking;
 mod bounded;
+mod brief;
 mod cli;
 mod clocks;
 mod decide;

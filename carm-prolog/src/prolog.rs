@@ -100,7 +100,7 @@ fn take(
 ) -> Result<(), String> {
     state.gpus = cards.iter().map(|card| meter(card, driver)).collect();
     let choice = decide::choose(job, config, driver, cards, now);
-    let Choice { clock_mhz, reason, work_s, profile, marks } = choice;
+    let Choice { clock_mhz, reason, work_s, profile, end, marks } = choice;
     (state.clock_mhz, state.decision, state.work_s, state.profile) = (clock_mhz, reason, work_s, profile);
     state.mark(marks);
     // Before any clock moves, with what is about to be done.

@@ -11,7 +11,9 @@ use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
 use chrono::{DateTime, Utc};
 
+use crate::busy;
 use crate::exit::{Obstacle, Refusal};
+use crate::explain::local;
 use crate::gather::Gathered;
 use crate::limit::{Bounds, CYCLE_H};
 use crate::offers::{Asked, NoOffer, Offered};
@@ -48,6 +50,10 @@ pub struct Choice {
     pub bounds: Bounds,
     /// The forecast's band, where it carries one.
     pub band: Option<crate::offers::Band>,
+    /// When the job itself may begin, however busy Slurm is.
+    pub start: Start,
+    /// When Slurm expects to have room, h after now, where that is later.
+    pub room_h: Option<f64>,
 }
 
 /// A problem and all that its answer has to be told with.
@@ -71,6 +77,40 @@ pub struct Assembled {
     pub latency_ms: Option<f64>,
     /// The option that sets the deadline, where there is one.
     pub deadline_option: &'static str,
+    /// Whether the candidates start no earlier than Slurm expects room ([`Assembled::heed`]).
+    pub heeds_room: bool,
+}
+
+impl Assembled {
+    /// Lets the candidates wait for Slurm to have room, or not.
+    pub fn heed(&mut self, room: bool) {
+        for (candidate, choice) in self.problem.candidates.iter_mut().zip(&self.choices) {
+            candidate.start = match choice.room_h {
+                Some(room_h) if room => busy::not_before(choice.start, room_h),
+                _ => choice.start,
+            };
+        }
+        self.heeds_room = room && self.choices.iter().any(|choice| choice.room_h.is_some());
+    }
+
+    /// When Slurm expects room for a candidate, h after now, as far as its plan has to wait for that.
+    pub fn room_h(&self, candidate: usize) -> Option<f64> {
+        self.choices[candidate].room_h.filter(|_| self.heeds_room)
+    }
+
+    /// Where Slurm expects room only later, and from when on: `north from 2026-05-01 14:20`.
+    pub fn rooms(&self) -> Vec<String> {
+        let mut rooms: Vec<String> = self
+            .choices
+            .iter()
+            .filter_map(|choice| {
+                let at = self.instant(choice.room_h?.min(busy::NEVER_H));
+                Some(format!("{} from {}", choice.site, local(at)))
+            })
+            .collect();
+        rooms.dedup();
+        rooms
+    }
 }
 
 /// The configuration: `--config`, else `CARM_CONFIG`, else the installed one, else the embedded default.
@@ -175,6 +215,8 @@ pub fn assemble(
                 throughput: offered.made_for.1.unwrap_or(1.0),
                 bounds,
                 band,
+                start: candidate.start,
+                room_h: None,
             });
             candidates.push(candidate);
             tables.push(table);
@@ -202,7 +244,8 @@ pub fn assemble(
         work_gpu_h: f64::from(gpus.count) * work_h,
     };
     let deadline_option = deadline.map_or("", |(option, _)| option);
-    Ok(Assembled { now, problem, tables, choices, objective, work, requested: gpus.count, latency_ms, deadline_option })
+    let requested = gpus.count;
+    Ok(Assembled { now, problem, tables, choices, objective, work, requested, latency_ms, deadline_option, heeds_room: false })
 }
 
 /// Refuses an objective without the constraint that it is about.

@@ -22,10 +22,10 @@ use crate::exit::{Obstacle, Refusal, say, show};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
 use crate::script::Script;
-use crate::slurm::{self, Asked, Installed};
+use crate::slurm::{self, Asked, Installed, Says};
 use crate::warning::Warning;
 use crate::widths::Widths;
-use crate::{explain, json, offers};
+use crate::{busy, explain, json, offers};
 
 /// What becomes of a job.
 enum Decision {
@@ -148,7 +148,17 @@ impl Parts {
             self.installed = help.help(&mut self.grammar);
         }
         self.installed.partitions = partitions.partitions();
-        let assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        if config.planner.ask_slurm && self.installed.slurm {
+            let (line, plugin) = (&self.line, self.installed.plugin);
+            busy::ask_for_room(&mut assembled, |place, gpus| {
+                let added = place.iter().cloned().chain(widths.options(gpus)).collect();
+                let carbon = Carbon::Request(&gathered.request);
+                let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
+                job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
+            });
+            assembled.heed(true);
+        }
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);
         }

@@ -24,13 +24,21 @@ pub struct Ended {
     pub given: Option<Vec<String>>,
     /// What sbatch found in its script (a file or standard input).
     pub script: Option<String>,
+    /// The words of each `sbatch --test-only`, joined by blanks, and what stood on its standard input.
+    pub asked: Vec<String>,
 }
 
 const SBATCH: &str = r#"#!/bin/sh
 here=${0%/*}
 if [ "$*" = --help ]; then /bin/cat "$here/help"; exit; fi
+if [ "$1" = --test-only ]; then
+  printf '%s\n' "$*" >> "$here/asked"
+  for word; do case $word in gpu-*|--partition=*) partition=${word#*=}; esac; done
+  if [ -f "$here/room-$partition" ]; then . "$here/room-$partition"; else /bin/cat >> "$here/asked"; fi
+  exit
+fi
 printf '%s\n' "$@" > "$here/given"
-for word; do case $word in */*.sh|*.sh) script=$word; break;; esac; done
+for word; do case $word in -*) ;; *.sh) script=$word; break;; esac; done
 if [ -n "$script" ]; then /bin/cat "$script" > "$here/script"; else /bin/cat > "$here/script"; fi
 . "$here/answer"
 "#;
@@ -101,6 +109,12 @@ impl Login {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
     }
 
+    /// Slurm expects room in a partition from a time on (local, and that is UTC).
+    pub fn room(&self, partition: &str, from: &str) {
+        let line = format!("sbatch: Job 7 to start at {from} using 2 processors on nodes n1 in partition {partition}");
+        self.write(&format!("bin/room-{partition}"), &format!("echo '{line}' >&2"));
+    }
+
     /// sbatch without CARM's plugin.
     pub fn without_plugin(self) -> Self {
         self.write("bin/help", include_str!("../slurm-help/22.05.txt"));
@@ -128,7 +142,7 @@ impl Login {
     }
 
     pub fn submit_words(&self, words: &[&str], input: &str) -> Ended {
-        for earlier in ["given", "script"] {
+        for earlier in ["given", "script", "asked"] {
             let _ = fs::remove_file(self.bin().join(earlier)); // there is none before the first
         }
         let input = self.write("input", input);
@@ -156,6 +170,7 @@ impl Login {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             given: read("given").map(|words| words.lines().map(str::to_owned).collect()),
             script: read("script"),
+            asked: read("asked").unwrap_or_default().lines().map(str::to_owned).collect(),
         }
     }
 }

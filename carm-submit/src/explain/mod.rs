@@ -35,18 +35,29 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         assembled.work.from,
         assembled.objective
     )];
-    let begins = match decided.waits_s() {
-        0 => "at once".to_owned(),
-        wait_s => format!("in {} ({})", format_duration(wait_s as f64), local(assembled.instant(plan.start_h))),
+    let expected =
+        format!("in {} ({})", format_duration((plan.start_h * 3600.0).round()), local(assembled.instant(plan.start_h)));
+    let begins = match (decided.begin_s, decided.waits_for_room()) {
+        (0, false) => "at once".to_owned(),
+        (0, true) => format!("as soon as there is room, expected {expected}"),
+        (_, false) => expected,
+        (begin_s, true) => {
+            let from = local(assembled.instant(begin_s as f64 / 3600.0));
+            format!("as soon as there is room from {from} on, expected {expected}")
+        }
     };
     let end = local(assembled.instant(plan.end_h));
     lines.push(format!("  plan    at {} {begins}, ends {end}, {}", choice.site, clocks(decided)));
-    lines.push(match &decided.now_run {
+    if assembled.heeds_room {
+        lines.push(format!("  room    Slurm expects room at {}; an estimate", assembled.rooms().join(", at ")));
+    }
+    lines.push(match &decided.earliest_run {
         Some(now) if now.carbon_g > 0.0 => format!(
-            "  carbon  {}, {} {} at full clock now ({} kWh instead of {})",
+            "  carbon  {}, {} {} at full clock {} ({} kWh instead of {})",
             format_mass(plan.carbon_g),
             change(plan.carbon_g, now.carbon_g),
             format_mass(now.carbon_g),
+            if picture::is_now(now) { "now" } else { "at the earliest" },
             energy(plan.energy_kwh),
             energy(now.energy_kwh)
         ),
@@ -63,7 +74,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         choice.profile,
         if choice.measured { "measured" } else { "modelled, not measured on this card" },
     ));
-    if decided.waits_s() > 0 {
+    if decided.begin_s > 0 {
         lines.push("  at once instead: scontrol update jobid=N StartTime=now".to_owned());
     }
     lines
@@ -122,7 +133,7 @@ fn clocks(decided: &Decided) -> String {
 fn cost(decided: &Decided) -> Vec<String> {
     let (assembled, plan) = (&decided.assembled, &decided.plan);
     let mut cost = Vec::new();
-    let later_h = decided.now_run.as_ref().map(|now| plan.end_h - now.end_h);
+    let later_h = decided.earliest_run.as_ref().map(|now| plan.end_h - now.end_h);
     match later_h {
         Some(later_h) if later_h * 3600.0 >= 1.0 => cost.push(format!("ends {} later", format_duration(later_h * 3600.0))),
         Some(later_h) if later_h * 3600.0 <= -1.0 => cost.push(format!("ends {} earlier", format_duration(-later_h * 3600.0))),

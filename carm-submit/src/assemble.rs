@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use carm::config::{Config, DEFAULT_PATH};
-use carm::plan::{self, Problem, Start, Tables};
+use carm::plan::{self, Level, Problem, Start, Tables};
 use carm::request::{Objective, ProfileName};
-use carm::site::Offer;
+use carm::site::{Offer, fast_enough};
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
 use chrono::{DateTime, Utc};
 
-use crate::busy;
+use crate::busy::{self, Load};
 use crate::exit::{Obstacle, Refusal};
 use crate::explain::local;
 use crate::gather::Gathered;
@@ -54,6 +54,10 @@ pub struct Choice {
     pub start: Start,
     /// When Slurm expects to have room, h after now, where that is later.
     pub room_h: Option<f64>,
+    /// The clocks that may be used there, however long the queue is.
+    pub levels: Vec<Level>,
+    /// What waits for the same GPUs, where Slurm tells.
+    pub load: Option<Load>,
 }
 
 /// A problem and all that its answer has to be told with.
@@ -79,23 +83,42 @@ pub struct Assembled {
     pub deadline_option: &'static str,
     /// Whether the candidates start no earlier than Slurm expects room ([`Assembled::heed`]).
     pub heeds_room: bool,
+    /// Whether they leave out clocks that are too slow for what waits behind them.
+    pub heeds_load: bool,
 }
 
 impl Assembled {
-    /// Lets the candidates wait for Slurm to have room, or not.
-    pub fn heed(&mut self, room: bool) {
-        for (candidate, choice) in self.problem.candidates.iter_mut().zip(&self.choices) {
-            candidate.start = match choice.room_h {
-                Some(room_h) if room => busy::not_before(choice.start, room_h),
-                _ => choice.start,
+    /// Lets the candidates wait for Slurm to have room, or not, and keep up with what waits behind them, or not.
+    pub fn heed(&mut self, room: bool, load: bool) -> anyhow::Result<()> {
+        (self.heeds_room, self.heeds_load) = (false, false);
+        for ((candidate, table), choice) in self.problem.candidates.iter_mut().zip(&mut self.tables).zip(&self.choices) {
+            candidate.start = match choice.room_h.filter(|_| room) {
+                Some(room_h) => busy::not_before(choice.start, room_h),
+                None => choice.start,
             };
+            let levels = match choice.load.as_ref().filter(|_| load) {
+                Some(load) => fast_enough(&choice.levels, load.least_speed),
+                None => choice.levels.clone(),
+            };
+            self.heeds_room |= room && choice.room_h.is_some();
+            self.heeds_load |= levels.len() < choice.levels.len();
+            if levels != candidate.levels {
+                candidate.levels = levels;
+                *table = Tables::new(candidate).context("assembling the plan")?;
+            }
         }
-        self.heeds_room = room && self.choices.iter().any(|choice| choice.room_h.is_some());
+        Ok(())
     }
 
     /// When Slurm expects room for a candidate, h after now, as far as its plan has to wait for that.
     pub fn room_h(&self, candidate: usize) -> Option<f64> {
         self.choices[candidate].room_h.filter(|_| self.heeds_room)
+    }
+
+    /// What waits behind a candidate, as far as it takes clocks from its plan.
+    pub fn load(&self, candidate: usize) -> Option<&Load> {
+        let choice = &self.choices[candidate];
+        choice.load.as_ref().filter(|_| self.problem.candidates[candidate].levels.len() < choice.levels.len())
     }
 
     /// Where Slurm expects room only later, and from when on: `north from 2026-05-01 14:20`.
@@ -217,6 +240,8 @@ pub fn assemble(
                 band,
                 start: candidate.start,
                 room_h: None,
+                levels: candidate.levels.clone(),
+                load: None,
             });
             candidates.push(candidate);
             tables.push(table);
@@ -245,7 +270,19 @@ pub fn assemble(
     };
     let deadline_option = deadline.map_or("", |(option, _)| option);
     let requested = gpus.count;
-    Ok(Assembled { now, problem, tables, choices, objective, work, requested, latency_ms, deadline_option, heeds_room: false })
+    Ok(Assembled {
+        now,
+        problem,
+        tables,
+        choices,
+        objective,
+        work,
+        requested,
+        latency_ms,
+        deadline_option,
+        heeds_room: false,
+        heeds_load: false,
+    })
 }
 
 /// Refuses an objective without the constraint that it is about.

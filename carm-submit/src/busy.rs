@@ -1,19 +1,24 @@
-//! Asks Slurm how busy it is at the places of a plan: `sbatch --test-only`, when it would have room for this very job.
+//! Asks Slurm how busy it is at the places of a plan: `sbatch --test-only`, when it would have room for this very job, and
+//! `squeue`, how much work waits for the same GPUs.
 //!
-//! An answer moves the candidate's earliest start, and nothing else: what Slurm does not tell, or not in time, counts as
-//! room at once. It is Slurm's own estimate, hours off in a busy moment, so a job is never held back by it
-//! ([`crate::decide`]) and never refused for it. Each question takes a job id of Slurm's.
+//! The first moves a candidate's earliest start, the second its clock floor ([`Assembled::heed`]), and nothing else: what Slurm does not
+//! tell, or not in time, counts as room at once and as an empty queue. The first is Slurm's own estimate, hours off in a busy
+//! moment, the second counts time limits for run times: so a job is never held back by them ([`crate::decide`]) and never
+//! refused for them. Each question for room takes a job id of Slurm's.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use carm::config::{Config, Site};
 use carm::plan::Start;
-use carm::site::Offer;
+use carm::site::{Offer, least_speed};
+use carm::slurm::queue;
 use carm::slurm::test_only::read_estimate;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
 use crate::assemble::Assembled;
+use crate::places::Place;
 use crate::slurm::{Asked, PATIENCE, Says};
 use crate::submit::local_instant;
 
@@ -29,23 +34,119 @@ pub const NEVER_H: f64 = 1e5;
 /// A command, where its answer stands, and the folder that it needs.
 pub type Question = (Command, Says, Option<TempDir>);
 
-/// Asks of each place that candidates stand for, once, when there is room. `question` words it for the options of a place and
-/// a number of GPUs.
-pub fn ask_for_room(assembled: &mut Assembled, question: impl Fn(&[String], u32) -> std::io::Result<Question>) {
+/// What a question is about.
+enum About {
+    /// The room at a site, by its index in the configuration.
+    Room(usize),
+    /// The queue of a partition.
+    Queue(Partition),
+}
+
+/// A partition, as Slurm is told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Partition {
+    cluster: Option<String>,
+    name: String,
+}
+
+/// The work that waits for, or runs on, the GPUs of a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// The partition.
+    pub partition: String,
+    /// Its GPUs, by the configuration.
+    pub gpus: u32,
+    /// The work, GPU-h within the hours looked at.
+    pub queue_gpu_h: f64,
+    /// The least speed at which that work still fits into those hours.
+    pub least_speed: f64,
+}
+
+/// Asks of each place that candidates stand for, once, when there is room, and of each partition, once, what waits there, where a
+/// candidate might run slower than it could. `room` words the first for the options of a place and a number of GPUs.
+pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], u32) -> std::io::Result<Question>) {
     let mut sites: Vec<usize> = assembled.choices.iter().map(|choice| choice.place.site).collect();
     sites.dedup();
-    let questions = sites.iter().filter_map(|&site| {
+    let rooms = sites.iter().filter_map(|&site| {
         let mut there = (0..assembled.choices.len()).filter(|&i| assembled.choices[i].place.site == site);
         let width = |i: usize| assembled.problem.candidates[i].workers;
         let first = there.clone().next()?;
         let asked = there.find(|&i| width(i) == assembled.requested).unwrap_or(first);
-        Some((site, question(&assembled.choices[asked].place.options, width(asked)).ok()?))
+        Some((About::Room(site), room(&assembled.choices[asked].place.options, width(asked)).ok()?))
     });
-    for (site, text) in answers(questions.collect()) {
-        let Some(start) = read_estimate(&text).and_then(|estimate| local_instant(estimate.start)) else { continue };
-        for choice in assembled.choices.iter_mut().filter(|choice| choice.place.site == site) {
-            choice.room_h = room_h(assembled.now, start, choice.start);
+    let queues = slowable(assembled, config).into_iter().map(|partition| {
+        let question = (squeue(&partition), Says::Stdout, None);
+        (About::Queue(partition), question)
+    });
+    let window_h = config.planner.max_delay_s / 3600.0;
+    for (about, text) in answers(rooms.chain(queues).collect()) {
+        match about {
+            About::Room(site) => {
+                let Some(start) = read_estimate(&text).and_then(|estimate| local_instant(estimate.start)) else { continue };
+                for choice in assembled.choices.iter_mut().filter(|choice| choice.place.site == site) {
+                    choice.room_h = room_h(assembled.now, start, choice.start);
+                }
+            }
+            About::Queue(partition) => {
+                let queue_gpu_h = queue::gpu_hours(&queue::read_queue(&text), window_h);
+                for choice in assembled.choices.iter_mut().filter(|choice| partition.is_of(&choice.place)) {
+                    let gpus = partition.gpus(config, choice.place.site);
+                    let least_speed = least_speed(queue_gpu_h, gpus, window_h);
+                    choice.load = Some(Load { partition: partition.name.clone(), gpus, queue_gpu_h, least_speed });
+                }
+            }
         }
+    }
+}
+
+/// The partitions in which a candidate might run slower than it could. A service is not: it is as long as its limit at any clock.
+/// Without a configuration nobody knows how many GPUs there are.
+fn slowable(assembled: &Assembled, config: &Config) -> Vec<Partition> {
+    let mut partitions: Vec<Partition> = Vec::new();
+    if assembled.latency_ms.is_some() || config.path.is_none() {
+        return partitions;
+    }
+    for choice in assembled.choices.iter().filter(|choice| choice.levels.len() > 1) {
+        let Some(name) = choice.place.partition.clone() else { continue };
+        let partition = Partition { cluster: choice.place.cluster.clone(), name };
+        if !partitions.contains(&partition) {
+            partitions.push(partition);
+        }
+    }
+    partitions
+}
+
+fn squeue(partition: &Partition) -> Command {
+    let mut squeue = Command::new("squeue");
+    // What its user likes to see of a queue is not all of it.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SQUEUE_")) {
+        squeue.env_remove(name);
+    }
+    // An array's tasks are shortened to 64 characters else.
+    squeue.env("SLURM_BITSTR_LEN", "0").stdin(Stdio::null());
+    squeue.args(partition.cluster.iter().map(|cluster| format!("--clusters={cluster}")));
+    let states = format!("--states={}", queue::STATES);
+    squeue.args([
+        "--noheader",
+        "--all",
+        &format!("--partition={}", partition.name),
+        &states,
+        &format!("--Format={}", queue::FORMAT),
+    ]);
+    squeue
+}
+
+impl Partition {
+    fn is_of(&self, place: &Place) -> bool {
+        place.cluster == self.cluster && place.partition.as_ref() == Some(&self.name)
+    }
+
+    /// The GPUs of all sites that share it, among them `site`.
+    fn gpus(&self, config: &Config, site: usize) -> u32 {
+        let shares = |(index, other): &(usize, &Site)| {
+            *index == site || other.cluster == self.cluster && other.partition.as_ref() == Some(&self.name)
+        };
+        config.sites.iter().enumerate().filter(shares).map(|(_, site)| site.gpus).fold(0, u32::saturating_add)
     }
 }
 

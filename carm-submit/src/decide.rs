@@ -68,20 +68,23 @@ pub fn decide(
     }
 }
 
-/// The best plan, given how busy Slurm says it is. A request that would fail for that alone is planned as if there were room:
-/// an estimate costs no job.
+/// The best plan, given how busy Slurm says it is. A request that would fail for that alone is planned without: an estimate
+/// costs no job.
 fn outcome(assembled: &mut Assembled, warnings: &mut Vec<Warning>) -> anyhow::Result<Outcome> {
-    assembled.heed(true);
-    let first = best(assembled, &assembled.problem)?;
-    if matches!(first, Outcome::Feasible(_)) || !assembled.heeds_room {
-        return Ok(first);
+    assembled.heed(true, true)?;
+    let mut outcome = best(assembled, &assembled.problem)?;
+    for load_only in [true, false] {
+        let heeded = if load_only { assembled.heeds_load } else { assembled.heeds_room };
+        if matches!(outcome, Outcome::Feasible(_)) || !heeded {
+            continue;
+        }
+        assembled.heed(load_only, false)?;
+        outcome = best(assembled, &assembled.problem)?;
+        if matches!(outcome, Outcome::Feasible(_)) {
+            warnings.push(if load_only { Warning::QueueTooLong } else { Warning::RoomTooLate(assembled.rooms()) });
+        }
     }
-    assembled.heed(false);
-    let second = best(assembled, &assembled.problem)?;
-    if matches!(second, Outcome::Feasible(_)) {
-        warnings.push(Warning::RoomTooLate(assembled.rooms()));
-    }
-    Ok(second)
+    Ok(outcome)
 }
 
 /// When Slurm is to be told that the job may begin. A plan that starts where Slurm expects room would have started earlier, had

@@ -151,13 +151,13 @@ impl Parts {
         let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
         if config.planner.ask_slurm && self.installed.slurm {
             let (line, plugin) = (&self.line, self.installed.plugin);
-            busy::ask_for_room(&mut assembled, |place, gpus| {
+            busy::ask(&mut assembled, &config, |place, gpus| {
                 let added = place.iter().cloned().chain(widths.options(gpus)).collect();
                 let carbon = Carbon::Request(&gathered.request);
                 let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
                 job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
             });
-            assembled.heed(true);
+            assembled.heed(true, true)?;
         }
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);

@@ -81,6 +81,8 @@ pub enum Warning {
     },
     /// The request fails where the plan waits for Slurm to have room: it does not.
     RoomTooLate(Vec<String>),
+    /// The request fails at clocks that keep up with the queue: it has slower ones.
+    QueueTooLong,
     /// What pauses would save; the plan that is submitted has none.
     Paused {
         /// Carbon of the plan that pauses, in grams.
@@ -151,6 +153,9 @@ impl fmt::Display for Warning {
                 f,
                 "Slurm expects room at {}, too late for the request: planned as if there were room at once",
                 rooms.join(", at ")
+            ),
+            Self::QueueTooLong => f.write_str(
+                "no clock that keeps up with the work that waits meets the request: planned at slower ones, as if nothing waited",
             ),
             Self::Paused { resumes: 0, .. } => f.write_str("--carbon-suspend: pausing would save nothing here"),
             Self::Paused { carbon_g, end, resumes, limit_g } => write!(

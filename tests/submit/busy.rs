@@ -150,3 +150,85 @@ fn a_service_is_planned_for_the_hours_in_which_slurm_expects_to_run_it() {
     assert_eq!(json["plan"]["start"], "2026-05-01T08:00:00.000Z", "{json}");
     assert!(!login.submit(words).given().iter().any(|word| word.starts_with("--begin")));
 }
+
+/// The levels of a plan, as shares of full clock, and what is said of it.
+fn clocks(login: &Login, words: &str) -> (Vec<u64>, String) {
+    let ended = login.submit(&format!("--dry-run --json {words}"));
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
+    let segments = json["plan"]["segments"].as_array().expect("segments").clone();
+    let clocks = segments.iter().filter_map(|segment| segment["clock_mhz"].as_u64()).collect();
+    (clocks, login.submit(&format!("--dry-run {words}")).stderr)
+}
+
+/// A job that half clock suits best, as far as carbon goes: two levels, 900 MHz at speed 0.5 and 1500 MHz.
+fn slow() -> Login {
+    let login = Login::new();
+    login.write("north.csv", &trace(|_| 300.0));
+    login.write(
+        "profiles/slow.toml",
+        "name = \"slow\"\nsource = \"made up for this test\"\n[[level]]\nclock_mhz = 1500\nwatts = 300.0\nspeed = 1.0\n\
+         [[level]]\nclock_mhz = 900\nwatts = 100.0\nspeed = 0.5\n",
+    );
+    login
+}
+
+const SLOW: &str = "-p gpu-north --carbon-profile=slow --carbon-deadline=now+9h train.sh";
+
+#[test]
+fn a_plan_leaves_out_the_clocks_at_which_the_queue_would_not_fit() {
+    let login = slow();
+    let told = |text: &str| text.lines().find(|line| line.starts_with("  load")).map(str::to_owned);
+    // Eight GPUs for 24 hours do 96 GPU-hours at half speed, and no more.
+    for (gpus, hours, expected) in [(8, 0, 900), (4, 24, 900), (8, 13, 1500), (80, 100, 1500)] {
+        login.queue(gpus, hours);
+        let (clocks, text) = clocks(&login, SLOW);
+        assert!(clocks.iter().all(|&clock| clock == expected), "{gpus} x {hours} h: {clocks:?}");
+        assert_eq!(told(&text).is_some(), expected == 1500, "{text}");
+    }
+    login.queue(8, 13);
+    login
+        .with("COLUMNS", "200")
+        .submit(&format!("--dry-run {SLOW}"))
+        .says("\n  load    gpu-north has 104 GPU-hours of work for 8 GPUs: no clock below 1500 MHz keeps up with that\n");
+}
+
+#[test]
+fn each_partition_is_asked_for_its_whole_queue_where_a_candidate_could_run_slower() {
+    let login = Login::new().with("SQUEUE_USERS", "me");
+    let queued = login.submit("train.sh").queued;
+    let of = |line: &String| line.split(' ').find_map(|word| word.strip_prefix("--partition=").map(str::to_owned));
+    let mut partitions: Vec<_> = queued.iter().filter_map(of).collect();
+    partitions.sort_unstable();
+    assert_eq!(partitions, ["gpu-north", "gpu-south"]);
+    login.queue(8, 24);
+    assert!(login.submit("train.sh").stderr.contains("  load "), "the user's own filter does not hold");
+
+    for words in ["--carbon-latency=50ms train.sh", "--carbon-off train.sh"] {
+        assert_eq!(login.submit(words).queued.len(), 0, "{words}");
+    }
+    // Nobody would move the clocks.
+    assert_eq!(Login::new().without_plugin().submit("train.sh").queued.len(), 0);
+}
+
+#[test]
+fn a_queue_never_costs_a_job() {
+    let login = slow();
+    login.queue(8, 24);
+    // 2 GPUs x 100 W x 6 h x 300 g/kWh = 360 g, against 540 g at full clock.
+    let ended = login.submit("-p gpu-north --carbon-profile=slow --carbon-budget=450g train.sh");
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{}", ended.stderr);
+    ended.says("no clock that keeps up with the work that waits meets the request: planned at slower ones");
+    assert!(!ended.stderr.contains("  load "), "{}", ended.stderr);
+}
+
+#[test]
+fn a_queue_that_slurm_does_not_tell_is_empty() {
+    let login = slow();
+    let free = clocks(&login, SLOW).0;
+    for answer in
+        ["exit 1", "echo '24:00:00|1|1|gres/gpu=80'", "echo 'CLUSTER: far'", "echo '|||||||||||'", "echo \"\\377\\376\""]
+    {
+        login.write("bin/queue", answer);
+        assert_eq!(clocks(&login, SLOW).0, free, "{answer}");
+    }
+}

@@ -26,6 +26,8 @@ pub struct Ended {
     pub script: Option<String>,
     /// The words of each `sbatch --test-only`, joined by blanks, and what stood on its standard input.
     pub asked: Vec<String>,
+    /// The words of each squeue, joined by blanks.
+    pub queued: Vec<String>,
 }
 
 const SBATCH: &str = r#"#!/bin/sh
@@ -45,6 +47,13 @@ if [ -n "$script" ]; then /bin/cat "$script" > "$here/script"; else /bin/cat > "
 
 const SCONTROL: &str = r#"#!/bin/sh
 /bin/cat "${0%/*}/partitions"
+"#;
+
+const SQUEUE: &str = r#"#!/bin/sh
+here=${0%/*}
+printf '%s\n' "$*" >> "$here/queued"
+if [ -n "$SQUEUE_USERS" ]; then exit 1; fi
+if [ -f "$here/queue" ]; then . "$here/queue"; fi
 "#;
 
 /// Two sites, one windy at noon and one in the evening.
@@ -86,6 +95,7 @@ impl Login {
         login.write("bin/partitions", PARTITIONS);
         login.executable("sbatch", SBATCH);
         login.executable("scontrol", SCONTROL);
+        login.executable("squeue", SQUEUE);
         login.write("carm.toml", CONFIG);
         login.write("north.csv", &trace(|hour| if (6..9).contains(&hour) { 100.0 } else { 500.0 }));
         login.write("south.csv", &trace(|hour| if (12..15).contains(&hour) { 50.0 } else { 600.0 }));
@@ -115,6 +125,12 @@ impl Login {
         self.write(&format!("bin/room-{partition}"), &format!("echo '{line}' >&2"));
     }
 
+    /// So many GPU-hours are running in every partition, as one job.
+    pub fn queue(&self, gpus: u32, hours: u32) {
+        let line = format!("{hours}:00:00|1|1|cpu=1,node=1|N/A|gres:gpu:{gpus}|N/A|5|None|");
+        self.write("bin/queue", &format!("echo '{line}'"));
+    }
+
     /// sbatch without CARM's plugin.
     pub fn without_plugin(self) -> Self {
         self.write("bin/help", include_str!("../slurm-help/22.05.txt"));
@@ -142,7 +158,7 @@ impl Login {
     }
 
     pub fn submit_words(&self, words: &[&str], input: &str) -> Ended {
-        for earlier in ["given", "script", "asked"] {
+        for earlier in ["given", "script", "asked", "queued"] {
             let _ = fs::remove_file(self.bin().join(earlier)); // there is none before the first
         }
         let input = self.write("input", input);
@@ -170,6 +186,7 @@ impl Login {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             given: read("given").map(|words| words.lines().map(str::to_owned).collect()),
             script: read("script"),
+            queued: read("queued").unwrap_or_default().lines().map(str::to_owned).collect(),
             asked: read("asked").unwrap_or_default().lines().map(str::to_owned).collect(),
         }
     }

@@ -51,6 +51,13 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     if assembled.heeds_room {
         lines.push(format!("  room    Slurm expects room at {}; an estimate", assembled.rooms().join(", at ")));
     }
+    if let Some(load) = assembled.load(plan.candidate) {
+        let slowest = candidate.levels.iter().map(|level| level.clock_mhz).min().unwrap_or_default();
+        lines.push(format!(
+            "  load    {} has {:.0} GPU-hours of work for {} GPUs: no clock below {slowest} MHz keeps up with that",
+            load.partition, load.queue_gpu_h, load.gpus
+        ));
+    }
     lines.push(match &decided.earliest_run {
         Some(now) if now.carbon_g > 0.0 => format!(
             "  carbon  {}, {} {} at full clock {} ({} kWh instead of {})",

@@ -61,6 +61,27 @@ fn a_slower_plan_raises_the_time_limit_within_max_time() {
 }
 
 #[test]
+fn another_clusters_max_time_bounds_the_stretched_limit() {
+    let login = Login::new();
+    let path = login.home.path().join("carm.toml");
+    let config = std::fs::read_to_string(&path).expect("a configuration");
+    std::fs::write(&path, config.replace("partition = \"gpu-north\"", "partition = \"gpu-north\"\ncluster = \"far\""))
+        .expect("written");
+    login.write("north.csv", &fake::trace(|_| 300.0));
+    let minutes = || {
+        let ended = login.submit("--carbon-deadline=now+9h --clusters=far train.sh");
+        assert!(ended.given().contains(&"--partition=gpu-north"), "{:?}", ended.given());
+        ended.given().iter().find_map(|w| w.strip_prefix("--time=")).map(|m| m.parse::<u32>().expect("whole minutes"))
+    };
+    // A cluster that does not tell: the user's own limit stands.
+    assert_eq!(minutes(), None);
+    login.write("bin/partitions-far", "PartitionName=gpu-north MaxTime=2-00:00:00 State=UP\n");
+    assert!(minutes().is_some_and(|m| m > 200), "{:?}", minutes());
+    login.write("bin/partitions-far", "PartitionName=gpu-north MaxTime=03:20:00 State=UP\n");
+    assert!(minutes().is_none_or(|m| m <= 200), "{:?}", minutes());
+}
+
+#[test]
 fn the_prolog_is_told_what_only_carm_submit_knows() {
     let ended = Login::new().submit("--carbon-runtime=2:00:00 --carbon-objective=ppc --carbon-max-delay=0s -J resnet train.sh");
     let carbon = carbon(&ended);

@@ -181,11 +181,10 @@ pub fn assemble(
     let mut elsewhere: Vec<String> = Vec::new();
     let mut unplanned: Option<anyhow::Error> = None;
     for (site, offered) in config.sites.iter().zip(offers) {
-        let partitions = installed.partitions.as_deref();
         let placed = offered.and_then(|offered| {
             let least = offered.widths.first().map_or(gpus.count, |(candidate, _, _)| candidate.workers);
             let least = GpuRequest { count: least, ..gpus.clone() };
-            let place = places::place(config, offered.site, job, &least, partitions);
+            let place = places::place(config, offered.site, job, &least, &installed.partitions);
             let place = place.map_err(|reason| NoOffer::Unplanned(anyhow::anyhow!(reason)))?;
             Ok((place, offered))
         });

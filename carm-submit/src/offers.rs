@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use crate::exit::{Obstacle, Refusal};
 use crate::gather::Gathered;
 use crate::places;
+use crate::slurm::Partitions;
 use crate::submit::local_instant;
 
 /// A candidate's slots at the lower and at the upper edge of the forecast's band.
@@ -102,7 +103,7 @@ fn ask_one(
 ) -> Result<Offered, NoOffer> {
     let fits: Vec<u32> = asked.counts.iter().copied().filter(|&count| config.path.is_none() || count <= site.gpus).collect();
     let least = GpuRequest { count: fits.first().copied().unwrap_or(asked.gpus.count), ..asked.gpus.clone() };
-    places::place(config, index, &gathered.job, &least, None).map_err(NoOffer::Elsewhere)?;
+    places::place(config, index, &gathered.job, &least, &Partitions::default()).map_err(NoOffer::Elsewhere)?;
     let name = gathered.request.profile.as_ref().or(site.profile.as_ref());
     let profile = profile_for(profiles, name, site.gpu.as_deref())?;
     let outlook = Outlook::load(config, site, asked.now).map_err(|error| NoOffer::Unplanned(error.into()))?;

@@ -117,6 +117,31 @@ pub fn ask_partitions() -> Asked {
     Asked::start_words("scontrol", &["--oneliner", "show", "partition"], PATIENCE)
 }
 
+/// Asks another cluster's `scontrol show partition`: through slurmdbd, and so only where there is one.
+pub fn ask_partitions_of(cluster: &str) -> Asked {
+    let clusters = format!("--clusters={cluster}");
+    Asked::start_words("scontrol", &[&clusters, "--oneliner", "show", "partition"], PATIENCE)
+}
+
+/// The partitions of each cluster that tells them.
+#[derive(Debug, Default)]
+pub struct Partitions {
+    /// Of the cluster at hand.
+    pub here: Option<Vec<Partition>>,
+    /// Of others, by name.
+    pub elsewhere: Vec<(String, Vec<Partition>)>,
+}
+
+impl Partitions {
+    /// Those of a cluster, or of the one at hand.
+    pub fn of(&self, cluster: Option<&str>) -> Option<&[Partition]> {
+        match cluster {
+            None => self.here.as_deref(),
+            Some(name) => self.elsewhere.iter().find(|(known, _)| known == name).map(|(_, partitions)| partitions.as_slice()),
+        }
+    }
+}
+
 /// What is known of the installed Slurm.
 #[derive(Debug, Default)]
 pub struct Installed {
@@ -124,8 +149,8 @@ pub struct Installed {
     pub slurm: bool,
     /// Whether its sbatch loads CARM's plugin.
     pub plugin: bool,
-    /// The partitions; `None` where they are not to be had.
-    pub partitions: Option<Vec<Partition>>,
+    /// The partitions, as far as they are to be had.
+    pub partitions: Partitions,
 }
 
 impl Installed {
@@ -144,7 +169,7 @@ impl Asked {
         if let Some(help) = &help {
             grammar.learn(help);
         }
-        Installed { slurm, plugin: help.as_deref().is_some_and(help_shows_plugin), partitions: None }
+        Installed { slurm, plugin: help.as_deref().is_some_and(help_shows_plugin), partitions: Partitions::default() }
     }
 
     /// The partitions; `None` where they are not to be had.

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use carm::config::Config;
 use carm::profile::Profiles;
 use carm::quantity::{Moment, parse_instant};
 use carm::request::CarbonRequest;
@@ -12,7 +13,7 @@ use carm::slurm::argv::{self, CommandLine};
 use carm::slurm::directives::Directives;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::grammar::Grammar;
-use carm::slurm::job::Fact;
+use carm::slurm::job::{Fact, Job};
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
 use crate::assemble::{self, Work};
@@ -22,7 +23,7 @@ use crate::exit::{Obstacle, Refusal, say, show};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
 use crate::script::Script;
-use crate::slurm::{self, Asked, Installed, Says};
+use crate::slurm::{self, Asked, Installed, Partitions, Says};
 use crate::warning::Warning;
 use crate::widths::Widths;
 use crate::{busy, explain, json, offers};
@@ -127,6 +128,7 @@ impl Parts {
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
         assemble::check_objective(gathered.request.objective_or(config.planner.objective), gathered)?;
+        let elsewhere = ask_elsewhere(&config, &gathered.job);
         let start = assemble::start(&config, gathered, self.now);
         let (profiles, faults) = match config.profiles_dir() {
             Some(folder) => Profiles::load(&folder),
@@ -147,7 +149,9 @@ impl Parts {
         if let Some(help) = self.help.take() {
             self.installed = help.help(&mut self.grammar);
         }
-        self.installed.partitions = partitions.partitions();
+        let told = |(cluster, asked): (_, Asked)| Some((cluster, asked.partitions()?));
+        self.installed.partitions =
+            Partitions { here: partitions.partitions(), elsewhere: elsewhere.into_iter().filter_map(told).collect() };
         let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
         if config.planner.ask_slurm && self.installed.slurm {
             let (line, plugin) = (&self.line, self.installed.plugin);
@@ -259,6 +263,15 @@ impl Parts {
 fn tell(lines: &[String]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()); // as in `say`
+}
+
+/// Asks the clusters of those sites that the job may go to for their partitions.
+fn ask_elsewhere(config: &Config, job: &Job) -> Vec<(String, Asked)> {
+    let named = config.sites.iter().filter_map(|site| site.cluster.as_ref());
+    let mut clusters: Vec<&String> = named.filter(|&name| job.clusters.is_empty() || job.clusters.contains(name)).collect();
+    clusters.sort_unstable();
+    clusters.dedup();
+    clusters.into_iter().map(|name| (name.clone(), slurm::ask_partitions_of(name))).collect()
 }
 
 /// The GPUs and the run time of a job that can be planned; else the line that says why CARM leaves it alone.

@@ -45,7 +45,9 @@ if [ -n "$script" ]; then /bin/cat "$script" > "$here/script"; else /bin/cat > "
 . "$here/answer"
 "#;
 
+/// Partitions of this cluster, or of the one that it is asked for; no answer where there is no such cluster.
 const SCONTROL: &str = r#"#!/bin/sh
+case $1 in --clusters=*) exec /bin/cat "${0%/*}/partitions-${1#*=}"; esac
 /bin/cat "${0%/*}/partitions"
 "#;
 

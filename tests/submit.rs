@@ -203,6 +203,13 @@ fn a_plan_tells_the_range_that_its_forecast_leaves() {
     let ended = forecast(60.0).submit(&format!("-p gpu-south {BY_EVENING} train.sh"));
     assert!(ended.given().contains(&"--begin=now+21600"), "{:?}", ended.given());
     ended.says("within the forecast's error");
+
+    // 50 to 160 g/kWh around 100: the same run, integrated against either edge.
+    let ended = forecast(60.0).submit(&format!("--dry-run --json -p gpu-south {BY_EVENING} train.sh"));
+    let plan = &serde_json::from_str::<Value>(&ended.stdout).expect("JSON")["plan"];
+    let number = |key: &str| plan[key].as_f64().unwrap_or_else(|| panic!("{key}: {plan}"));
+    assert!((number("carbon_low_g") - 0.5 * number("carbon_g")).abs() < 1e-6, "{plan}");
+    assert!((number("carbon_high_g") - 1.6 * number("carbon_g")).abs() < 1e-6, "{plan}");
 }
 
 #[test]
@@ -575,6 +582,8 @@ fn the_json_object_has_the_contracts_keys_and_its_figures_add_up() {
             "work_gpu_h",
             "energy_kwh",
             "carbon_g",
+            "carbon_low_g",
+            "carbon_high_g",
             "ppc",
             "estimated_share",
             "segments",
@@ -604,6 +613,7 @@ fn the_json_object_has_the_contracts_keys_and_its_figures_add_up() {
         }
         let carbon = number(&plan["carbon_g"]);
         assert!((integrated - carbon).abs() < 1e-6, "{integrated} {carbon}");
+        assert_eq!((&plan["carbon_low_g"], &plan["carbon_high_g"]), (&Value::Null, &Value::Null), "a trace without a band");
         let turnaround_h = (instant(&plan["end"]) - instant(&json["now"])).num_milliseconds() as f64 / 3.6e6;
         assert!((number(&plan["turnaround_s"]) / 3600.0 - turnaround_h).abs() < 1e-6);
         assert!((number(&plan["ppc"]) - number(&plan["work_gpu_h"]) / turnaround_h / carbon).abs() < 1e-6 * number(&plan["ppc"]));

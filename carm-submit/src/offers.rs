@@ -123,7 +123,8 @@ fn ask_one(
         if let Some(limit_ms) = asked.latency_ms {
             // A service runs for its time limit, however fast the card.
             candidate.work_h = asked.work_h;
-            if carm::plan::levels_within_latency(&candidate.levels, limit_ms).is_none() {
+            let kept = carm::plan::levels_within_latency(&candidate.levels, limit_ms);
+            if kept.map_err(|error| NoOffer::Unplanned(error.into()))?.is_none() {
                 return Err(NoOffer::Unplanned(anyhow::anyhow!(
                     "profile '{}' tells no latency; give latency_ms of its highest clock",
                     profile.name

@@ -524,6 +524,19 @@ fn a_submission_keeps_to_a_few_lines() {
 }
 
 #[test]
+fn on_a_terminal_every_line_keeps_to_its_width() {
+    let login = Login::new().with("COLUMNS", "70");
+    login.script("#SBATCH --gpus=2 --time=3:00:00 --array=1-3 --carbon-suspend\n");
+    let words = format!("-p gpu-north --unheard-of {BY_EVENING} train.sh");
+    let shown = login.submit_on_a_terminal(&words);
+    assert!(shown.lines().all(|line| line.chars().count() <= 70), "{shown}");
+    let piped = login.submit(&words).stderr;
+    assert!(piped.lines().any(|line| line.chars().count() > 70), "{piped}");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&shown), words(&format!("{piped}Submitted batch job 42")));
+}
+
+#[test]
 fn why_names_what_now_would_emit_and_what_the_deadline_rules_out() {
     // South is clean from 12:00, which an end by 11:00 cannot wait for.
     let login = Login::new();

@@ -19,7 +19,7 @@ use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 use crate::assemble::{self, Work};
 use crate::cli::{Flags, Submission};
 use crate::decide::{self, Decided, Missed};
-use crate::exit::{Obstacle, Refusal, say, show};
+use crate::exit::{Obstacle, Refusal, say, show, tell};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
 use crate::script::Script;
@@ -258,11 +258,6 @@ impl Parts {
         }
         .submit()
     }
-}
-
-fn tell(lines: &[String]) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()); // as in `say`
 }
 
 /// Asks the clusters of those sites that the job may go to for their partitions.

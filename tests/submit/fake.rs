@@ -165,19 +165,33 @@ impl Login {
         }
         let input = self.write("input", input);
         let stdin = fs::File::open(input).expect("input");
-        let output = Command::new(env!("CARGO_BIN_EXE_carm-submit"))
-            .arg(format!("--now={NOW}"))
-            .args(words)
+        let program = [env!("CARGO_BIN_EXE_carm-submit")];
+        self.ended(&self.run(&[&program[..], words].concat(), stdin.into()))
+    }
+
+    /// Runs carm-submit on a terminal, by script(1) of util-linux; what it shows there.
+    pub fn submit_on_a_terminal(&self, words: &str) -> String {
+        let command = format!("{} --now={NOW} {words}", env!("CARGO_BIN_EXE_carm-submit"));
+        let output = self.run(&["/usr/bin/script", "-qec", &command, "/dev/null"], Stdio::null());
+        String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n")
+    }
+
+    fn run(&self, words: &[&str], stdin: Stdio) -> Output {
+        let mut command = Command::new(words[0]);
+        if words[0].ends_with("carm-submit") {
+            command.arg(format!("--now={NOW}"));
+        }
+        command
+            .args(&words[1..])
             .current_dir(self.home.path())
             .env_clear()
             .env("PATH", self.bin())
             .env("TZ", "UTC")
             .env("CARM_CONFIG", self.home.path().join("carm.toml"))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::from(stdin))
+            .stdin(stdin)
             .output()
-            .expect("carm-submit");
-        self.ended(&output)
+            .unwrap_or_else(|error| panic!("{}: {error}", words[0]))
     }
 
     fn ended(&self, output: &Output) -> Ended {

@@ -14,7 +14,7 @@ use chrono::{DateTime, Local, Utc};
 
 use crate::decide::{Decided, Missed};
 use picture::Picture;
-use terminal::Terminal;
+pub use terminal::Terminal;
 
 /// An instant in local time, for people.
 pub fn local(instant: DateTime<Utc>) -> String {
@@ -102,6 +102,11 @@ pub fn dry_run(decided: &Decided, name: &str) -> anyhow::Result<Vec<String>> {
 pub fn dry_run_of_miss(missed: &Missed) -> anyhow::Result<Vec<String>> {
     let terminal = Terminal::of_stderr();
     Ok(draw::lines(&Picture::of_miss(missed, draw::columns(terminal))?, terminal))
+}
+
+/// The same lines no wider than a terminal; where they go elsewhere, each stays whole for what reads it line by line.
+pub fn fitted(lines: &[String], terminal: Terminal) -> Vec<String> {
+    if terminal.real { lines.iter().flat_map(|line| fold(line, terminal.width)).collect() } else { lines.to_vec() }
 }
 
 /// Breaks a line between words; what follows stands under what the line says.

@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::fake::{Login, trace};
-
-/// Clean from noon to three in the south, and all day there is nothing to gain in the north.
-const BY_EVENING: &str = "--carbon-deadline=2026-05-01T18:00Z";
+use crate::fake::{BY_EVENING, Login, trace};
 
 #[test]
 fn each_place_is_asked_once_with_the_words_that_it_would_be_given() {

@@ -6,6 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// A deadline to finish by, and one that leaves time for south's clean hours.
+pub const BY_NOON: &str = "--carbon-deadline=2026-05-01T12:00Z";
+pub const BY_EVENING: &str = "--carbon-deadline=2026-05-01T18:00Z";
+
 /// The present instant of every test.
 pub const NOW: &str = "2026-05-01T06:00:00Z";
 
@@ -216,6 +220,11 @@ impl Ended {
         given.iter().map(String::as_str).collect()
     }
 
+    /// Those of them that are CARM's.
+    pub fn carbon(&self) -> Vec<&str> {
+        self.given().into_iter().filter(|w| w.starts_with("--carbon") || w.starts_with("--carm")).collect()
+    }
+
     #[track_caller]
     pub fn says(&self, text: &str) {
         assert!(self.stderr.contains(text), "not said: {text:?}\nin: {}", self.stderr);
@@ -237,4 +246,16 @@ pub fn trace(g_per_kwh: impl Fn(u32) -> f64) -> String {
 /// The parts of a folder's name that differ between runs.
 pub fn shown(text: &str, folder: &Path) -> String {
     text.replace(&*folder.to_string_lossy(), "HOME")
+}
+
+/// A profile that scales sub-linearly to four GPUs, on a grid that never changes.
+pub fn moldable() -> Login {
+    let login = Login::new();
+    login.write("north.csv", &trace(|_| 300.0));
+    login.write(
+        "profiles/mold.toml",
+        "name = \"mold\"\nsource = \"made up for this test\"\n[[level]]\nclock_mhz = 1500\nwatts = 300.0\nspeed = 1.0\nlatency_ms = 20.0\n\
+         [[level]]\nclock_mhz = 900\nwatts = 120.0\nspeed = 0.5\n[scaling]\n1 = 1.0\n2 = 1.8\n4 = 3.0\n",
+    );
+    login
 }

@@ -69,6 +69,7 @@ fn decide(
     let clock = match request.latency_s {
         Some(latency_s) => {
             let answering = govern::answering(&offer.candidate, latency_s * 1e3, measured);
+            let answering = answering.map_err(|error| no(error, Mark::RequestRefused))?;
             let answering = answering.ok_or_else(|| no(brief.untold(), Mark::LatencyUnknown))?;
             let limit_h = Offer::hours_until(now, end()?);
             let (candidate, answering) = (&offer.candidate, &*answering);

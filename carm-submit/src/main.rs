@@ -5,6 +5,7 @@
 //! as its user wrote it (`--strict` asks for an error instead).
 
 mod assemble;
+mod busy;
 mod cli;
 mod decide;
 mod exit;

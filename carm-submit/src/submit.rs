@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use carm::config::Config;
 use carm::profile::Profiles;
 use carm::quantity::{Moment, parse_instant};
 use carm::request::CarbonRequest;
@@ -12,20 +13,20 @@ use carm::slurm::argv::{self, CommandLine};
 use carm::slurm::directives::Directives;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::grammar::Grammar;
-use carm::slurm::job::Fact;
+use carm::slurm::job::{Fact, Job};
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
 use crate::assemble::{self, Basis, Work};
 use crate::cli::{Flags, Submission};
 use crate::decide::{self, Decided, Missed};
-use crate::exit::{Obstacle, Refusal, say, show};
+use crate::exit::{Obstacle, Refusal, say, show, tell};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
 use crate::script::Script;
-use crate::slurm::{self, Asked, Installed};
+use crate::slurm::{self, Asked, Installed, Partitions, Says};
 use crate::warning::Warning;
 use crate::widths::Widths;
-use crate::{explain, history, json, offers};
+use crate::{busy, explain, history, json, offers};
 
 /// What becomes of a job.
 enum Decision {
@@ -126,6 +127,7 @@ impl Parts {
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
         assemble::check_objective(gathered.request.objective_or(config.planner.objective), gathered)?;
+        let elsewhere = ask_elsewhere(&config, &gathered.job);
         let start = assemble::start(&config, gathered, self.now);
         let (profiles, faults) = match config.profiles_dir() {
             Some(folder) => Profiles::load(&folder),
@@ -150,8 +152,20 @@ impl Parts {
         if let Some(help) = self.help.take() {
             self.installed = help.help(&mut self.grammar);
         }
-        self.installed.partitions = partitions.partitions();
-        let assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        let told = |(cluster, asked): (_, Asked)| Some((cluster, asked.partitions()?));
+        self.installed.partitions =
+            Partitions { here: partitions.partitions(), elsewhere: elsewhere.into_iter().filter_map(told).collect() };
+        let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        if config.planner.ask_slurm && self.installed.slurm {
+            let (line, plugin) = (&self.line, self.installed.plugin);
+            busy::ask(&mut assembled, &config, |place, gpus| {
+                let added = place.iter().cloned().chain(widths.options(gpus)).collect();
+                let carbon = Carbon::Request(&gathered.request);
+                let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
+                job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
+            });
+            assembled.heed(true, true)?;
+        }
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);
         }
@@ -252,9 +266,13 @@ impl Parts {
     }
 }
 
-fn tell(lines: &[String]) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()); // as in `say`
+/// Asks the clusters of those sites that the job may go to for their partitions.
+fn ask_elsewhere(config: &Config, job: &Job) -> Vec<(String, Asked)> {
+    let named = config.sites.iter().filter_map(|site| site.cluster.as_ref());
+    let mut clusters: Vec<&String> = named.filter(|&name| job.clusters.is_empty() || job.clusters.contains(name)).collect();
+    clusters.sort_unstable();
+    clusters.dedup();
+    clusters.into_iter().map(|name| (name.clone(), slurm::ask_partitions_of(name))).collect()
 }
 
 /// The GPUs of a job that can be planned, and the run time that its options tell; else the line that says why CARM leaves it alone.

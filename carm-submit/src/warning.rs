@@ -77,6 +77,10 @@ pub enum Warning {
         /// The same at the upper edge of the forecast's band.
         high_g: f64,
     },
+    /// The request fails where the plan waits for Slurm to have room: it does not.
+    RoomTooLate(Vec<String>),
+    /// The request fails at clocks that keep up with the queue: it has slower ones.
+    QueueTooLong,
     /// What pauses would save; the plan that is submitted has none.
     Paused {
         /// Carbon of the plan that pauses, in grams.
@@ -143,6 +147,14 @@ impl fmt::Display for Warning {
                 "waiting would emit {}, but up to {} within the forecast's error: planned at once",
                 format_mass(*carbon_g),
                 format_mass(*high_g)
+            ),
+            Self::RoomTooLate(rooms) => write!(
+                f,
+                "Slurm expects room at {}, too late for the request: planned as if there were room at once",
+                rooms.join(", at ")
+            ),
+            Self::QueueTooLong => f.write_str(
+                "no clock that keeps up with the work that waits meets the request: planned at slower ones, as if nothing waited",
             ),
             Self::Paused { resumes: 0, .. } => f.write_str("--carbon-suspend: pausing would save nothing here"),
             Self::Paused { carbon_g, end, resumes, limit_g } => write!(

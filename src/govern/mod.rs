@@ -10,7 +10,7 @@ mod service;
 mod steady;
 
 pub use adaptive::{Decision, OverBudget, Rules, Standing, reconsider};
-pub use service::{Service, answering, service_clock};
+pub use service::{Service, answering, service_clock, sure_latencies};
 pub use steady::{Situation, steady_clock};
 
 use crate::plan::{Candidate, Plan};

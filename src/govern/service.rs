@@ -25,18 +25,29 @@ pub struct Service<'a> {
 ///
 /// Where the profile was measured, its own latencies count, and that at full clock over the speed where a level has none. Where it
 /// was not, no level is believed to be faster than its clock: latency at full clock over the [`guaranteed_speed`].
+///
+/// # Errors
+/// The limit is no positive number.
+pub fn answering(candidate: &Candidate, limit_ms: f64, measured: bool) -> Result<Option<Vec<usize>>, PlanError> {
+    levels_within_latency(&sure_latencies(candidate, measured), limit_ms)
+}
+
+/// The candidate's levels with the latencies that a guarantee may count on. Where full clock has none, no level of a profile that was
+/// not measured has one.
 #[must_use]
-pub fn answering(candidate: &Candidate, limit_ms: f64, measured: bool) -> Option<Vec<usize>> {
+pub fn sure_latencies(candidate: &Candidate, measured: bool) -> Vec<Level> {
     if measured {
-        return levels_within_latency(&candidate.levels, limit_ms);
+        return candidate.levels.clone();
     }
-    let at_full_clock = candidate.levels.iter().filter(|level| level.speed == 1.0).find_map(|level| level.latency_ms)?;
+    let at_full_clock = candidate.levels.iter().filter(|level| level.speed == 1.0).find_map(|level| level.latency_ms);
     let sure = |(index, level): (usize, &Level)| {
-        let by_clock = at_full_clock / guaranteed_speed(candidate, index, measured);
-        Level { latency_ms: Some(level.latency_ms.map_or(by_clock, |ms| ms.max(by_clock))), ..*level }
+        let latency_ms = at_full_clock.map(|ms| {
+            let by_clock = ms / guaranteed_speed(candidate, index, measured);
+            level.latency_ms.map_or(by_clock, |ms| ms.max(by_clock))
+        });
+        Level { latency_ms, ..*level }
     };
-    let levels: Vec<Level> = candidate.levels.iter().enumerate().map(sure).collect();
-    levels_within_latency(&levels, limit_ms)
+    candidate.levels.iter().enumerate().map(sure).collect()
 }
 
 /// The one clock that a service keeps to its end, of those that answer in time: least carbon (performance), the fastest within
@@ -161,26 +172,37 @@ mod tests {
     fn a_measured_profile_is_taken_at_its_word_and_another_is_no_faster_than_its_clock() {
         let mut flat = candidate(&[400.0]);
         // Measured: 25, 16.7, 12.5, 10 ms. By the clock: 40, 20, 13.3, 10 ms.
-        assert_eq!(answering(&flat, 17.0, true), Some(vec![1, 2, 3]));
-        assert_eq!(answering(&flat, 17.0, false), Some(vec![2, 3]));
-        assert_eq!(answering(&flat, 13.0, false), Some(vec![3]));
-        assert_eq!(answering(&flat, 9.0, false), Some(vec![]));
+        assert_eq!(answering(&flat, 17.0, true).expect("a limit"), Some(vec![1, 2, 3]));
+        assert_eq!(answering(&flat, 17.0, false).expect("a limit"), Some(vec![2, 3]));
+        assert_eq!(answering(&flat, 13.0, false).expect("a limit"), Some(vec![3]));
+        assert_eq!(answering(&flat, 9.0, false).expect("a limit"), Some(vec![]));
         flat.levels[1].latency_ms = Some(17.5);
-        assert_eq!(answering(&flat, 17.0, true), Some(vec![2, 3]));
+        assert_eq!(answering(&flat, 17.0, true).expect("a limit"), Some(vec![2, 3]));
         flat.levels[1].latency_ms = Some(11.0);
-        assert_eq!(answering(&flat, 17.0, false), Some(vec![2, 3]), "a model's latency is not believed either");
+        assert_eq!(answering(&flat, 17.0, false).expect("a limit"), Some(vec![2, 3]), "a model's latency is not believed either");
         flat.levels[2].latency_ms = Some(30.0);
-        assert_eq!(answering(&flat, 20.0, false), Some(vec![1, 3]), "but believed where it is the worse of the two");
+        assert_eq!(
+            answering(&flat, 20.0, false).expect("a limit"),
+            Some(vec![1, 3]),
+            "but believed where it is the worse of the two"
+        );
     }
 
     #[test]
     fn a_latency_that_is_not_known_is_nobodys_guess() {
         let mut flat = candidate(&[400.0]);
         flat.levels[3].latency_ms = None;
-        assert_eq!((answering(&flat, 50.0, true), answering(&flat, 50.0, false)), (None, None));
+        assert_eq!(
+            (answering(&flat, 50.0, true).expect("a limit"), answering(&flat, 50.0, false).expect("a limit")),
+            (None, None)
+        );
         flat.levels[2].latency_ms = Some(12.0);
-        assert_eq!(answering(&flat, 50.0, true), Some(vec![2]), "measured at this clock, whatever the others do");
-        assert_eq!(answering(&flat, 50.0, false), None);
+        assert_eq!(
+            answering(&flat, 50.0, true).expect("a limit"),
+            Some(vec![2]),
+            "measured at this clock, whatever the others do"
+        );
+        assert_eq!(answering(&flat, 50.0, false).expect("a limit"), None);
     }
 
     #[test]

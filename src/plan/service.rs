@@ -22,14 +22,17 @@ use super::window::TIE;
 
 /// Which levels keep a latency limit: the profile's latency at the level, or that at full clock over the level's speed.
 /// `None` if the profile tells no latency at full clock, and so cannot say.
-#[must_use]
-pub fn levels_within_latency(levels: &[Level], limit_ms: f64) -> Option<Vec<usize>> {
+///
+/// # Errors
+/// The limit is no number, or negative.
+pub fn levels_within_latency(levels: &[Level], limit_ms: f64) -> Result<Option<Vec<usize>>, PlanError> {
+    check::latency(limit_ms)?;
     let top = levels.iter().filter(|l| l.speed == 1.0).find_map(|l| l.latency_ms);
     let latency = |l: &Level| l.latency_ms.or(top.map(|ms| ms / l.speed));
     if levels.iter().all(|l| latency(l).is_none()) {
-        return None;
+        return Ok(None);
     }
-    Some((0..levels.len()).filter(|&i| latency(&levels[i]).is_some_and(|ms| ms <= limit_ms)).collect())
+    Ok(Some((0..levels.len()).filter(|&i| latency(&levels[i]).is_some_and(|ms| ms <= limit_ms)).collect()))
 }
 
 /// The best plan of a service. Each candidate's `work_h` is the run's length, its whole time limit; the problem's
@@ -38,7 +41,7 @@ pub fn levels_within_latency(levels: &[Level], limit_ms: f64) -> Option<Vec<usiz
 /// Ties go to the earlier end, the earlier start, fewer workers, then the order of the candidates.
 ///
 /// # Errors
-/// If the problem is malformed, or a latency limit is given and a profile knows no latency.
+/// If the problem or the latency limit is malformed, or one is given and a profile knows no latency.
 pub fn plan_service(problem: &Problem, latency_ms: Option<f64>) -> Result<Outcome, PlanError> {
     // The least carbon of a given length needs no deadline to be well defined.
     let deadline_h = problem.deadline_h.or(Some(f64::MAX));
@@ -129,7 +132,7 @@ fn kept_levels(candidate: usize, c: &Candidate, latency_ms: Option<f64>) -> Resu
     let Some(limit) = latency_ms else {
         return Ok((0..c.levels.len()).collect());
     };
-    levels_within_latency(&c.levels, limit).ok_or_else(|| PlanError::Empty {
+    levels_within_latency(&c.levels, limit)?.ok_or_else(|| PlanError::Empty {
         field: format!("candidates[{candidate}].levels: latency_ms"),
         expected: "the latency at full clock, since a latency limit is given",
     })

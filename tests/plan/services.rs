@@ -211,11 +211,21 @@ fn day() -> Problem {
 
 #[test]
 fn a_latency_is_that_of_the_profile_or_full_clocks_over_the_speed() {
-    assert_eq!(levels_within_latency(&LEVELS, 10.0), Some(vec![0]));
-    assert_eq!(levels_within_latency(&LEVELS, 12.5), Some(vec![0, 1]));
-    assert_eq!(levels_within_latency(&LEVELS, 20.0), Some(vec![0, 1, 2]));
-    assert_eq!(levels_within_latency(&LEVELS, 9.0), Some(vec![]));
-    assert_eq!(levels_within_latency(&[Level { latency_ms: None, ..LEVELS[0] }], 9.0), None);
+    assert_eq!(levels_within_latency(&LEVELS, 10.0), Ok(Some(vec![0])));
+    assert_eq!(levels_within_latency(&LEVELS, 12.5), Ok(Some(vec![0, 1])));
+    assert_eq!(levels_within_latency(&LEVELS, 20.0), Ok(Some(vec![0, 1, 2])));
+    assert_eq!(levels_within_latency(&LEVELS, 9.0), Ok(Some(vec![])));
+    assert_eq!(levels_within_latency(&[Level { latency_ms: None, ..LEVELS[0] }], 9.0), Ok(None));
+}
+
+#[test]
+fn a_latency_that_is_none_is_refused_by_name_value_and_range() {
+    for limit_ms in [f64::NAN, f64::INFINITY, -1.0] {
+        let message = format!("latency_ms: '{limit_ms}' is out of range; expected a limit of 0 to 1e12 ms");
+        assert_eq!(plan_service(&day(), Some(limit_ms)).unwrap_err().to_string(), message);
+        assert_eq!(levels_within_latency(&LEVELS, limit_ms).unwrap_err().to_string(), message);
+    }
+    assert!(matches!(plan_service(&day(), Some(0.0)), Ok(Outcome::Infeasible(miss)) if miss.reason == Reason::Latency));
 }
 
 #[test]

@@ -4,8 +4,7 @@ use carm::ledger::{Exit, Record, append};
 use carm::quantity::{format_instant, parse_instant};
 use chrono::TimeDelta;
 
-use super::fake::{Login, NOW};
-use super::{BY_EVENING, carbon};
+use super::fake::{BY_EVENING, Login, NOW};
 
 /// So many successful runs of `train.sh` on two GPUs, each of its own length, by whoever runs the test.
 fn after(times_s: &[f64], change: impl Fn(&mut Record)) -> Login {
@@ -33,7 +32,7 @@ fn after(times_s: &[f64], change: impl Fn(&mut Record)) -> Login {
 
 fn work_s(login: &Login, words: &str) -> Option<u64> {
     let ended = login.submit(&format!("--carbon-max-delay=0s --carbon-objective=ppc {words} train.sh"));
-    let word = carbon(&ended).into_iter().find_map(|word| word.strip_prefix("--carm-work-s="))?.parse();
+    let word = ended.carbon().into_iter().find_map(|word| word.strip_prefix("--carm-work-s="))?.parse();
     word.ok()
 }
 
@@ -42,7 +41,7 @@ fn earlier_runs_tell_more_than_the_time_limit_and_less_than_the_user() {
     let login = after(&[3600.0, 5400.0, 4000.0], |_| ());
     let ended = login.submit(&format!("{BY_EVENING} train.sh"));
     ended.says("carm-submit: train.sh: 2 GPUs, 1 h 30 min at full clock (longest of your 3 runs of this name), objective");
-    assert!(carbon(&ended).contains(&"--carm-work-s=5400"), "{:?}", ended.given());
+    assert!(ended.carbon().contains(&"--carm-work-s=5400"), "{:?}", ended.given());
     assert_eq!(work_s(&login, "--carbon-runtime=2:00:00"), Some(7200));
     assert_eq!(work_s(&login, "--carbon-runtime=30"), Some(1800));
 }
@@ -53,7 +52,7 @@ fn a_job_of_which_only_its_history_is_known_is_planned() {
     login.script("#SBATCH --gpus=2\n");
     let ended = login.submit(&format!("{BY_EVENING} train.sh"));
     ended.says("1 h at full clock (as your one run of this name)");
-    assert!(carbon(&ended).contains(&"--carm-work-s=3600"), "{:?}", ended.given());
+    assert!(ended.carbon().contains(&"--carm-work-s=3600"), "{:?}", ended.given());
 
     let without = Login::new();
     without.script("#SBATCH --gpus=2\n");
@@ -97,7 +96,7 @@ fn the_name_is_the_one_that_slurm_gives_the_job() {
         [("wrap", &["--gpus=2", "-t99", BY_EVENING, "--wrap=true"][..]), ("sbatch", &["--gpus=2", "-t99", BY_EVENING])]
     {
         let ended = named(name).submit_words(words, "#!/bin/sh\n");
-        assert!(carbon(&ended).contains(&"--carm-work-s=3600"), "{name}: {:?}", ended.given());
+        assert!(ended.carbon().contains(&"--carm-work-s=3600"), "{name}: {:?}", ended.given());
     }
 }
 
@@ -139,9 +138,9 @@ fn a_deferred_job_tells_when_it_could_have_started() {
 #[test]
 fn a_job_that_is_left_alone_keeps_its_name_for_the_node_where_it_has_a_wish() {
     let ended = Login::new().submit(&format!("{BY_EVENING} -d afterok:1 train.sh"));
-    assert!(carbon(&ended).contains(&"--carm-name=train.sh"), "{:?}", ended.given());
+    assert!(ended.carbon().contains(&"--carm-name=train.sh"), "{:?}", ended.given());
     for words in ["-d afterok:1", "-d afterok:1 --carbon-off", "--carbon-off"] {
         let ended = Login::new().submit(&format!("{words} train.sh"));
-        assert!(!carbon(&ended).iter().any(|word| word.starts_with("--carm-name")), "{words}: {:?}", ended.given());
+        assert!(!ended.carbon().iter().any(|word| word.starts_with("--carm-name")), "{words}: {:?}", ended.given());
     }
 }

@@ -9,6 +9,7 @@ mod bounded;
 mod brief;
 mod cli;
 mod clocks;
+mod count;
 mod decide;
 mod epilog;
 mod exit;

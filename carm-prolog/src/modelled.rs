@@ -1,4 +1,4 @@
-//! What a run comes to by its profile: the work done, and what its GPUs would have used.
+//! A job's profile as it was when the job began: speed and watts at any clock.
 
 use carm::ledger::{LevelUsed, ProfileUsed};
 use carm::profile::{Level, Profile};
@@ -24,7 +24,7 @@ impl KnownProfile {
     }
 
     /// Watts and speed at a clock, between two levels in proportion; beyond them the nearest.
-    fn at(&self, clock_mhz: u32) -> LevelUsed {
+    pub fn at(&self, clock_mhz: u32) -> LevelUsed {
         let next = self.levels.partition_point(|level| level.clock_mhz < clock_mhz);
         match (next.checked_sub(1).and_then(|below| self.levels.get(below)), self.levels.get(next)) {
             (Some(low), Some(high)) if high.clock_mhz > low.clock_mhz => {
@@ -40,22 +40,6 @@ impl KnownProfile {
 
 fn level_used(level: &Level) -> LevelUsed {
     LevelUsed { clock_mhz: level.clock_mhz, watts: level.watts, speed: level.speed }
-}
-
-/// Work in seconds at full clock, and joules of so many GPUs (shares added up), of a run of so many seconds at one clock; at full
-/// clock the work is the run time, whether or not there is a profile.
-pub fn work_and_energy(
-    profile: Option<&KnownProfile>,
-    clock_mhz: Option<u32>,
-    run_s: f64,
-    gpus: f64,
-) -> (Option<f64>, Option<f64>) {
-    let level = profile.map(|profile| clock_mhz.map_or(profile.used.full, |mhz| profile.at(mhz)));
-    let work_s = match (clock_mhz, level) {
-        (None, _) => Some(run_s),
-        (Some(_), level) => level.map(|level| run_s * level.speed),
-    };
-    (work_s, level.map(|level| gpus * level.watts * run_s))
 }
 
 #[cfg(test)]
@@ -79,18 +63,11 @@ mod tests {
     }
 
     #[test]
-    fn work_goes_by_the_speed_and_energy_by_the_watts_of_the_clock() {
-        let known = known(None);
-        let at = |clock| work_and_energy(known.as_ref(), clock, 100.0, 2.0);
-        assert_eq!(at(None), (Some(100.0), Some(60_000.0)));
-        assert_eq!(at(Some(1500)), (Some(80.0), Some(36_000.0)));
-        assert_eq!(at(Some(1750)), (Some(90.0), Some(48_000.0)), "between two levels");
-        assert_eq!(at(Some(300)), (Some(60.0), Some(28_000.0)), "below the lowest");
-    }
-
-    #[test]
-    fn without_a_profile_only_a_run_at_full_clock_tells_its_work() {
-        assert_eq!(work_and_energy(None, None, 100.0, 1.0), (Some(100.0), None));
-        assert_eq!(work_and_energy(None, Some(1500), 100.0, 1.0), (None, None));
+    fn between_two_levels_watts_and_speed_are_in_proportion_and_beyond_them_the_nearest() {
+        let known = known(None).expect("a profile");
+        let at = |mhz| (known.at(mhz).watts, known.at(mhz).speed);
+        assert_eq!(at(1500), (180.0, 0.8));
+        assert_eq!(at(1750), (240.0, 0.9));
+        assert_eq!((at(300), at(9000)), ((140.0, 0.6), (300.0, 1.0)));
     }
 }

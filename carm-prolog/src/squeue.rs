@@ -44,9 +44,12 @@ fn find() -> Result<PathBuf, String> {
 
 fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
     // The name last: it may be anything.
-    let (text, errors) = run(squeue, &["--states=all", "--format=%e|%t|%N|%j"], job, slurm_conf)?;
-    match text.lines().next().filter(|line| !line.is_empty()) {
+    let (text, errors) = run(squeue, &["--states=all", "--format=%A|%e|%t|%N|%j"], job, slurm_conf)?;
+    // Asked for the first task of an array, it shows every task.
+    let own = text.lines().find(|line| line.split('|').next() == Some(&job.to_string()));
+    match own.or(text.lines().next().filter(|line| !line.contains('|'))) {
         Some(line) => read(line, node).ok_or_else(|| format!("its answer was '{}'", carm::request::printable(line))),
+        None if !text.is_empty() => Ok(Answer::Gone),
         // squeue's words for a job that slurmctld has forgotten.
         None if errors.contains("Invalid job id") => Ok(Answer::Gone),
         None => Err(carm::request::printable(errors.lines().next().unwrap_or("no answer")).to_string()),
@@ -76,9 +79,9 @@ fn run(squeue: &Path, options: &[&str], job: u32, slurm_conf: Option<&Path>) -> 
     Ok((text(&output.stdout), text(&output.stderr)))
 }
 
-/// `2026-05-01T12:00:00|R|wind[1-2]|train`.
+/// `7|2026-05-01T12:00:00|R|wind[1-2]|train`.
 fn read(line: &str, node: &str) -> Option<Answer> {
-    let mut parts = line.splitn(4, '|');
+    let mut parts = line.splitn(5, '|').skip(1);
     let (end, state, nodes, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     // Running, suspended, completing, configuring, stopped, signalling, staging out: it may still have its GPUs.
     let is_on = matches!(state, "R" | "S" | "CG" | "CF" | "ST" | "SI" | "SO" | "RS");
@@ -116,21 +119,23 @@ mod tests {
     fn squeue_tells_end_state_and_name() {
         let at = parse_instant("2026-05-01T12:00:00Z").ok();
         let here = |end, name: &str| Ok(Answer::Here { end, name: name.into() });
-        assert_eq!(answer("echo '2026-05-01T12:00:00|R|wind1|a|b c'"), here(at, "a|b c"));
-        assert_eq!(answer("echo 'N/A|R|wind[1-2]|train'"), here(None, "train"));
-        let asked = r#"[ "$TZ" = UTC0 ] && [ "$SLURM_CONF" = /etc/slurm/slurm.conf ] && [ "$5" = 7 ] && echo 'N/A|CG|wind1|x'"#;
+        assert_eq!(answer("echo '7|2026-05-01T12:00:00|R|wind1|a|b c'"), here(at, "a|b c"));
+        assert_eq!(answer("echo '7|N/A|R|wind[1-2]|train'"), here(None, "train"));
+        let asked = r#"[ "$TZ" = UTC0 ] && [ "$SLURM_CONF" = /etc/slurm/slurm.conf ] && [ "$5" = 7 ] && echo '7|N/A|CG|wind1|x'"#;
         assert_eq!(answer(asked), here(None, "x"));
     }
 
     #[test]
     fn a_job_that_has_ended_or_is_forgotten_is_gone_and_a_silent_slurmctld_tells_nothing() {
-        assert_eq!(answer("echo '2026-05-01T12:00:00|CD|wind1|x'"), Ok(Answer::Gone));
-        assert_eq!(answer("echo '2026-05-01T12:00:00|PD||requeued'"), Ok(Answer::Gone));
-        assert_eq!(answer("echo '2026-05-01T12:00:00|R|solar[1-4]|requeued and started there'"), Ok(Answer::Gone));
+        assert_eq!(answer("echo '7|2026-05-01T12:00:00|CD|wind1|x'"), Ok(Answer::Gone));
+        assert_eq!(answer("echo '7|2026-05-01T12:00:00|PD||requeued'"), Ok(Answer::Gone));
+        assert_eq!(answer("echo '8|N/A|R|wind1|x'"), Ok(Answer::Gone), "another task of its array");
+        assert_eq!(answer("echo '8|N/A|PD||x'; echo '7|N/A|R|wind1|x'"), Ok(Answer::Here { end: None, name: "x".into() }));
+        assert_eq!(answer("echo '7|2026-05-01T12:00:00|R|solar[1-4]|requeued and started there'"), Ok(Answer::Gone));
         assert_eq!(answer("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"), Ok(Answer::Gone));
         let lost = "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1";
         assert!(answer(lost).is_err_and(|cause| cause.contains("Unable to contact")));
-        assert!(answer("printf 'yesterday|R|wind1|x'").is_err_and(|cause| cause.contains("yesterday")));
+        assert!(answer("printf '7|yesterday|R|wind1|x'").is_err_and(|cause| cause.contains("yesterday")));
         assert!(answer("exit 1").is_err());
     }
 

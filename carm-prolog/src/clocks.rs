@@ -57,6 +57,13 @@ pub struct Part {
     pub shared: bool,
 }
 
+impl Part {
+    /// All of a GPU's energy, where its journal does not tell.
+    pub fn alone(energy_j: f64) -> Self {
+        Self { energy_j, lost: false, sampled: false, share: 1.0, shared: false }
+    }
+}
+
 /// Clocks of a card that a lock may use: its own, within the site's lock.
 pub fn usable(clocks_mhz: Vec<u32>, restore_mhz: Option<Range>) -> Vec<u32> {
     let (lowest, highest) = restore_mhz.unwrap_or((0, u32::MAX));

@@ -43,7 +43,8 @@ pub fn count(
     let from = parse_instant(until).unwrap_or(now);
     let mut fresh_j = 0.0;
     for (gpu, part) in state.gpus.iter().zip(parts) {
-        let Some(part) = part else { continue };
+        // Two readings of a counter that fell in between tell nothing; with a governor's they tell nearly all.
+        let Some(part) = part.filter(|part| !part.lost || state.governed.taken_up) else { continue };
         let counted_j = state.counted.joules.entry(gpu.uuid.clone()).or_default();
         fresh_j += (part.energy_j - *counted_j).max(0.0);
         *counted_j = counted_j.max(part.energy_j);

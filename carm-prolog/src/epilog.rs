@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::clocks::Part;
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
-use crate::state::{GpuState, JobState, Store};
+use crate::state::{GpuState, JobGpu, JobState, Store};
 use crate::{booking, clocks, count, exit, history};
 
 /// Gives back, then books.
@@ -35,7 +35,7 @@ pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -
 /// Gives a job's GPUs back; what their journals say of its part, GPU by GPU as the job has them.
 pub fn give_back(store: &Store, job: u32, state: Option<&JobState>, config: &Config) -> Vec<Option<Part>> {
     let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(store, uuid, job)).collect();
-    let used: Vec<&String> = state.iter().flat_map(|state| &state.gpus).map(|gpu| &gpu.uuid).collect();
+    let used: Vec<&JobGpu> = state.iter().flat_map(|state| &state.gpus).collect();
     if used.is_empty() && owed.is_empty() {
         return Vec::new();
     }
@@ -43,9 +43,16 @@ pub fn give_back(store: &Store, job: u32, state: Option<&JobState>, config: &Con
         log::warn!("job {job}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
     });
     let driver = nvml.as_ref().ok().map(|nvml| nvml as &dyn Driver);
-    let parts = used.iter().map(|uuid| release(store, driver, uuid, job, config)).collect();
+    // The counters first: once the job's GPUs are free their energy is another's.
+    let ends: Vec<Option<f64>> = used.iter().map(|gpu| driver?.energy_j(&gpu.uuid).ok()).collect();
+    let whole = |gpu: &JobGpu, end: Option<f64>| gpu.energy_start_j.zip(end).map(|(start, end)| end - start);
+    let part = |(gpu, end): (&&JobGpu, Option<f64>)| {
+        // A journal that is locked, or was reset by hand, tells nothing: then the readings at start and end do.
+        release(store, driver, &gpu.uuid, job, config).or_else(|| Some(Part::alone(whole(gpu, end).filter(|&used| used >= 0.0)?)))
+    };
+    let parts = used.iter().zip(ends).map(part).collect();
     // And what else the journal says: a prolog that was cut short may not have told all in the job's state.
-    for uuid in owed.iter().filter(|uuid| !used.contains(uuid)) {
+    for uuid in owed.iter().filter(|uuid| used.iter().all(|gpu| gpu.uuid != **uuid)) {
         release(store, driver, uuid, job, config);
     }
     parts

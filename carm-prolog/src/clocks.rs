@@ -106,8 +106,7 @@ pub fn release(
     gpu.drop_gone(Some(job));
     let counter_j = driver.and_then(|driver| reading(&mut gpu.state, driver));
     gpu.state.share_out(counter_j);
-    let sampled = gpu.state.sampled.is_some();
-    let part = gpu.state.holders.iter().find(|holder| holder.job == job).map(|holder| Part { sampled, ..part(holder) });
+    let part = part_of(&gpu.state, job);
     gpu.state.holders.retain(|holder| holder.job != job);
     match driver {
         Some(driver) => give_back(&mut gpu, driver, restore_mhz)?,
@@ -144,6 +143,12 @@ pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<
         utilization: driver.utilization(uuid).ok(),
         throttled: driver.throttled(uuid).unwrap_or(false),
     })
+}
+
+/// A job's part of a GPU as its journal has it.
+pub fn part_of(gpu: &GpuState, job: u32) -> Option<Part> {
+    let holder = gpu.holders.iter().find(|holder| holder.job == job)?;
+    Some(Part { sampled: gpu.sampled.is_some(), ..part(holder) })
 }
 
 /// Changes the wish of a job that is on a GPU.

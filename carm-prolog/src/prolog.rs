@@ -30,6 +30,10 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
     let store = Store::open(&config.node.state_dir, &job.node, patience)?;
     let booked = is_booked(job, config);
     let mut state = JobState::begun(job, booked, now);
+    if Store::is_governed(&config.node.state_dir) {
+        // Until the governor has claimed a part for it.
+        state.governed.onsite_share = Some(0.0);
+    }
     if booked {
         // First of all: an epilog must know the job even if this prolog is killed, or stuck in the driver, from here on.
         store.write_job(&state)?;

@@ -12,7 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
 /// The jobs that have a slurmstepd on this host. None is no proof that a job has ended: an allocation may have no step.
 pub fn jobs_with_steps(proc: &Path) -> Vec<u32> {
     let entries = std::fs::read_dir(proc).into_iter().flatten().filter_map(Result::ok);
-    let processes = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit())));
+    let processes =
+        entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit())));
     let mut jobs: Vec<u32> = processes.filter_map(|entry| job_of(&std::fs::read(entry.path().join("cmdline")).ok()?)).collect();
     jobs.sort_unstable();
     jobs.dedup();
@@ -44,6 +45,11 @@ impl Questions {
                 true
             }
         }
+    }
+
+    /// Lets the first question about a job wait.
+    pub fn postpone(&mut self, job: u32, now: Instant) {
+        self.0.entry(job).or_insert((now, FIRST_PAUSE));
     }
 
     /// Forgets the jobs that are gone.

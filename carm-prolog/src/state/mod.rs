@@ -14,14 +14,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+pub use files::safe as safe_name;
 use files::{Found, read, remove, safe, write};
-pub use kinds::{Counted, GpuState, Holder, JobGpu, JobState};
+pub use kinds::{GpuState, Holder, JobGpu, JobState};
 
 /// The version of the files that this release writes.
 const VERSION: u32 = 1;
 
 /// Not a node's name: [`safe`] lets no name begin with a dot.
 const LOCK_DIR: &str = ".locks";
+
+/// Locked by the governor for as long as it runs: the lock goes with its process, however that ends.
+const GOVERNOR: &str = "governor";
 
 /// The state folder of one node.
 pub struct Store {
@@ -50,7 +54,27 @@ impl Store {
         Ok(store)
     }
 
-    fn at(state_dir: &Path, node: &str, patience: Duration) -> Self {
+    /// Makes this process the host's governor, until what is given is dropped.
+    pub fn be_governor(state_dir: &Path) -> Result<File> {
+        let dir = state_dir.join(LOCK_DIR);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let path = dir.join(GOVERNOR);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("opening {}", path.display()))?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(_) => bail!("{}: another governor runs on this host", path.display()),
+        }
+    }
+
+    /// Whether a governor runs on this host.
+    pub fn is_governed(state_dir: &Path) -> bool {
+        let file = File::open(state_dir.join(LOCK_DIR).join(GOVERNOR));
+        file.is_ok_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    /// As [`Self::open`], to look at: makes nothing.
+    pub fn at(state_dir: &Path, node: &str, patience: Duration) -> Self {
         let (node_dir, lock_dir) = (state_dir.join(safe(node)), state_dir.join(LOCK_DIR));
         Self { node_dir, lock_dir, wait_until: Instant::now() + patience }
     }

@@ -13,6 +13,8 @@ mod energy;
 mod faults;
 #[path = "prolog/full_clock.rs"]
 mod full_clock;
+#[path = "prolog/govern.rs"]
+mod govern;
 #[path = "prolog/history.rs"]
 mod history;
 #[path = "prolog/hung.rs"]

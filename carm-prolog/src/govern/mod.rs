@@ -31,7 +31,10 @@ const NAP: Duration = Duration::from_millis(250);
 
 /// Governs until it is told to end.
 pub fn run(config_path: &Path) -> Result<()> {
-    let config = settings::by_hand(config_path)?;
+    let Settings { config, fault } = settings::read(config_path);
+    if let Some(fault) = fault {
+        anyhow::bail!("{fault}");
+    }
     crate::logging::start(&config.node.log);
     let _alone = Store::be_governor(&config.node.state_dir)?;
     let stop = Arc::new(AtomicBool::new(false));

@@ -85,6 +85,32 @@ pub fn count(
     state.counted.until = Some(format_instant(now));
 }
 
+/// Reckons a job on several nodes up to an instant: by its profile and the clock that is set, as each of its nodes does.
+pub fn reckon(state: &mut JobState, config: &Config, site: Option<&Site>, outlook: Option<&Outlook>, now: DateTime<Utc>) {
+    let until = state.governed.reckoned_until.as_deref().or(state.began.as_deref()).unwrap_or(&state.start);
+    let from = parse_instant(until).unwrap_or(now);
+    let Some(profile) = &state.profile else { return };
+    let level = state.clock_mhz.map_or(profile.used.full, |mhz| profile.at(mhz));
+    let full_mhz = f64::from(profile.used.full.clock_mhz.max(1));
+    let proportion = f64::from(level.clock_mhz) / full_mhz;
+    let gpus = state.gpus.len() as f64;
+    let piece = Piece {
+        from,
+        to: now,
+        gpu_energy_j: gpus * level.watts * (now - from).as_seconds_f64().max(0.0),
+        gpus,
+        onsite_share: site.map_or(0.0, |site| (gpus / f64::from(site.gpus)).min(1.0)),
+        clock_mhz: None,
+        speed: level.speed,
+        sure_speed: if profile.used.measured { level.speed } else { level.speed.min(proportion) },
+        modelled_w: None,
+    };
+    state.governed.reckoned.add(&piece, &facility(config, site), outlook);
+    // Only its sums are wanted.
+    state.governed.reckoned.steps.clear();
+    state.governed.reckoned_until = Some(format_instant(now));
+}
+
 /// Whether a day is full: then what has been counted is booked, and a new span begins.
 pub fn is_due(state: &JobState, now: DateTime<Utc>) -> bool {
     let since = state.counted.since.as_deref().unwrap_or(&state.start);

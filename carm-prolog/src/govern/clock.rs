@@ -60,20 +60,28 @@ pub(super) fn watch(look: &Look, state: &mut JobState, seen: &[Seen]) {
     }
 }
 
+/// The instant that a decision is made for. All nodes of a job decide for the same one: the last whole interval since 1970.
+pub(super) fn instant(config: &Config, look: &Look, state: &JobState) -> DateTime<Utc> {
+    let interval_ms = (config.node.interval_s * 1e3).max(1.0) as i64;
+    let whole = look.now.timestamp_millis().div_euclid(interval_ms) * interval_ms;
+    DateTime::from_timestamp_millis(whole).filter(|_| state.nodes > 1).unwrap_or(look.now)
+}
+
 /// Decides the clock until the next look, and sets it.
 pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>) {
+    let now = instant(config, look, state);
     let untouchable =
         state.marks.iter().any(|mark| matches!(mark, Mark::ClocksUntouched | Mark::RequestRefused | Mark::Unconfigured));
     if state.governed.hands_off || untouchable || !state.booked || state.request.is_empty() {
         return;
     }
-    match decision(config, look, state, outlook) {
+    match decision(config, look, state, outlook, now) {
         Ok((clock_mhz, reason, over_budget)) => {
             if over_budget {
                 state.mark([Mark::OverBudget]);
             }
             state.marks.retain(|mark| *mark != Mark::LimitUnknown);
-            set(config, look.store, look.driver, state, clock_mhz, reason, look.now);
+            set(config, look.store, look.driver, state, clock_mhz, reason, now);
         }
         // What the prolog found is still so: it has been said.
         Err((cause, mark)) => {
@@ -82,7 +90,7 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
                 state.mark([mark]);
             }
             if mark == Mark::NoGrid || mark == Mark::LimitUnknown {
-                set(config, look.store, look.driver, state, None, cause, look.now);
+                set(config, look.store, look.driver, state, None, cause, now);
             }
         }
     }
@@ -93,6 +101,7 @@ fn decision(
     look: &Look,
     state: &mut JobState,
     outlook: Option<&Outlook>,
+    now: DateTime<Utc>,
 ) -> Result<(Option<u32>, String, bool), No> {
     let job = state.to_job(look.node);
     let cards: Vec<Card> =
@@ -103,22 +112,21 @@ fn decision(
     let brief = brief?;
     let outlook = outlook.ok_or_else(|| no("no grid data for now", Mark::NoGrid))?;
     let end = end_of(state).ok_or_else(|| no("its time limit is not known", Mark::LimitUnknown))?;
-    let now = look.now;
-    let (before_g, before_s, before_sure_s) = state.counted.before;
-    let tally = &state.counted.tally;
+    let (spent_g, done_s, sure_done_s) = state.done_so_far();
     let whole_s = brief.work_s.map_or(0.0, |seconds| seconds as f64);
-    let (left_s, sure_s) = (whole_s - before_s - tally.work_done_s, whole_s - before_sure_s - tally.sure_work_s);
+    let (left_s, sure_s) = (whole_s - done_s, whole_s - sure_done_s);
     if brief.work_s.is_some() && sure_s <= 0.0 {
         return Ok((None, "it runs longer than was said: full clock".to_owned(), false));
     }
     // To the profile's word it may be done already; a second is left then.
     let mut offer = brief.offer(config, outlook, left_s.max(1.0) / 3600.0, now)?;
-    if let Some(share) = state.governed.onsite_share {
+    // What a node's claim is, the others of the job do not know.
+    let claimed = state.governed.onsite_share.filter(|_| state.nodes == 1);
+    if let Some(share) = claimed {
         let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
         offer.candidate.slots = outlook.slots(now, until, share);
     }
     let measured = brief.profile.measured;
-    let spent_g = before_g + tally.carbon_g;
     let left_g = brief::left_g(brief.request, &job, config, now).map(|grams| (grams - spent_g).max(0.0));
     let limit_h = Offer::hours_until(now, end);
     let current_mhz = state.clock_mhz.unwrap_or(brief.top_mhz);
@@ -163,7 +171,7 @@ fn decision(
             OnBudget::Notify => OverBudget::Stay,
         },
     };
-    let share = state.governed.onsite_share.unwrap_or_else(|| (f64::from(brief.gpus) / f64::from(brief.site.1.gpus)).min(1.0));
+    let share = claimed.unwrap_or_else(|| (f64::from(brief.gpus) / f64::from(brief.site.1.gpus)).min(1.0));
     let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
     let band = outlook.band(now, until, share);
     let band = band.as_ref().map(|(low, high)| (&low[..], &high[..]));
@@ -218,10 +226,9 @@ pub(super) fn steady(config: &Config, store: &Store, driver: &dyn Driver, node: 
     job.end_time = end_of(state);
     if let Some(request) = job.request.as_mut().ok().and_then(Option::as_mut) {
         // What is surely left, as if it were all there is.
-        let done_s = state.counted.before.2 + state.counted.tally.sure_work_s;
-        request.work_s = state.work_s.map(|whole_s| ((whole_s as f64 - done_s).ceil().max(1.0)) as u64);
+        let (spent_g, _, sure_done_s) = state.done_so_far();
+        request.work_s = state.work_s.map(|whole_s| ((whole_s as f64 - sure_done_s).ceil().max(1.0)) as u64);
         request.limit_s = None;
-        let spent_g = state.counted.before.0 + state.counted.tally.carbon_g;
         request.budget_g = request.budget_g.map(|budget| (budget - spent_g * f64::from(job.nodes)).max(0.0));
     }
     let cards: Vec<Card> =

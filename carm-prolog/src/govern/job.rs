@@ -1,6 +1,6 @@
 //! One job at one look: whether it is still there, what it has used, whose hand is on its clocks, and what they shall be.
 
-use carm::config::{Config, Site};
+use carm::config::Config;
 use carm::ledger::{Mark, Record};
 use carm::quantity::{format_instant, parse_instant};
 use carm::site::Outlook;
@@ -86,7 +86,10 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
         state.mark([Mark::Throttled]);
     }
     if count::is_due(state, look.now) && state.booked {
-        book_day(config, look, state, &parts, site);
+        book_day(config, look, state, &parts);
+    }
+    if state.nodes > 1 {
+        count::reckon(state, config, site, outlook, clock::instant(config, look, state));
     }
     clock::watch(look, state, &seen);
     clock::decide(config, look, state, outlook);
@@ -98,7 +101,7 @@ fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
 }
 
 /// The line of a day. Whether or not it can be written, a new span begins: the log has what the ledger lacks.
-fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>], _site: Option<&Site>) {
+fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>]) {
     let job = state.to_job(look.node);
     let record = booking::record(&job, config, Some(state), parts, look.now);
     epilog::append(&Record { closed: false, ..record }, config, look.now);

@@ -48,6 +48,9 @@ pub struct JobState {
     /// When Slurm ends the job, RFC 3339 UTC, where that is known.
     #[serde(default)]
     pub ends: Option<String>,
+    /// When Slurm began the job, RFC 3339 UTC: the same on all its nodes; where that is not told, the prolog's start.
+    #[serde(default)]
+    pub began: Option<String>,
     /// What has been counted of the job so far.
     #[serde(default)]
     pub counted: Counted,
@@ -95,6 +98,13 @@ pub struct Governed {
     pub hands_off: bool,
     /// The part of the site's on-site power that the job counts on; none where it goes by its GPUs.
     pub onsite_share: Option<f64>,
+    /// Of a job on several nodes: what its run on this one comes to by its profile and the clocks that were set. No meter is in it,
+    /// so every node reckons the same.
+    #[serde(default)]
+    pub reckoned: Tally,
+    /// Until when, RFC 3339 UTC.
+    #[serde(default)]
+    pub reckoned_until: Option<String>,
 }
 
 /// One GPU of a job, with its energy counter at the start.
@@ -177,6 +187,7 @@ impl JobState {
             nodes: job.nodes,
             slurm_conf: job.slurm_conf.clone(),
             ends: job.end_time.map(format_instant),
+            began: job.start_time.map(format_instant),
             counted: Counted::default(),
             governed: Governed::default(),
             ready: false,
@@ -196,6 +207,7 @@ impl JobState {
             user: self.user.clone(),
             account: self.account.clone(),
             partition: self.partition.clone(),
+            start_time: self.began.as_deref().and_then(|text| parse_instant(text).ok()),
             end_time: self.ends.as_deref().and_then(|text| parse_instant(text).ok()),
             slurm_conf: self.slurm_conf.clone(),
             exit_code: None,
@@ -203,6 +215,17 @@ impl JobState {
             gpus: GpuNames::Uuids(self.gpus.iter().map(|gpu| gpu.uuid.clone()).collect()),
             request: variables::read(variable).map_err(|error| error.to_string()),
         }
+    }
+
+    /// Carbon in grams, work and sure work in seconds, of the run so far on this node: as metered; of a job on several nodes as
+    /// reckoned, so that all of them decide alike.
+    pub fn done_so_far(&self) -> (f64, f64, f64) {
+        let of = |tally: &Tally| (tally.carbon_g, tally.work_done_s, tally.sure_work_s);
+        if self.nodes > 1 {
+            return of(&self.governed.reckoned);
+        }
+        let (before, now) = (self.counted.before, of(&self.counted.tally));
+        (before.0 + now.0, before.1 + now.1, before.2 + now.2)
     }
 
     pub fn mark(&mut self, marks: impl IntoIterator<Item = Mark>) {

@@ -9,4 +9,4 @@ mod outlook;
 
 pub use candidate::{Ask, Offer, OfferError, offer};
 pub use load::{fast_enough, least_speed};
-pub use outlook::{Emission, Outlook, OutlookError, Span};
+pub use outlook::{Outlook, OutlookError, Span};

@@ -156,24 +156,8 @@ impl Outlook {
         cut
     }
 
-    /// Carbon in grams that a constant facility power emits over [`from`, `to`], and the share of the time for which
-    /// the grid was estimated or not known. Where the data end, the nearest value holds and counts as estimated: what
-    /// was emitted is never booked as nothing.
-    #[must_use]
-    pub fn emitted(&self, power_w: f64, from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> Emission {
-        let mut emission = Emission::default();
-        for span in self.spans_between(from, to, share) {
-            let hours = grid::signal_hours(span.to - span.from);
-            let onsite = span.onsite_w;
-            let rate = (span.g_per_kwh * (power_w - onsite).max(0.0) + self.onsite_g_per_kwh * power_w.min(onsite)) / 1000.0;
-            emission.carbon_g += rate * hours;
-            emission.hours += hours;
-            emission.estimated_h += if span.estimated { hours } else { 0.0 };
-        }
-        emission
-    }
-
-    /// [`from`, `to`] in spans in which nothing changes. Where the data end, the nearest value holds and counts as estimated.
+    /// [`from`, `to`] in spans in which nothing changes; `share` is the part of the on-site power that the job counts on. Where the
+    /// data end, the nearest value holds and counts as estimated: what was emitted is never booked as nothing.
     #[must_use]
     pub fn spans_between(&self, from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> Vec<Span> {
         let (first, last) = (self.intensity.start(), self.intensity.end());
@@ -229,17 +213,6 @@ pub struct Span {
     pub onsite_w: f64,
     /// Whether the intensity is an estimate.
     pub estimated: bool,
-}
-
-/// What a span of constant power emitted.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Emission {
-    /// Grams CO2e at the facility.
-    pub carbon_g: f64,
-    /// Hours in all.
-    pub hours: f64,
-    /// Hours for which the grid was estimated.
-    pub estimated_h: f64,
 }
 
 #[cfg(test)]

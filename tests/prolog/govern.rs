@@ -217,3 +217,28 @@ fn a_card_without_an_energy_counter_is_metered_by_its_power() {
     assert_eq!(line.gpus[0].meter, Meter::Power, "{line:#?}");
     assert!((line.gpu_energy_j - used_j).abs() < 0.2 * used_j, "{} J of {used_j} J", line.gpu_energy_j);
 }
+
+#[test]
+fn every_node_of_a_job_goes_by_the_same_clock_whatever_its_own_meters_say() {
+    let node = node();
+    let _governor = Governor::start(&node);
+    // 16 s of work at full clock emit 1.02 g on one GPU, at 1890 MHz 0.91 g: each node's half of the budget wants both.
+    let job = job(7).work("16s").carbon("OBJECTIVE", "carbon").carbon("BUDGET", "1.984").set("SLURM_JOB_NUM_NODES", "2");
+    let on = |name: &str, gpu: &str| job.clone().set("SLURMD_NODENAME", name).gpus(gpu);
+    node.prolog(&on("wind1", "0")).prolog(&on("wind2", "1"));
+    // The one is busy and the other idle: what they use differs by far.
+    let _load = node.busy(&[0]);
+    let (mut apart, mut both) = (0, std::collections::BTreeSet::new());
+    for _ in 0..150 {
+        let clocks = (node.lock(0), node.lock(1));
+        // Between two calls of one look they may differ.
+        apart = if clocks.0 == clocks.1 { 0 } else { apart + 1 };
+        assert!(apart < 8, "{clocks:?}: {}", node.log());
+        both.insert(clocks.0);
+        sleep_s(0.1);
+    }
+    assert_eq!(both.len(), 2, "{both:?}: {}", node.log());
+    node.epilog(&on("wind1", "0")).epilog(&on("wind2", "1"));
+    let changes: Vec<u32> = node.ledger().iter().map(|line| line.clock_changes).collect();
+    assert_eq!(changes[0], changes[1], "{}", node.log());
+}

@@ -242,3 +242,35 @@ fn every_node_of_a_job_goes_by_the_same_clock_whatever_its_own_meters_say() {
     let changes: Vec<u32> = node.ledger().iter().map(|line| line.clock_changes).collect();
     assert_eq!(changes[0], changes[1], "{}", node.log());
 }
+
+#[test]
+fn a_run_of_days_books_a_line_a_day_that_add_up() {
+    let node = node();
+    let before_j = node.energy_j(0);
+    node.prolog(&green(7).work("40h").deadline_in("70h").ends_in("200h"));
+    // As if the prolog had been a day and a bit ago.
+    let path = node.path("state/wind1/job-7.json");
+    let text = std::fs::read_to_string(&path).expect("a state");
+    let mut state: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let start = Utc::now() - TimeDelta::hours(25);
+    state["start"] = start.to_rfc3339_opts(SecondsFormat::Millis, true).into();
+    std::fs::write(&path, state.to_string()).expect("a state");
+    let governor = Governor::start(&node);
+    until("a day's line", || !node.ledger().is_empty());
+    let load = node.busy(&[0]);
+    sleep_s(2.0);
+    drop(load);
+    governor.stop();
+    node.epilog(&green(7)).assert_clean();
+    let lines = node.ledger();
+    assert_eq!(lines.iter().map(|line| line.closed).collect::<Vec<_>>(), [false, true], "{lines:#?}");
+    let (day, rest) = (&lines[0], &lines[1]);
+    assert_eq!((day.since.as_deref(), rest.since.as_deref()), (None, Some(day.end.as_str())));
+    assert!(day.grid.is_empty() && !rest.grid.is_empty());
+    let hours = |line: &Record| sum(line, |step| step.seconds) / 3600.0;
+    assert!((hours(day) - 25.0).abs() < 0.02 && hours(rest) < 0.1, "{} h and {} h", hours(day), hours(rest));
+    // The day's work is at the clock that was set, and no second of it is told twice.
+    assert!((day.work_done_s.expect("work") / 3600.0 - 0.8 * 25.0).abs() < 0.1, "{:?}", day.work_done_s);
+    let used_j = node.energy_j(0) - before_j;
+    assert!((day.gpu_energy_j + rest.gpu_energy_j - used_j).abs() < 0.1 * used_j, "{used_j} J");
+}

@@ -1,4 +1,4 @@
-//! A job's clock: what it shall be until the next look, and whether another hand is on it.
+//! A job's clock: what it shall be until the next look, and the setting of it.
 
 use carm::config::{Config, OnBudget};
 use carm::govern::{self, Clock, Decision, OverBudget, Rules, Service, Situation, Standing};
@@ -9,56 +9,14 @@ use chrono::{DateTime, Utc};
 
 use super::Look;
 use super::job::end_of;
-use crate::brief::{self, Brief, No, no};
-use crate::clocks::{self, Applied, Seen};
-use crate::decide;
+use crate::brief::{Brief, No, no};
+use crate::clocks::{self, Applied};
 use crate::gpu::{Card, Driver};
 use crate::state::{JobState, Store};
+use crate::{decide, history};
 
 /// The distance of two clocks of a card since Volta.
-const STEP_MHZ: u32 = 15;
-
-/// So many looks in a row must show another clock than the one that was set.
-const STRANGE_LOOKS: u32 = 2;
-
-/// Looks whether the clock under load is the one that was set. NVML cannot be asked for a lock: it is inferred.
-pub(super) fn watch(look: &Look, state: &mut JobState, seen: &[Seen]) {
-    if state.governed.hands_off {
-        return;
-    }
-    let busy = seen.iter().filter(|seen| seen.utilization.is_some_and(|part| part >= 0.9) && !seen.throttled);
-    let top_mhz = state.profile.as_ref().map(|profile| profile.used.full.clock_mhz);
-    let set_mhz = state.clock_mhz.or(top_mhz);
-    let strange = busy.filter_map(|seen| seen.clock_mhz).find(|&mhz| {
-        let above = state.clock_mhz.is_some_and(|set| mhz > set + 2 * STEP_MHZ);
-        // Without a flag a card may still run a little below its lock; what is far below was locked so.
-        let below = set_mhz.is_some_and(|set| f64::from(mhz) < 0.85 * f64::from(set));
-        above || below
-    });
-    let Some(mhz) = strange else {
-        state.governed.strange_looks = 0;
-        return;
-    };
-    state.governed.strange_looks += 1;
-    if state.governed.strange_looks < STRANGE_LOOKS {
-        return;
-    }
-    let set = state.clock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
-    log::warn!(
-        "job {}: its GPUs run at {mhz} MHz, and {set} was set: another hand is on the clocks; CARM lets them be",
-        state.job
-    );
-    state.mark([Mark::OtherHand]);
-    state.governed.hands_off = true;
-    if state.clock_mhz.is_some_and(|set| mhz > set) {
-        // CARM's lock is no longer in force: to reset would be to undo another's.
-        for gpu in &state.gpus {
-            if let Err(error) = clocks::forget_lock(look.store, &gpu.uuid) {
-                log::warn!("gpu {}: {error:#}", gpu.uuid);
-            }
-        }
-    }
-}
+pub(super) const STEP_MHZ: u32 = 15;
 
 /// The instant that a decision is made for. All nodes of a job decide for the same one: the last whole interval since 1970.
 pub(super) fn instant(config: &Config, look: &Look, state: &JobState) -> DateTime<Utc> {
@@ -96,71 +54,79 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
     }
 }
 
+/// A clock, why, and whether the budget cannot be kept.
+type Chosen = (Option<u32>, String, bool);
+
 fn decision(
     config: &Config,
     look: &Look,
     state: &mut JobState,
     outlook: Option<&Outlook>,
     now: DateTime<Utc>,
-) -> Result<(Option<u32>, String, bool), No> {
+) -> Result<Chosen, No> {
     let job = state.to_job(look.node);
-    let cards: Vec<Card> =
-        state.gpus.iter().map(|gpu| Card { uuid: gpu.uuid.clone(), minor: 0, name: gpu.model.clone() }).collect();
     let mut known = None;
-    let brief = Brief::of(&job, config, look.driver, &cards, state.work_s, &mut known);
+    let brief = Brief::of(&job, config, look.driver, &cards(state), state.work_s, &mut known);
     state.profile = state.profile.take().or(known);
     let brief = brief?;
     let outlook = outlook.ok_or_else(|| no("no grid data for now", Mark::NoGrid))?;
     let end = end_of(state).ok_or_else(|| no("its time limit is not known", Mark::LimitUnknown))?;
-    let (spent_g, done_s, sure_done_s) = state.done_so_far();
+    // Asked of the ledger once: what earlier runs emitted changes no more.
+    let earlier_g = *state.governed.earlier_g.get_or_insert_with(|| history::spent_g(&job, config, now));
+    let left_g = brief.request.budget_g.map(|budget| {
+        let own_g = budget / f64::from(job.nodes) - earlier_g;
+        (own_g - state.done_so_far().0).max(0.0)
+    });
+    let (done_s, sure_done_s) = (state.done_so_far().1, state.done_so_far().2);
     let whole_s = brief.work_s.map_or(0.0, |seconds| seconds as f64);
-    let (left_s, sure_s) = (whole_s - done_s, whole_s - sure_done_s);
-    if brief.work_s.is_some() && sure_s <= 0.0 {
+    if brief.work_s.is_some() && sure_done_s >= whole_s {
         return Ok((None, "it runs longer than was said: full clock".to_owned(), false));
     }
-    // To the profile's word it may be done already; a second is left then.
-    let mut offer = brief.offer(config, outlook, left_s.max(1.0) / 3600.0, now)?;
+    // By the profile's word it may be done already; a second is left then.
+    let mut offer = brief.offer(config, outlook, (whole_s - done_s).max(1.0) / 3600.0, now)?;
     // What a node's claim is, the others of the job do not know.
-    let claimed = state.governed.onsite_share.filter(|_| state.nodes == 1);
-    if let Some(share) = claimed {
-        let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
-        offer.candidate.slots = outlook.slots(now, until, share);
-    }
-    let measured = brief.profile.measured;
-    let left_g = brief::left_g(brief.request, &job, config, now).map(|grams| (grams - spent_g).max(0.0));
-    let limit_h = Offer::hours_until(now, end);
+    let share = state.governed.onsite_share.filter(|_| state.nodes == 1);
+    let share = share.unwrap_or_else(|| (f64::from(brief.gpus) / f64::from(brief.site.1.gpus)).min(1.0));
+    let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
+    offer.candidate.slots = outlook.slots(now, until, share);
     let current_mhz = state.clock_mhz.unwrap_or(brief.top_mhz);
     let since = state.governed.clock_since.as_deref().unwrap_or(&state.start);
-    let for_h = parse_instant(since).map_or(0.0, |since| Offer::hours_until(since, now).max(0.0));
-    let mhz = |level: usize| offer.candidate.levels[level].clock_mhz;
-    if let Some(latency_s) = brief.request.latency_s {
-        let answering =
-            govern::answering(&offer.candidate, latency_s * 1e3, measured).map_err(|error| no(error, Mark::RequestRefused))?;
-        let answering = answering.ok_or_else(|| no(brief.untold(), Mark::LatencyUnknown))?;
-        let service =
-            Service { candidate: &offer.candidate, answering: &answering, objective: brief.objective, limit_h, budget_g: left_g };
-        return Ok(match govern::service_clock(&service).map_err(|error| no(error, Mark::RequestRefused))? {
-            Clock::Full { reason } => (None, reason.to_owned(), false),
-            Clock::Level { level, over_budget, reason, .. } => (brief.lock_mhz(mhz(level)), reason.to_owned(), over_budget),
-        });
+    let standing = Standing {
+        level: offer.candidate.levels.iter().position(|level| level.clock_mhz == current_mhz),
+        for_h: parse_instant(since).map_or(0.0, |since| Offer::hours_until(since, now).max(0.0)),
+        sure_work_h: (whole_s - sure_done_s) / 3600.0,
+        whole_work_h: whole_s / 3600.0,
+        spent_g: state.done_so_far().0,
+    };
+    let rules = rules(config, outlook);
+    let limit_h = Offer::hours_until(now, end);
+    if brief.request.latency_s.is_some() {
+        return of_service(&brief, &offer, limit_h, left_g, &standing, &rules);
     }
-    let interval_h = config.node.interval_s / 3600.0;
     let situation = Situation {
         candidate: &offer.candidate,
         objective: brief.objective,
         deadline_h: brief.request.deadline.map(|deadline| Offer::hours_until(now, deadline)),
         limit_h,
         budget_g: left_g,
-        measured,
+        measured: brief.profile.measured,
     };
-    let standing = Standing {
-        level: (0..offer.candidate.levels.len()).find(|&level| mhz(level) == current_mhz),
-        for_h,
-        sure_work_h: sure_s / 3600.0,
-        whole_work_h: whole_s / 3600.0,
-        spent_g,
+    let band = outlook.band(now, until, share);
+    let band = band.as_ref().map(|(low, high)| (&low[..], &high[..]));
+    let decided = govern::reconsider(&situation, &standing, &rules, band).map_err(|error| no(error, Mark::RequestRefused))?;
+    let Decision { level, reason, over_budget, .. } = decided;
+    let clock_mhz = match level {
+        Some(level) => brief.lock_mhz(offer.candidate.levels[level].clock_mhz),
+        // What stands and is no level stays as it is where the decision is to stay.
+        None if over_budget && rules.over_budget == OverBudget::Stay => state.clock_mhz,
+        None => None,
     };
-    let rules = Rules {
+    Ok((clock_mhz, reason.to_owned(), over_budget))
+}
+
+fn rules(config: &Config, outlook: &Outlook) -> Rules {
+    let interval_h = config.node.interval_s / 3600.0;
+    Rules {
         interval_h,
         // The sun is followed within an interval.
         dwell_h: if outlook.onsite_w.is_some() { interval_h } else { config.node.dwell_s / 3600.0 },
@@ -170,20 +136,38 @@ fn decision(
             OnBudget::Full => OverBudget::Full,
             OnBudget::Notify => OverBudget::Stay,
         },
-    };
-    let share = claimed.unwrap_or_else(|| (f64::from(brief.gpus) / f64::from(brief.site.1.gpus)).min(1.0));
-    let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
-    let band = outlook.band(now, until, share);
-    let band = band.as_ref().map(|(low, high)| (&low[..], &high[..]));
-    let Decision { level, reason, over_budget, .. } =
-        govern::reconsider(&situation, &standing, &rules, band).map_err(|error| no(error, Mark::RequestRefused))?;
-    let clock_mhz = match level {
-        Some(level) => brief.lock_mhz(mhz(level)),
-        // What stands and is no level stays as it is where the decision is to stay.
-        None if over_budget && rules.over_budget == OverBudget::Stay => state.clock_mhz,
-        None => None,
-    };
-    Ok((clock_mhz, reason.to_owned(), over_budget))
+    }
+}
+
+/// A service keeps the clock that answers in time for its dwell time.
+fn of_service(
+    brief: &Brief,
+    offer: &Offer,
+    limit_h: f64,
+    budget_g: Option<f64>,
+    standing: &Standing,
+    rules: &Rules,
+) -> Result<Chosen, No> {
+    let refused = |error| no(error, Mark::RequestRefused);
+    let (candidate, latency_ms) = (&offer.candidate, brief.request.latency_s.unwrap_or(0.0) * 1e3);
+    let answering = govern::answering(candidate, latency_ms, brief.profile.measured).map_err(refused)?;
+    let answering = &*answering.ok_or_else(|| no(brief.untold(), Mark::LatencyUnknown))?;
+    let service = Service { candidate, answering, objective: brief.objective, limit_h, budget_g };
+    let clock = |level: usize| brief.lock_mhz(candidate.levels[level].clock_mhz);
+    Ok(match govern::service_clock(&service).map_err(refused)? {
+        Clock::Full { reason } => (None, reason.to_owned(), false),
+        Clock::Level { level, over_budget, reason, .. } => match standing.level {
+            Some(current) if current != level && answering.contains(&current) && standing.for_h < rules.dwell_h => {
+                (clock(current), "a clock stays for its dwell time".to_owned(), over_budget)
+            }
+            _ => (clock(level), reason.to_owned(), over_budget),
+        },
+    })
+}
+
+/// The job's GPUs as the prolog found them.
+fn cards(state: &JobState) -> Vec<Card> {
+    state.gpus.iter().map(|gpu| Card { uuid: gpu.uuid.clone(), minor: 0, name: gpu.model.clone() }).collect()
 }
 
 /// Brings the job's GPUs to a clock, if they are not at it.
@@ -231,8 +215,6 @@ pub(super) fn steady(config: &Config, store: &Store, driver: &dyn Driver, node: 
         request.limit_s = None;
         request.budget_g = request.budget_g.map(|budget| (budget - spent_g * f64::from(job.nodes)).max(0.0));
     }
-    let cards: Vec<Card> =
-        state.gpus.iter().map(|gpu| Card { uuid: gpu.uuid.clone(), minor: 0, name: gpu.model.clone() }).collect();
-    let choice = decide::choose(&job, config, driver, &cards, now);
+    let choice = decide::choose(&job, config, driver, &cards(state), now);
     set(config, store, driver, state, choice.clock_mhz, choice.reason, now);
 }

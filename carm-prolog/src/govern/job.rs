@@ -6,7 +6,7 @@ use carm::quantity::{format_instant, parse_instant};
 use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Governor, Look, clock};
+use super::{Governor, Look, clock, hands};
 use crate::clocks::{self, Part, Seen};
 use crate::squeue::{self, Answer};
 use crate::state::JobState;
@@ -91,7 +91,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     if state.nodes > 1 {
         count::reckon(state, config, site, outlook, clock::instant(config, look, state));
     }
-    clock::watch(look, state, &seen);
+    hands::watch(look, state, &seen);
     clock::decide(config, look, state, outlook);
 }
 

@@ -3,6 +3,7 @@
 
 mod alive;
 mod clock;
+mod hands;
 mod job;
 mod share;
 

@@ -98,6 +98,9 @@ pub struct Governed {
     pub hands_off: bool,
     /// The part of the site's on-site power that the job counts on; none where it goes by its GPUs.
     pub onsite_share: Option<f64>,
+    /// What earlier runs of a requeued job emitted, this node's share in grams; none before it was asked of the ledger.
+    #[serde(default)]
+    pub earlier_g: Option<f64>,
     /// Of a job on several nodes: what its run on this one comes to by its profile and the clocks that were set. No meter is in it,
     /// so every node reckons the same.
     #[serde(default)]

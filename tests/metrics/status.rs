@@ -68,3 +68,18 @@ fn text_for_prometheus_and_json_are_asked_for_apart() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("'--json' cannot be used with '--prometheus'"), "{said}");
 }
+
+#[test]
+fn nodes_that_share_a_host_are_told_apart_and_no_gpu_stands_twice() {
+    let node = Node::new();
+    node.prolog(&green(7)).prolog(&green(8).gpus("1").set("SLURMD_NODENAME", "wind2"));
+    let page = page(&node);
+    let of = |name: &str, gpu: u32| page.contains(&format!("carm_gpu_info{{node=\"{name}\",gpu_uuid=\"{}\"", Node::uuid(gpu)));
+    assert!(of("wind1", 0) && of("wind2", 1) && of("wind1", 2), "{page}");
+    assert_eq!(page.matches("\ncarm_gpu_info{").count(), 8);
+    assert_eq!(page.matches("# TYPE carm_gpu_info gauge").count(), 1);
+    assert_eq!(
+        value(&page, &format!("carm_job_gpu_info{{node=\"wind2\",job_id=\"8\",gpu_uuid=\"{}\"", Node::uuid(1))),
+        Some(1.0)
+    );
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use carm::config::{Config, Source};
+use carm::ledger::Intensity;
 use carm::request::variables;
 use carm::site::Outlook;
 use chrono::{DateTime, Utc};
@@ -22,15 +23,16 @@ pub fn snapshots(
     let journal = |store: &Store| store.gpus().iter().filter_map(|uuid| store.peek_gpu(uuid)).collect();
     let journals: Vec<Vec<GpuState>> = nodes.iter().map(|(_, store)| store.as_ref().map(journal).unwrap_or_default()).collect();
     let is_named = |card: &Card| journals.iter().flatten().any(|gpu| gpu.uuid == card.uuid);
-    let snapshot = |(place, ((node, store), journal)): (usize, (&(String, Option<Store>), &Vec<GpuState>))| {
-        let own = |card: &&Card| journal.iter().any(|gpu| gpu.uuid == card.uuid) || (place == 0 && !is_named(card));
-        let gpus: Vec<GpuNow> = cards.iter().filter(own).map(|card| gpu(driver, card, journal)).collect();
+    let mut all = Vec::new();
+    for ((node, store), journal) in nodes.iter().zip(&journals) {
+        let is_own = |card: &&Card| journal.iter().any(|gpu| gpu.uuid == card.uuid) || (all.is_empty() && !is_named(card));
+        let gpus: Vec<GpuNow> = cards.iter().filter(is_own).map(|card| gpu(driver, card, journal)).collect();
         let states = |store: &Store| store.jobs().into_iter().filter_map(|id| store.job(id)).collect();
         let states: Vec<JobState> = store.as_ref().map(states).unwrap_or_default();
         let jobs = states.iter().map(|state| job(state, journal, &gpus)).collect();
-        Snapshot { node: node.clone(), jobs, grid: grids(config, node, &states, now), gpus, totals: None }
-    };
-    nodes.iter().zip(&journals).enumerate().map(snapshot).collect()
+        all.push(Snapshot { node: node.clone(), jobs, grid: grids(config, node, &states, now), gpus, totals: None });
+    }
+    all
 }
 
 fn gpu(driver: &dyn Driver, card: &Card, journal: &[GpuState]) -> GpuNow {
@@ -62,7 +64,7 @@ fn job(state: &JobState, journal: &[GpuState], gpus: &[GpuNow]) -> JobNow {
         gpus: state.gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
         energy_j: state.gpus.iter().map(|own| energy_j(state.job, &own.uuid, journal, gpus)).sum(),
         carbon_g: has_carbon.then_some(carbon_before_g + tally.carbon_g),
-        intensity: carm::ledger::Intensity::Average,
+        intensity: Intensity::Average,
         embodied_g: Some(tally.embodied_g).filter(|&embodied_g| embodied_g > 0.0),
         clock_limit_mhz: state.clock_mhz,
         onsite_share: state.governed.onsite_share,
@@ -101,7 +103,7 @@ fn grids(config: &Config, node: &str, jobs: &[JobState], now: DateTime<Utc>) -> 
                 site: site.name.clone(),
                 zone: zone.name.clone(),
                 source: source.to_owned(),
-                kind: carm::ledger::Intensity::Average,
+                kind: Intensity::Average,
                 intensity_g_per_kwh: step.as_ref().map(|step| step.value),
                 estimated: step.as_ref().is_some_and(|step| step.estimated),
                 data_age_s,

@@ -110,6 +110,8 @@ fn the_sample_configuration_works_as_it_is_and_shows_the_defaults() {
         site: whole.node.site,
         gpu_files: whole.node.gpu_files.clone(),
         restore_mhz: whole.node.restore_mhz,
+        metrics_dir: whole.node.metrics_dir.clone(),
+        metrics_listen: whole.node.metrics_listen,
         ..default.node.clone()
     };
     assert_eq!(whole.node, examples);

@@ -105,15 +105,18 @@ fn a_package_holds_these_files_and_no_others() {
         ("etc/slurm/prolog.d/50-carm", 0o755),
         ("usr/bin/carm-submit", 0o755),
         ("usr/lib/slurm/spank_carm.so", 0o644),
+        ("usr/lib/systemd/system/carm-governor.service", 0o644),
         ("usr/lib/systemd/system/carm-reset.service", 0o644),
         ("usr/libexec/carm/carm-prolog", 0o755),
+        ("usr/share/carm/grafana/carm.json", 0o644),
         ("var/cache/carm/", 0o755),
         ("var/lib/carm/ledger/", 0o750),
         ("var/log/carm/", 0o750),
     ];
     assert_eq!(host.tree(), expected.map(|(name, mode)| (name.to_owned(), mode)).into());
     // Its files speak of where it will be, not of where it was put together.
-    for name in ["etc/slurm/prolog.d/50-carm", "etc/slurm/epilog.d/50-carm", "usr/lib/systemd/system/carm-reset.service"] {
+    let units = ["usr/lib/systemd/system/carm-reset.service", "usr/lib/systemd/system/carm-governor.service"];
+    for name in ["etc/slurm/prolog.d/50-carm", "etc/slurm/epilog.d/50-carm"].into_iter().chain(units) {
         let text = host.read(name);
         assert!(text.contains("/usr/libexec/carm/carm-prolog") && !text.contains(&destdir), "{text}");
     }
@@ -225,6 +228,30 @@ fn a_removal_keeps_configuration_and_never_empties_a_folder_that_slurm_runs() {
     // Nobody says which folders slurm.conf names: the last script stays.
     assert_eq!(left, ["etc/carm/carm.toml", "etc/slurm/epilog.d/10-ours", "etc/slurm/prolog.d/50-carm"]);
     assert!(said.text.contains("prolog.d/50-carm, which now does nothing"), "{}", said.text);
+}
+
+#[test]
+fn systemd_takes_the_units_and_their_programs_are_there() {
+    let host = Host::new();
+    assert_eq!(host.install_without_slurm(&[]).code, 0);
+    let units = host.path("usr/lib/systemd/system");
+    let program = host.path("usr/libexec/carm/carm-prolog").display().to_string();
+    let config = host.path("etc/carm/carm.toml").display().to_string();
+    for (name, verb) in [("carm-reset.service", "reset"), ("carm-governor.service", "govern")] {
+        let unit = units.join(name);
+        let text = fs::read_to_string(&unit).expect("a unit");
+        assert!(text.lines().any(|line| line == format!("ExecStart={program} --config {config} {verb}")), "{text}");
+        // Says what it does not understand, and which programs it does not find, and still exits 0.
+        let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output().expect("the package systemd");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let own: Vec<&str> = said.lines().filter(|line| line.contains("carm-")).collect();
+        assert!(output.status.success() && own.is_empty(), "{name}: {said}");
+    }
+    // What the governor may write is where this installation has it.
+    let governor = fs::read_to_string(units.join("carm-governor.service")).expect("a unit");
+    let writes: Vec<&str> = governor.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=-")).collect();
+    let var = |name: &str| host.path("var").join(name).display().to_string();
+    assert_eq!(writes, [var("lib/carm"), var("log/carm"), "/var/lib/prometheus/node-exporter".to_owned()]);
 }
 
 /// The folder that etc/install finds by itself, for a Slurm that is to look there and in the test's own.

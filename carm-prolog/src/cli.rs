@@ -44,6 +44,9 @@ pub enum Verb {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// As Prometheus' text, with the running jobs and the grid: docs/metrics.md
+        #[arg(long, conflicts_with = "json")]
+        prometheus: bool,
     },
 }
 

@@ -20,7 +20,9 @@ mod history;
 mod job;
 mod limit;
 mod logging;
+mod metrics;
 mod modelled;
+mod notify;
 mod prolog;
 mod resolve;
 mod settings;
@@ -48,7 +50,12 @@ fn by_hand(cli: Cli) -> ExitCode {
         Some(Verb::Epilog { bounded }) => return around::job(around::Side::Epilog, bounded, &cli.config),
         Some(Verb::Govern) => govern::run(&cli.config),
         Some(Verb::Reset { all }) => config().and_then(|config| upkeep::reset(&config, all)),
-        Some(Verb::Status { json }) => config().and_then(|config| upkeep::status(&config, json, &mut std::io::stdout().lock())),
+        Some(Verb::Status { prometheus: true, .. }) => {
+            config().and_then(|config| upkeep::metrics(&config, &mut std::io::stdout().lock()))
+        }
+        Some(Verb::Status { json, .. }) => {
+            config().and_then(|config| upkeep::status(&config, json, &mut std::io::stdout().lock()))
+        }
         None => {
             eprintln!("carm-prolog: nothing to do: name a verb (prolog, epilog, govern, reset, status), see carm-prolog --help");
             return ExitCode::from(2);

@@ -1,14 +1,17 @@
-//! What an admin does by hand, or a unit at boot: `reset` gives up every hold and puts clocks back, `status` shows them.
+//! What an admin does by hand, or a unit at boot: `reset` gives up every hold and puts clocks back, `status` shows them, to
+//! people, programs and Prometheus.
 
 use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use carm::config::Config;
+use chrono::Utc;
 use serde::Serialize;
 
 use crate::clocks;
 use crate::gpu::{Driver, Nvml};
+use crate::metrics;
 use crate::state::{Holder, Store};
 
 /// A person waits at the terminal; slurmd's bound is not ours here.
@@ -104,4 +107,24 @@ pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Shows what monitoring would be shown, as far as the journal and the driver know it: a governor's own counts are its own.
+pub fn metrics(config: &Config, out: &mut impl Write) -> Result<()> {
+    let nvml = Nvml::load(&config.node.nvml_library)?;
+    let cards = nvml.cards().context("listing GPUs")?;
+    let open = |node: String| Store::open(&config.node.state_dir, &node, PATIENCE).map(|store| (node, Some(store)));
+    let mut stores = Store::nodes(&config.node.state_dir).into_iter().map(open).collect::<Result<Vec<_>>>()?;
+    if stores.is_empty() {
+        // No job has been here since the boot.
+        stores.push((this_host(), None));
+    }
+    out.write_all(metrics::render(&metrics::snapshots(config, &nvml, &cards, &stores, Utc::now())).as_bytes())?;
+    Ok(())
+}
+
+/// The host's name up to its first dot, which is the node's name unless slurm.conf says otherwise.
+fn this_host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().split('.').next().unwrap_or_default().to_owned()
 }

@@ -7,6 +7,7 @@ mod check;
 mod closed;
 mod raw;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use closed::{Closed, NotAWindow};
@@ -187,6 +188,10 @@ pub struct Node {
     pub gpu_files: Option<Vec<PathBuf>>,
     /// The clock range to put back; `None`: reset to the driver's default.
     pub restore_mhz: Option<(u32, u32)>,
+    /// The folder of node_exporter's textfile collector, for the governor's metrics.
+    pub metrics_dir: Option<PathBuf>,
+    /// A loopback address, with a port, to serve the governor's metrics at.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// The configuration cannot be used.

@@ -161,7 +161,6 @@ fn command() -> Command {
         .about("What jobs used and emitted, from the ledger that their nodes write")
         .override_usage("carm-report [OPTIONS] JOBID...\n       carm-report [--by KEY] [WHICH JOBS] [OPTIONS]")
         .after_help(AFTER_HELP)
-        .next_help_heading("Options")
         .arg(Arg::new("jobs").value_name("JOBID").num_args(0..).help("Slurm's job id; of an array task, its own"))
         .args(choices)
         .arg(time("since", 'S', "starttime", "What was booked at this time or later"))
@@ -172,7 +171,8 @@ fn command() -> Command {
                 .value_name("KEY")
                 .value_parser(PossibleValuesParser::new(By::NAMES))
                 .conflicts_with("jobs")
-                .help("One row for each user, account, site, month, ..."),
+                .hide_possible_values(true)
+                .help("A row for each user, account, site, cluster, partition, name, month or day"),
         )
         .arg(flag("json", "Print one JSON object").conflicts_with("csv"))
         .arg(flag("csv", "Print comma-separated values with a header"))

@@ -11,40 +11,57 @@ use crate::words;
 /// Columns of the subject.
 const KEY: usize = 14;
 
+/// A line of the account: what it is of, what is said, and whether that is good news or bad.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Empty where the line goes on with the subject of the one before.
+    pub subject: &'static str,
+    pub said: String,
+    pub good: Option<bool>,
+}
+
 /// The jobs, an empty line between them.
 pub fn text(accounts: &[Account]) -> String {
     let style = Style::of_stdout();
-    accounts.iter().map(|account| one(account, style)).collect::<Vec<_>>().join("\n")
+    accounts
+        .iter()
+        .map(|account| facts(account).iter().map(|fact| shown(fact, style)).collect())
+        .collect::<Vec<String>>()
+        .join("\n")
 }
 
-fn one(account: &Account, style: Style) -> String {
-    let mut page = Page { style, text: String::new() };
+fn shown(fact: &Fact, style: Style) -> String {
+    let subject = if fact.subject.is_empty() { String::new() } else { format!("{}:", fact.subject) };
+    let line = |(i, part): (usize, &String)| {
+        let subject = format!("{:KEY$}", if i == 0 { subject.as_str() } else { "" });
+        let part = fact.good.map_or_else(|| part.clone(), |good| style.verdict(good, part));
+        format!("{}{part}\n", style.bold(&subject))
+    };
+    style::fold(&words::clean(&fact.said), style::WIDTH - KEY).iter().enumerate().map(line).collect()
+}
+
+/// All that is said of a job.
+pub fn facts(account: &Account) -> Vec<Fact> {
+    let mut page = Page { facts: Vec::new() };
     who(account, &mut page);
     what(account, &mut page);
     carbon(account, &mut page);
     kept(account, &mut page);
     trust(account, &mut page);
-    page.text
+    page.facts
 }
 
 struct Page {
-    style: Style,
-    text: String,
+    facts: Vec<Fact>,
 }
 
 impl Page {
-    fn line(&mut self, key: &str, value: &str) {
-        self.judged(key, value, None);
+    fn line(&mut self, subject: &'static str, said: &str) {
+        self.judged(subject, said, None);
     }
 
-    /// A line that is good news, or bad.
-    fn judged(&mut self, key: &str, value: &str, good: Option<bool>) {
-        let key = if key.is_empty() { String::new() } else { format!("{key}:") };
-        for (i, part) in style::fold(&words::clean(value), style::WIDTH - KEY).iter().enumerate() {
-            let subject = format!("{:KEY$}", if i == 0 { key.as_str() } else { "" });
-            let part = good.map_or_else(|| part.clone(), |good| self.style.verdict(good, part));
-            self.text += &format!("{}{part}\n", self.style.bold(&subject));
-        }
+    fn judged(&mut self, subject: &'static str, said: &str, good: Option<bool>) {
+        self.facts.push(Fact { subject, said: said.to_owned(), good });
     }
 }
 

@@ -317,9 +317,9 @@ fn told(whole: &Span, onsite_g_per_kwh: f64) -> Option<(f64, f64)> {
 /// The rows of a piece of a file.
 fn rows(piece: &[u8], choice: &Choice, by: Option<By>, place: &Found) -> Made<Rows> {
     let mut made = Made { result: Rows::default(), lines: memchr::memchr_iter(b'\n', piece).count(), bad: Vec::new() };
-    let mut group = Groups::new(by);
+    let (mut group, mut head) = (Groups::new(by), Vec::new());
     for (at, text) in scan::lines(piece) {
-        let line = match Line::parse(text) {
+        let line = match Line::parse(text, &mut head) {
             Ok(line) => line,
             Err(cause) => {
                 made.bad.push((at, cause));

@@ -30,13 +30,6 @@ pub fn energy(kwh: f64) -> String {
     format!("{value:.*} {unit}", digits(value))
 }
 
-/// A power with its unit.
-pub fn power(watts: f64) -> String {
-    let (value, unit) = if watts.abs() >= 999.5 { (watts / 1e3, "kW") } else { (watts, "W") };
-    let decimals = if unit == "W" { 0 } else { digits(value) };
-    format!("{value:.decimals$} {unit}")
-}
-
 /// Decimals that leave three digits.
 pub fn digits(value: f64) -> usize {
     match value.abs() {

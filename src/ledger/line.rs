@@ -1,10 +1,13 @@
 //! A line of the ledger as sums need it: borrowed from the line's text, without what is not added up.
 //!
-//! A million lines are read this way in the time in which a tenth of them become [`super::Record`]s. What a line must have is
-//! the same; of `steps` only that they are JSON, until somebody asks for them.
+//! Made for ledgers of a million lines: what is most of a line, its `steps`, is jumped over, and looked at only by who asks for it. What
+//! else a line must have is the same as for a [`super::Record`].
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
+
+use memchr::{memchr, memmem};
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -94,11 +97,13 @@ pub struct Line<'a> {
     pub pue: f64,
     pub estimated_share: f64,
     pub marks: Vec<Mark>,
-    /// Not read until needed.
-    #[serde(borrow, default)]
-    pub steps: Option<&'a RawValue>,
     #[serde(default)]
     pub grid: Vec<GridLine>,
+    #[serde(borrow, default, rename = "steps")]
+    steps_if_parsed: Option<&'a RawValue>,
+    /// The steps' text, where it was jumped over.
+    #[serde(skip)]
+    steps: Option<&'a [u8]>,
 }
 
 fn yes() -> bool {
@@ -182,22 +187,85 @@ impl<'de> Deserialize<'de> for Gpus {
     }
 }
 
+/// Where the steps begin. Within a JSON string a quotation mark has a backslash before it: what follows this comma is a key.
+const STEPS: &[u8] = b",\"steps\":[";
+static FIND_STEPS: LazyLock<memmem::Finder> = LazyLock::new(|| memmem::Finder::new(STEPS));
+
 impl<'a> Line<'a> {
-    /// Reads a line.
+    /// Reads a line. `head` is a place for a part of it.
     ///
     /// # Errors
     /// What is wrong with it, in a few words.
-    pub fn parse(text: &'a [u8]) -> Result<Self, String> {
-        let line: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    pub fn parse(text: &'a [u8], head: &'a mut Vec<u8>) -> Result<Self, String> {
+        let line = match Self::parse_around_steps(text, head) {
+            Some(line) => line,
+            None => serde_json::from_slice::<Self>(text).map_err(|error| error.to_string())?,
+        };
         if line.version > RECORD_VERSION {
             return Err(format!("version {} is newer than this program's {RECORD_VERSION}", line.version));
         }
         Ok(line)
     }
 
+    /// Reads a line that ends as CARM writes it, in `steps` and then perhaps `grid`; none where it is another, or wrong.
+    fn parse_around_steps(text: &'a [u8], head: &'a mut Vec<u8>) -> Option<Self> {
+        let at = FIND_STEPS.find(text)?;
+        let open = at + STEPS.len() - 1;
+        let close = open + memchr(b']', &text[open..])?;
+        let rest = text[close + 1..].strip_suffix(b"}")?;
+        head.clear();
+        head.extend_from_slice(&text[..at]);
+        head.push(b'}');
+        let mut line: Self = serde_json::from_slice(head).ok()?;
+        if !rest.is_empty() {
+            line.grid = serde_json::from_slice(rest.strip_prefix(b",\"grid\":")?).ok()?;
+        }
+        line.steps = Some(&text[open..=close]);
+        Some(line)
+    }
+
     /// The line's pieces; none where it has none, or they are unreadable.
     #[must_use]
     pub fn read_steps(&self) -> Vec<StepLine> {
-        self.steps.and_then(|steps| serde_json::from_str(steps.get()).ok()).unwrap_or_default()
+        let parsed = self.steps_if_parsed.map(|steps| steps.get().as_bytes());
+        self.steps.or(parsed).and_then(|steps| serde_json::from_slice(steps).ok()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V2: &str = include_str!("../../tests/fixtures/ledger-v2.jsonl");
+
+    #[test]
+    fn a_line_is_the_same_whether_its_steps_are_jumped_over_or_not() {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let jumped = Line::parse(V2.trim_end().as_bytes(), &mut a).expect("a line");
+        assert!(jumped.steps.is_some());
+        // A blank is enough to be another writer's.
+        let other = V2.replace(",\"steps\":[", ", \"steps\": [");
+        let parsed = Line::parse(other.as_bytes(), &mut b).expect("a line");
+        assert!(parsed.steps.is_none());
+        assert_eq!((jumped.read_steps(), &jumped.grid), (parsed.read_steps(), &parsed.grid));
+        assert_eq!((jumped.read_steps().len(), jumped.grid.len()), (1, 1));
+        assert_eq!((jumped.carbon_g, jumped.end), (parsed.carbon_g, parsed.end));
+    }
+
+    #[test]
+    fn a_name_that_looks_like_steps_is_a_name() {
+        let name = "x,\\\"steps\\\":[]}";
+        let line = V2.replace("\"train\"", &format!("\"{name}\""));
+        let mut head = Vec::new();
+        let line = Line::parse(line.as_bytes(), &mut head).expect("a line");
+        assert_eq!(line.name.as_ref().map(Text::as_str), Some("x,\"steps\":[]}"));
+        assert_eq!(line.read_steps().len(), 1);
+    }
+
+    #[test]
+    fn what_is_torn_is_no_line() {
+        for length in [10, 400, V2.find("\"steps\"").expect("steps") + 30, V2.trim_end().len() - 1] {
+            assert!(Line::parse(&V2.as_bytes()[..length], &mut Vec::new()).is_err(), "{length}");
+        }
     }
 }

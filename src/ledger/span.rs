@@ -116,7 +116,7 @@ impl Span {
     /// A time that is none, or a figure that JSON does not have.
     pub fn of(record: &Record) -> Result<Self, String> {
         let text = serde_json::to_vec(record).map_err(|error| error.to_string())?;
-        Self::of_line(&Line::parse(&text)?)
+        Self::of_line(&Line::parse(&text, &mut Vec::new())?)
     }
 
     /// Adds the span that comes next in the same run on the same node.

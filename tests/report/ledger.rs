@@ -174,3 +174,63 @@ impl Ran {
 pub fn seconds(seconds: f64) -> TimeDelta {
     TimeDelta::milliseconds((seconds * 1e3).round() as i64)
 }
+
+/// A ledger of a few jobs, line by line with the names of their files: tests/fixtures/ledger holds it, and docs/report.md shows it.
+pub fn small() -> Vec<(&'static str, String)> {
+    let text = |record: &Record| serde_json::to_string(record).expect("JSON");
+    // Put off over night to the sun, at the economical clock.
+    let deferred = Ran {
+        asked: at("2026-04-30T18:00:00Z"),
+        start: at("2026-05-01T08:30:00Z"),
+        hours: 7.5,
+        gpus: 2,
+        clock: ECONOMICAL,
+        calibration: 0.91,
+        onsite_w: 600.0,
+        ..Ran::new(4217)
+    };
+    // Two days at full clock, at once.
+    let long = Ran {
+        start: at("2026-05-02T06:00:00Z"),
+        asked: at("2026-05-02T06:00:00Z"),
+        hours: 40.0,
+        user: "grace".into(),
+        name: "pretrain".into(),
+        ..Ran::new(4218)
+    };
+    // On two nodes; its first run failed.
+    let wide = |run: u32, node: &str, start: &str, hours: f64| {
+        let ran = Ran {
+            node: node.into(),
+            asked: at(start),
+            start: at(start),
+            hours,
+            clock: ECONOMICAL,
+            calibration: 1.12,
+            account: "chemistry".into(),
+            ..Ran::new(4219)
+        };
+        let exit = Exit { code: u32::from(run == 0), signal: 0 };
+        ran.lines().into_iter().map(move |record| Record {
+            run,
+            exit: record.closed.then_some(exit),
+            marks: vec![Mark::Throttled],
+            ..record
+        })
+    };
+    let mut lines: Vec<(&'static str, String)> = Vec::new();
+    lines.extend(deferred.lines().iter().map(|record| {
+        let deadline = ("CARM_DEADLINE".to_owned(), "2026-05-01T18:00:00.000Z".to_owned());
+        let request = record.request.clone().into_iter().chain([deadline]).collect();
+        ("solar1.2026-05.jsonl", text(&Record { request, ..record.clone() }))
+    }));
+    lines.extend(long.lines().iter().map(|record| ("solar1.2026-05.jsonl", text(record))));
+    for node in ["solar1", "solar2"] {
+        let file = if node == "solar1" { "solar1.2026-05.jsonl" } else { "solar2.2026-05.jsonl" };
+        let runs = wide(0, node, "2026-05-05T10:00:00Z", 0.5).chain(wide(1, node, "2026-05-05T11:00:00Z", 3.0));
+        lines.extend(runs.map(|record| (file, text(&record))));
+    }
+    // Of the first release, without what a comparison needs.
+    lines.push(("solar2.2026-04.jsonl", include_str!("../fixtures/ledger-v1.jsonl").trim_end().to_owned()));
+    lines
+}

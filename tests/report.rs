@@ -108,18 +108,26 @@ fn the_ledger_of_the_documentation_is_the_one_that_the_small_world_makes() {
 
 #[test]
 fn the_page_of_the_documentation_shows_real_output() {
-    let page = fs::read_to_string(repository().join("docs/report.md")).expect("docs/report.md");
-    let mut shown = 0;
-    for block in page.split("```console\n").skip(1) {
-        let block = block.split("```").next().expect("a block");
-        let (first, output) = block.split_once('\n').expect("a command");
-        let words = first.strip_prefix("$ carm-report ").expect(first);
-        // Standard error comes first, as on a terminal that shows both.
-        let said = report(&words.split(' ').collect::<Vec<_>>());
-        assert_eq!(said.err + &said.out, output, "{first}");
-        shown += 1;
+    for (name, commands) in [("docs/report.md", 3), ("README.md", 1)] {
+        let page = fs::read_to_string(repository().join(name)).expect(name);
+        let blocks = page.split("```console\n$ carm-report ").skip(1).filter(|block| block.contains(SMALL));
+        let mut anew = page.clone();
+        let mut shown = 0;
+        for block in blocks {
+            let block = block.split("```").next().expect("a block");
+            let (words, output) = block.split_once('\n').expect("a command");
+            let real = clean(&words.split(' ').collect::<Vec<_>>());
+            anew = anew.replace(block, &format!("{words}\n{real}"));
+            if std::env::var_os("CARM_WRITE_FIXTURES").is_none() {
+                assert_eq!(real, output, "{name}: {words}: CARM_WRITE_FIXTURES=1 writes it anew");
+            }
+            shown += 1;
+        }
+        assert_eq!(shown, commands, "{name}");
+        if anew != page {
+            fs::write(repository().join(name), anew).expect("writing it anew");
+        }
     }
-    assert!(shown >= 3, "{shown} commands");
 }
 
 // One job.

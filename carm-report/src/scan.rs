@@ -12,8 +12,8 @@ use carm::ledger::BadLine;
 
 use crate::files::{LedgerFile, LeftOut};
 
-/// Bytes of a piece: large enough that handing over costs nothing, small enough that a thread has always work.
-const PIECE: u64 = 2 << 20;
+/// Bytes of a piece: large enough that handing over costs nothing, small enough that every thread has work to the end.
+const PIECE: u64 = 1 << 20;
 const MOST_THREADS: usize = 8;
 
 /// What was made of a piece.
@@ -90,31 +90,34 @@ fn read_piece(file: &LedgerFile, from: u64, buffer: &mut Vec<u8>) -> std::io::Re
     // The byte before tells whether a line begins at the piece's first.
     let before = from.saturating_sub(1);
     let mut to = (from + PIECE).min(file.length);
-    buffer.clear();
-    read(file, before, to, buffer)?;
-    // A file that is written to while it is read has grown since: its last line may be half there. It is left for the next time.
-    while to < file.length && !buffer.ends_with(b"\n") {
+    let mut end = read(file, before, to, buffer, 0)?;
+    while to < file.length && buffer[..end].last() != Some(&b'\n') {
         let further = (to + (PIECE >> 5)).min(file.length);
-        let seen = buffer.len();
-        read(file, to, further, buffer)?;
+        let seen = end;
+        end = read(file, to, further, buffer, seen)?;
         to = further;
-        if let Some(end) = memchr::memchr(b'\n', &buffer[seen..]) {
-            buffer.truncate(seen + end + 1);
+        if let Some(at) = memchr::memchr(b'\n', &buffer[seen..end]) {
+            end = seen + at + 1;
             break;
         }
     }
-    let begin = if from == 0 { 0 } else { memchr::memchr(b'\n', buffer).map_or(buffer.len(), |at| at + 1) };
+    let begin = if from == 0 { 0 } else { memchr::memchr(b'\n', &buffer[..end]).map_or(end, |at| at + 1) };
     // A line longer than a piece belongs to the piece that it begins in.
     if begin as u64 > PIECE + 1 {
         return Ok(0..0);
     }
-    Ok(begin.min(buffer.len())..buffer.len())
+    Ok(begin..end)
 }
 
-fn read(file: &LedgerFile, from: u64, to: u64, buffer: &mut Vec<u8>) -> std::io::Result<()> {
-    let seen = buffer.len();
-    buffer.resize(seen + usize::try_from(to - from).unwrap_or(0), 0);
-    file.file.read_exact_at(&mut buffer[seen..], from)
+/// Reads a part of a file to behind `seen` bytes of the buffer, and says where it ends. The buffer only grows: clearing it anew
+/// for each piece would be a good part of the work.
+fn read(file: &LedgerFile, from: u64, to: u64, buffer: &mut Vec<u8>, seen: usize) -> std::io::Result<usize> {
+    let end = seen + usize::try_from(to - from).unwrap_or(0);
+    if buffer.len() < end {
+        buffer.resize(end, 0);
+    }
+    file.file.read_exact_at(&mut buffer[seen..end], from)?;
+    Ok(end)
 }
 
 /// The lines of a piece, with their numbers in it.

@@ -8,6 +8,11 @@ pub fn local(instant: DateTime<Utc>) -> String {
     instant.with_timezone(&Local).format("%Y-%m-%d %H:%M").to_string()
 }
 
+/// An instant in local time, for a narrow column.
+pub fn local_short(instant: DateTime<Utc>) -> String {
+    instant.with_timezone(&Local).format("%-d %b %H:%M").to_string()
+}
+
 /// From when to when, in local time; the day once where it is the same.
 pub fn local_span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let to_local = to.with_timezone(&Local);

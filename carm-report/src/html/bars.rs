@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use carm::quantity::format_mass;
 
-use super::escape;
+use super::{escape, figure};
 use crate::account::Account;
 use crate::job_text::saved;
 
@@ -37,13 +37,13 @@ pub fn section(account: &Account) -> String {
     ];
     let mut text = "<section>\n<h2>Carbon, compared</h2>\n<div class=\"bars\">\n".to_owned();
     for (class, label, grams, note) in rows {
-        let note = if note.is_empty() { String::new() } else { format!(" <small>{}</small>", escape(&note)) };
+        let note = if note.is_empty() { String::new() } else { format!("<br><small>{}</small>", escape(&note)) };
         let _ = writeln!(
             text,
             "<p>{} &middot; <b>{}</b>{note}</p>\n<svg class=\"bar {class}\" viewBox=\"0 0 100 3\" preserveAspectRatio=\"none\" \
              aria-hidden=\"true\"><rect width=\"{:.2}\" height=\"3\"/></svg>",
             escape(&label),
-            escape(&format_mass(grams)),
+            figure(&format_mass(grams)),
             (grams / most * 100.0).clamp(0.3, 100.0)
         );
     }

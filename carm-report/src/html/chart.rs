@@ -24,6 +24,8 @@ const WIDE: Frame = Frame { class: "wide", width: 728.0, left: 48.0, right: 14.0
 /// Between panels: the title of the next one stands there.
 const GAP: f64 = 34.0;
 const ROW: f64 = 18.0;
+/// A letter of a label is no wider than this, on average.
+const LETTER: f64 = 6.0;
 
 /// The section.
 pub fn section(timeline: &Timeline) -> String {
@@ -188,22 +190,19 @@ impl Drawing<'_> {
         for (i, (class, (from, to), label)) in rows.into_iter().enumerate() {
             let (x, end, y) = (self.x(from), self.x(to), top + ROW * i as f64);
             let width = (end - x).max(2.0);
-            let middle = (self.frame.left + self.frame.width - self.frame.right) / 2.0;
-            // The label stands where there is more room.
-            let room_right = self.frame.width - self.frame.right - end;
-            let (at, anchor) = if room_right >= x - self.frame.left || room_right > 150.0 {
-                (end.max(x + 2.0) + 5.0, "start")
-            } else if x > middle || x - self.frame.left > 150.0 {
-                (x - 5.0, "end")
+            // Beside the bar where there is room for it, else on it.
+            let needed = LETTER * label.len() as f64 + 8.0;
+            let (at, anchor, on) = if self.frame.width - self.frame.right - end >= needed {
+                (x + width + 5.0, "start", "")
+            } else if x - self.frame.left >= needed {
+                (x - 5.0, "end", "")
             } else {
-                (x + 5.0, "start")
+                (x + 6.0, "start", class)
             };
-            let inside = at > x && at < end;
-            let class_label = if inside { "tick inside" } else { "tick" };
             let _ = writeln!(
                 self.text,
                 "<rect class=\"run {class}\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"12\" rx=\"2\"><title>{label}: {}</title></rect>\
-                 <text class=\"{class_label}\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
+                 <text class=\"tick on {on}\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
                 words::local_span(words::instant(from), words::instant(to)),
                 y + 9.8
             );
@@ -223,7 +222,10 @@ impl Drawing<'_> {
         self.area("gpu", &scale, &|_| Some(0.0), &|piece| gpu(piece).map(|watts| watts * unit));
         self.area("host", &scale, &|piece| gpu(piece).map(|watts| watts * unit), &|piece| used(piece).map(|watts| watts * unit));
         if self.timeline.has_onsite() {
-            self.line("onsite", &scale, &|piece| onsite(piece).map(|watts| watts * unit));
+            // A margin of paper keeps the line apart from the areas that it crosses.
+            for class in ["halo", "onsite"] {
+                self.line(class, &scale, &|piece| onsite(piece).map(|watts| watts * unit));
+            }
         }
     }
 

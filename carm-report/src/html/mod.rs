@@ -53,6 +53,11 @@ are computed from this record: the same work by the profile&#8217;s speeds, its 
 this run, on the grid from the time on at which the job could have started. Times are local to where this page was made.</p>\n\
 <p>Made by carm-report from the ledger.</p>\n</footer>\n";
 
+/// A figure that stays on one line with its unit.
+fn figure(text: &str) -> String {
+    escape(text).replace(' ', "&nbsp;")
+}
+
 fn header(account: &Account, title: &str) -> String {
     let last = account.last;
     let by = last.user.as_ref().map_or(String::new(), |user| format!("{} &middot; ", escape(user)));
@@ -97,8 +102,8 @@ fn cards(account: &Account) -> String {
     );
     cards.push(("Run time", format_duration(account.run_s), waited));
     let mut text = "<section class=\"cards\">\n".to_owned();
-    for (name, figure, what) in cards {
-        let _ = writeln!(text, "<div><h2>{name}</h2><p class=\"figure\">{}</p><p>{}</p></div>", escape(&figure), escape(&what));
+    for (name, shown, what) in cards {
+        let _ = writeln!(text, "<div><h2>{name}</h2><p class=\"figure\">{}</p><p>{}</p></div>", figure(&shown), escape(&what));
     }
     text + "</section>\n"
 }
@@ -134,7 +139,7 @@ fn pieces(timeline: &Timeline) -> String {
         let _ = writeln!(
             text,
             "<tr><td>{}</td><td>{}</td><td>{:.0}</td><td>{}{star}</td>{site}<td>{:.*}</td></tr>",
-            words::local(words::instant(piece.from_ms)),
+            words::local_short(words::instant(piece.from_ms)),
             number(piece.clock_mhz),
             piece.facility_w,
             number(piece.g_per_kwh),

@@ -3,7 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
-#[path = "../tests/report/ledger.rs"]
+#[allow(dead_code)] // it makes the small ledger of the tests, too
 mod ledger;
 
 use std::collections::BTreeMap;

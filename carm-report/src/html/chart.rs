@@ -181,29 +181,44 @@ impl Drawing<'_> {
         self.line("grid", &scale, &value);
     }
 
-    /// From when to when the job ran, and would have.
+    /// From when to when the job ran, and would have. Between two runs there is a gap.
     fn runs(&mut self, top: f64) {
-        let mut rows = vec![("job", self.timeline.ran, "ran")];
+        let ran = self.unbroken(&|piece| piece.node_s > 0.0);
+        let ran: Vec<(i64, i64)> = ran.iter().map(|run| (run[0].from_ms, run[run.len() - 1].to_ms)).collect();
+        let mut rows = vec![("job", ran, "ran")];
         if let Some([full, economical]) = self.timeline.otherwise {
-            rows.extend([("full", full, "at once, full clock"), ("economical", economical, "at once, economical clock")]);
+            rows.extend([
+                ("full", vec![full], "at once, full clock"),
+                ("economical", vec![economical], "at once, economical clock"),
+            ]);
         }
-        for (i, (class, (from, to), label)) in rows.into_iter().enumerate() {
-            let (x, end, y) = (self.x(from), self.x(to), top + ROW * i as f64);
-            let width = (end - x).max(2.0);
-            // Beside the bar where there is room for it, else on it.
+        for (i, (class, spans, label)) in rows.into_iter().enumerate() {
+            let y = top + ROW * i as f64;
+            for &(from, to) in &spans {
+                let (x, width) = (self.x(from), (self.x(to) - self.x(from)).max(2.0));
+                let when = words::local_span(words::instant(from), words::instant(to));
+                let _ = writeln!(
+                    self.text,
+                    "<rect class=\"run {class}\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"12\" rx=\"2\">\
+                     <title>{label}: {when}</title></rect>"
+                );
+            }
+            let (Some(&(from, first_to)), Some(&(_, to))) = (spans.first(), spans.last()) else { continue };
+            let (x, end) = (self.x(from), self.x(to).max(self.x(from) + 2.0));
+            // Beside the bar where there is room for it, else on it, else nowhere: its colour tells.
             let needed = LETTER * label.len() as f64 + 8.0;
             let (at, anchor, on) = if self.frame.width - self.frame.right - end >= needed {
-                (x + width + 5.0, "start", "")
+                (end + 5.0, "start", "")
             } else if x - self.frame.left >= needed {
                 (x - 5.0, "end", "")
-            } else {
+            } else if self.x(first_to) - x >= needed {
                 (x + 6.0, "start", class)
+            } else {
+                continue;
             };
             let _ = writeln!(
                 self.text,
-                "<rect class=\"run {class}\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"12\" rx=\"2\"><title>{label}: {}</title></rect>\
-                 <text class=\"tick on {on}\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
-                words::local_span(words::instant(from), words::instant(to)),
+                "<text class=\"tick on {on}\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
                 y + 9.8
             );
         }

@@ -78,7 +78,8 @@ fn header(account: &Account, title: &str) -> String {
 fn cards(account: &Account) -> String {
     let mut cards: Vec<(&str, String, String)> = Vec::new();
     for (intensity, grams) in &account.carbon_g {
-        let what = format!("CO\u{2082}e, {} intensity, \u{b1} {:.1} %", words::intensity(*intensity), account.error * 100.0);
+        let what =
+            format!("CO\u{2082}e, {} intensity, \u{b1}\u{a0}{:.1}\u{a0}%", words::intensity(*intensity), account.error * 100.0);
         cards.push(("Carbon", format_mass(*grams), what));
     }
     if let (Ok(compared), Some((_, grams))) = (&account.baselines, account.carbon()) {

@@ -14,6 +14,7 @@ mod job_csv;
 mod job_json;
 mod job_text;
 mod place;
+mod rows;
 mod scan;
 mod style;
 mod table;

@@ -5,19 +5,17 @@
 //! run of days wait, without their text, for the one that closes it.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 
-use carm::counterfactual::Untold;
-use carm::ledger::{Intensity, Line, Span};
-use chrono::{DateTime, Local, Utc};
+use carm::ledger::{Intensity, Span};
 
 use crate::choose::Choice;
 use crate::cli::{Shape, TotalsCall};
 use crate::exit::Refusal;
 use crate::files::{self, LeftOut};
 use crate::place::{self, Found};
-use crate::scan::{self, Made};
-use crate::{table, words};
+use crate::rows::{self, Kind, Row, Rows, told};
+use crate::{scan, table, words};
 
 /// What one row is to stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,43 +163,6 @@ impl Jobs {
     }
 }
 
-/// A line, boiled down.
-#[derive(Debug)]
-struct Row {
-    /// Hashes of cluster and job; of these, run and node; of these and the span's begin.
-    job: u64,
-    run: u64,
-    span: u64,
-    /// Which of its piece's groups it is of.
-    group: usize,
-    gpu_h: f64,
-    gpu_kwh: f64,
-    energy_kwh: f64,
-    carbon_g: f64,
-    embodied_g: f64,
-    estimated_kwh: f64,
-    lost: bool,
-    no_grid: bool,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    /// A whole run, and what it would have emitted otherwise.
-    Whole(Option<(f64, f64)>),
-    /// A part of a run of days; on-site intensity of its site.
-    Part(Box<(Span, f64)>),
-    /// No prolog ran: nothing is known.
-    Bare,
-}
-
-/// What a piece of a file comes to.
-#[derive(Debug, Default)]
-struct Rows {
-    groups: Vec<(String, Intensity)>,
-    rows: Vec<Row>,
-}
-
 /// The sums, group by group, and their sum; where both intensities occur, one for each.
 #[derive(Debug)]
 pub struct Totals {
@@ -226,7 +187,7 @@ pub fn run(call: &TotalsCall) -> Result<String, Refusal> {
 fn add_up(choice: &Choice, by: Option<By>, place: &Found) -> Result<Totals, Refusal> {
     let (files, mut left_out) = files::open(&place.ledger, choice.window)?;
     let mut book = Book::default();
-    scan::scan(&files, &mut left_out, |piece| rows(piece, choice, by, place), |rows| book.take(rows));
+    scan::scan(&files, &mut left_out, |piece| rows::rows(piece, choice, by, place), |rows| book.take(rows));
     let mut groups = book.close();
     groups.sort_by(|a, b| (&a.label, words::intensity(a.intensity)).cmp(&(&b.label, words::intensity(b.intensity))));
     let mut all: Vec<Sum> = Vec::new();
@@ -306,124 +267,6 @@ impl Book {
         open.sort_by_key(|(run, _)| *run);
         open.into_iter().for_each(|(_, parts)| self.settle(parts));
         self.groups
-    }
-}
-
-fn told(whole: &Span, onsite_g_per_kwh: f64) -> Option<(f64, f64)> {
-    let told: Result<_, Untold> = whole.baselines(onsite_g_per_kwh);
-    told.ok().map(|told| (told.full.carbon_g, told.economical.carbon_g))
-}
-
-/// The rows of a piece of a file.
-fn rows(piece: &[u8], choice: &Choice, by: Option<By>, place: &Found) -> Made<Rows> {
-    let mut made = Made { result: Rows::default(), lines: memchr::memchr_iter(b'\n', piece).count(), bad: Vec::new() };
-    let (mut group, mut head) = (Groups::new(by), Vec::new());
-    for (at, text) in scan::lines(piece) {
-        let line = match Line::parse(text, &mut head) {
-            Ok(line) => line,
-            Err(cause) => {
-                made.bad.push((at, cause));
-                continue;
-            }
-        };
-        if !choice.wants(&line) {
-            continue;
-        }
-        match Span::of_line(&line) {
-            Ok(span) if choice.window.holds(span.end_ms) => {
-                let group = group.of(&line, &span, &mut made.result.groups);
-                made.result.rows.push(row(&line, span, group, place));
-            }
-            Ok(_) => {}
-            Err(cause) => made.bad.push((at, cause)),
-        }
-    }
-    made
-}
-
-fn row(line: &Line, span: Span, group: usize, place: &Found) -> Row {
-    let mut hasher = DefaultHasher::new();
-    (line.cluster.as_str(), line.job).hash(&mut hasher);
-    let job = hasher.finish();
-    (line.run, line.node.as_str()).hash(&mut hasher);
-    let run = hasher.finish();
-    span.begin_ms.hash(&mut hasher);
-    let onsite = || place.onsite_g_per_kwh(line.site.as_ref().map(carm::ledger::Text::as_str));
-    Row {
-        job,
-        run,
-        span: hasher.finish(),
-        group,
-        gpu_h: span.gpu_h,
-        gpu_kwh: span.gpu_energy_j / 3.6e6,
-        energy_kwh: span.energy_kwh,
-        carbon_g: span.carbon_g,
-        embodied_g: span.embodied_g,
-        estimated_kwh: if span.seconds > 0.0 { span.energy_kwh * span.estimated_s / span.seconds } else { 0.0 },
-        lost: span.gpus.lost,
-        no_grid: span.no_grid,
-        kind: if span.is_bare() {
-            Kind::Bare
-        } else if span.headed && span.closed {
-            Kind::Whole(told(&span, onsite()))
-        } else {
-            Kind::Part(Box::new((span, onsite())))
-        },
-    }
-}
-
-/// Finds a line's group among those of its piece.
-struct Groups {
-    by: Option<By>,
-    numbers: HashMap<(String, Intensity), usize>,
-    /// The last line's, which mostly is the next one's, too.
-    last: Option<(usize, String, Intensity)>,
-}
-
-impl Groups {
-    fn new(by: Option<By>) -> Self {
-        Self { by, numbers: HashMap::new(), last: None }
-    }
-
-    fn of(&mut self, line: &Line, span: &Span, groups: &mut Vec<(String, Intensity)>) -> usize {
-        let label = self.label(line, span);
-        let label = label.as_ref();
-        if let Some((number, last, intensity)) = &self.last
-            && last == label
-            && *intensity == span.intensity
-        {
-            return *number;
-        }
-        let key = (label.to_owned(), span.intensity);
-        let number = *self.numbers.entry(key.clone()).or_insert_with(|| {
-            groups.push(key.clone());
-            groups.len() - 1
-        });
-        self.last = Some((number, key.0, key.1));
-        number
-    }
-
-    fn label<'l>(&self, line: &'l Line, span: &Span) -> std::borrow::Cow<'l, str> {
-        let or = |text: &'l Option<carm::ledger::Text>| text.as_ref().map_or("(none)", carm::ledger::Text::as_str).into();
-        let day = |format: &str| {
-            let end: DateTime<Utc> = words::instant(span.end_ms);
-            end.with_timezone(&Local).format(format).to_string().into()
-        };
-        match self.by {
-            None => "".into(),
-            Some(By::User) => match (&line.user, line.uid) {
-                (Some(user), _) => user.as_str().into(),
-                (None, Some(uid)) => format!("uid {uid}").into(),
-                (None, None) => "(none)".into(),
-            },
-            Some(By::Account) => or(&line.account),
-            Some(By::Site) => or(&line.site),
-            Some(By::Cluster) => line.cluster.as_str().into(),
-            Some(By::Partition) => or(&line.partition),
-            Some(By::Name) => or(&line.name),
-            Some(By::Month) => day("%Y-%m"),
-            Some(By::Day) => day("%Y-%m-%d"),
-        }
     }
 }
 

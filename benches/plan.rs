@@ -9,79 +9,9 @@ use std::time::Duration;
 
 use carm::plan::*;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use synthetic::{all, candidate, problem, three};
 
-/// A candidate over so many slots of so many hours, with so many levels and hours of work; on-site sun as a share of its power.
-fn candidate(slots: usize, hours: f64, levels: usize, work_h: f64, sun: f64) -> Candidate {
-    // A small generator of noise, the same in every run.
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut noise = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
-    };
-    let slots = (0..slots)
-        .map(|k| {
-            let day = (k as f64 * hours / 24.0) * std::f64::consts::TAU;
-            let g_per_kwh = 300.0 + 120.0 * day.cos() + 40.0 * (day / 7.0).sin() + 30.0 * noise();
-            let onsite_w = (sun * 450.0 * -day.cos() * (1.0 + 0.5 * noise())).max(0.0);
-            Slot { hours, g_per_kwh, onsite_w, ..Slot::default() }
-        })
-        .collect();
-    let levels = (0..levels)
-        .map(|l| {
-            let x = 0.4 + 0.6 * (l + 1) as f64 / levels as f64;
-            let watts = 60.0 + 290.0 * x.powi(3);
-            Level { clock_mhz: (x * 2520.0) as u32, watts, speed: 1.0 / (0.25 + 0.75 / x), latency_ms: None }
-        })
-        .collect();
-    let mut candidate = Candidate {
-        slots,
-        levels,
-        workers: 1,
-        work_h,
-        host_watts: 50.0,
-        pue: 1.2,
-        onsite_g_per_kwh: 30.0,
-        start: Start::Within { earliest_h: 0.0, latest_h: 1e5 },
-        max_run_h: None,
-    };
-    let top = candidate.levels.len() - 1;
-    candidate.levels[top].speed = 1.0;
-    candidate
-}
-
-fn problem(c: Candidate) -> Problem {
-    let work_gpu_h = c.work_h;
-    Problem { candidates: vec![c], objective: Objective::Ppc, deadline_h: None, budget_g: None, work_gpu_h }
-}
-
-/// The three objectives, with a deadline of three times the work and a budget between the least and full clock's.
-fn three(p: &Problem) -> [Problem; 3] {
-    let horizon: f64 = p.candidates[0].slots.iter().map(|s| s.hours).sum();
-    let deadline = horizon.min(3.0 * p.candidates[0].work_h);
-    let full = constant(p, 0, p.candidates[0].full_clock().unwrap_or(0), 0.0).ok().flatten().map_or(1e9, |r| r.carbon_g);
-    [
-        Problem { objective: Objective::Performance, deadline_h: Some(deadline), ..p.clone() },
-        Problem { objective: Objective::Carbon, budget_g: Some(0.7 * full), ..p.clone() },
-        p.clone(),
-    ]
-}
-
-/// Prepares the tables once and asks for all three objectives and the frontier.
-fn all(problems: &[Problem; 3], ends: &Ends) {
-    let c = &problems[2].candidates[0];
-    let Ok(tables) = Tables::new(black_box(c)) else {
-        return;
-    };
-    let run = Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
-    let prepared = [Prepared { tables: &tables, run }];
-    for p in problems {
-        let Problem { objective, deadline_h, budget_g, work_gpu_h, .. } = *p;
-        let _ = black_box(plan_prepared(&prepared, &Request { objective, deadline_h, budget_g, work_gpu_h }));
-    }
-    let _ = black_box(frontier_prepared(&prepared, ends));
-}
+mod synthetic;
 
 fn group(c: &mut Criterion, name: &str, p: &Problem, ends: &Ends) {
     let problems = three(p);
@@ -116,31 +46,49 @@ fn growth(c: &mut Criterion) {
     g.finish();
 }
 
-/// A tenth of ten thousand pending jobs, each on four sites, from tables prepared once per site.
+/// All that waits in a queue, each job on four sites, from tables prepared once per site.
 fn queue(c: &mut Criterion) {
     let sites: Vec<Candidate> = (0..4).map(|i| candidate(168, 1.0, 16, 1.0, f64::from(i) / 3.0)).collect();
-    c.bench_function("1,000 pending jobs, 4 sites", |b| {
-        b.iter(|| {
-            let tables: Vec<Tables> = sites.iter().filter_map(|s| Tables::new(s).ok()).collect();
-            for job in 0..1000 {
-                let work_h = 0.5 + f64::from(job % 97) / 4.0;
-                let start = Start::Within { earliest_h: f64::from(job % 13) / 3.0, latest_h: 24.0 };
-                let run = Run { work_h, start, max_run_h: Some(48.0) };
-                let prepared: Vec<Prepared> = tables.iter().map(|tables| Prepared { tables, run }).collect();
-                let (objective, deadline_h) = match job % 3 {
-                    0 => (Objective::Performance, Some(3.0 * work_h + 6.0)),
-                    _ => (Objective::Ppc, None),
-                };
-                let request = Request { objective, deadline_h, budget_g: None, work_gpu_h: work_h };
-                let _ = black_box(plan_prepared(&prepared, &request));
-            }
-        });
-    });
+    let mut g = c.benchmark_group("pending jobs, 4 sites");
+    g.sample_size(10);
+    for jobs in [1_000, 10_000] {
+        g.bench_with_input(BenchmarkId::from_parameter(jobs), &jobs, |b, &jobs| b.iter(|| pending(&sites, jobs)));
+    }
+    g.finish();
+}
+
+fn pending(sites: &[Candidate], jobs: u32) {
+    let tables: Vec<Tables> = sites.iter().filter_map(|s| Tables::new(s).ok()).collect();
+    for job in 0..jobs {
+        let work_h = 0.5 + f64::from(job % 97) / 4.0;
+        let start = Start::Within { earliest_h: f64::from(job % 13) / 3.0, latest_h: 24.0 };
+        let run = Run { work_h, start, max_run_h: Some(48.0) };
+        let prepared: Vec<Prepared> = tables.iter().map(|tables| Prepared { tables, run }).collect();
+        let (objective, deadline_h) = match job % 3 {
+            0 => (Objective::Performance, Some(3.0 * work_h + 6.0)),
+            _ => (Objective::Ppc, None),
+        };
+        let request = Request { objective, deadline_h, budget_g: None, work_gpu_h: work_h };
+        let _ = black_box(plan_prepared(&prepared, &request));
+    }
+}
+
+/// A service of a day that may start at any instant of the next one.
+fn service(c: &mut Criterion) {
+    let mut p = problem(candidate(2016, 1.0 / 12.0, 20, 24.0, 1.0));
+    p.candidates[0].start = Start::Within { earliest_h: 0.0, latest_h: 24.0 };
+    let mut g = c.benchmark_group("service of a day, week of five minutes, sun, start within a day");
+    g.sample_size(10);
+    for (objective, p) in ["performance", "carbon", "ppc"].iter().zip(&three(&p)) {
+        let p = Problem { deadline_h: None, ..p.clone() };
+        g.bench_function(*objective, |b| b.iter(|| plan_service(black_box(&p), None)));
+    }
+    g.finish();
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
-    targets = week, five_minutes, growth, queue
+    targets = week, five_minutes, growth, queue, service
 }
 criterion_main!(benches);

@@ -10,9 +10,9 @@ mod common;
 #[path = "life_of_a_job/site.rs"]
 mod site;
 
-use carm::ledger::Mark;
+use carm::ledger::{Exit, Mark};
 use carm::quantity::parse_instant;
-use common::SlurmRelease;
+use common::{SlurmRelease, built};
 use site::Site;
 
 fn within_one_percent(what: &str, booked: f64, summed: f64) {
@@ -63,6 +63,54 @@ fn a_job_with_a_deadline_runs_slower_is_put_back_and_booked() {
 #[test]
 fn the_same_holds_on_debian_13() {
     a_whole_life(SlurmRelease::Debian13);
+}
+
+/// Submits the same named job twice, the second time without a word on its run time; and one that is cancelled, which must
+/// not teach anything.
+fn the_second_run_is_planned_with_the_firsts_time(release: SlurmRelease) {
+    let site = Site::on(release, "");
+    let config = site.path("carm.toml").display().to_string();
+    let submit = |words: &[&str]| {
+        let client = site.cluster.with_env("CARM_CONFIG", &config);
+        let ran = client.run(&built("carm-submit").display().to_string(), words);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran
+    };
+    let now = ["--partition=solar", "--carbon-max-delay=0s", "--carbon-deadline=now+3minutes", "-J", "train"];
+    let directives = "#SBATCH --gpus=2 --time=5";
+    let long = site.training_script(directives, 100.0);
+    let cancelled = submit(&[&now[..], &["--carbon-runtime=0:02", &long]].concat()).job();
+    site.cluster.prolog_environment(cancelled);
+    // Past its prolog: the script is at work.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    site.cluster.run("scancel", &[&cancelled.to_string()]);
+    // slurmd tells its epilog 0:0 all the same.
+    assert_eq!(site.cluster.epilog_environment(cancelled)["SLURM_JOB_EXIT_CODE2"], "0:0");
+    let exit = site.ledger_line(cancelled).exit;
+    assert!(!exit.is_some_and(Exit::is_success), "{exit:?}");
+
+    let script = site.training_script(directives, 12.0);
+    let first = submit(&[&now[..], &["--carbon-runtime=0:20", &script]].concat()).job();
+    let line = site.ledger_line(first);
+    assert_eq!((line.exit, line.name.as_deref()), (Some(Exit { code: 0, signal: 0 }), Some("train")));
+    let done_s = line.work_done_s.expect("its work");
+    assert!((11.0..16.0).contains(&done_s) && line.clock_mhz.is_some(), "12 s of work at a slow clock: {line:?}");
+
+    let ran = submit(&[&now[..], &[&script]].concat());
+    assert!(ran.stderr.contains("at full clock (as your one run of this name)"), "{}", ran.stderr);
+    let line = site.ledger_line(ran.job());
+    assert_eq!((line.work_s, line.exit), (Some(done_s.ceil() as u64), Some(Exit { code: 0, signal: 0 })));
+    site.cluster.assert_no_node_was_lost();
+}
+
+#[test]
+fn the_second_run_of_a_name_is_planned_with_the_firsts_time() {
+    the_second_run_is_planned_with_the_firsts_time(SlurmRelease::Installed);
+}
+
+#[test]
+fn the_same_is_learned_on_debian_13() {
+    the_second_run_is_planned_with_the_firsts_time(SlurmRelease::Debian13);
 }
 
 #[test]

@@ -13,6 +13,10 @@ mod energy;
 mod faults;
 #[path = "prolog/full_clock.rs"]
 mod full_clock;
+#[path = "prolog/govern.rs"]
+mod govern;
+#[path = "prolog/history.rs"]
+mod history;
 #[path = "prolog/hung.rs"]
 mod hung;
 #[path = "prolog/job.rs"]
@@ -23,6 +27,8 @@ mod killed;
 mod node;
 #[path = "prolog/remembered.rs"]
 mod remembered;
+#[path = "prolog/services.rs"]
+mod services;
 #[path = "prolog/sharing.rs"]
 mod sharing;
 #[path = "prolog/speed.rs"]

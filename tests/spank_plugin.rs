@@ -122,11 +122,13 @@ fn prolog_and_epilog_get_every_value_normalised(release: SlurmRelease) {
             "--carm-limit-s=7200",
             "--carm-work-s=3600",
             "--carm-name=train",
+            "--carm-asked=2026-05-01T06:00:00Z",
             "--wrap=true",
         ])
         .job();
     assert_eq!(cluster.wait_for_job(job), "COMPLETED");
     let expected = [
+        "ASKED=2026-05-01T06:00:00.000Z",
         "BUDGET=1500",
         "DEADLINE=2036-05-01T16:00:00.000Z",
         "LATENCY=0.05s",

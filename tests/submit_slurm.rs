@@ -1,9 +1,14 @@
 //! carm-submit in front of a real sbatch, on two releases: the option table held to getopt's own answers, a job that
-//! starts where and when the plan says, and failures that are sbatch's own.
+//! starts where and when the plan says, as wide as it says, or as soon as there is room, and failures that are sbatch's own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are no #[test] of their own
 
 mod common;
+
+#[path = "submit_slurm/busy.rs"]
+mod busy;
+#[path = "submit_slurm/widths.rs"]
+mod widths;
 
 use std::path::Path;
 

@@ -1,71 +1,55 @@
-//! From meter readings to a ledger line: energy, host share, PUE, carbon against the grid as it was.
+//! From what has been counted of a job to a line of the ledger.
 
 use std::collections::BTreeMap;
 
 use carm::config::{Config, Site};
-use carm::ledger::{Gpu, Intensity, Mark, Meter, RECORD_VERSION, Record};
+use carm::ledger::{Gpu, GridStep, Intensity, Mark, Meter, RECORD_VERSION, Record, Tally};
 use carm::quantity::{format_instant, parse_instant};
 use carm::request::{CarbonRequest, variables};
-use carm::site::{Emission, Outlook};
-use chrono::{DateTime, Utc};
+use carm::site::{Outlook, Span};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clocks::Part;
+use crate::count;
 use crate::job::Job;
 use crate::state::{JobGpu, JobState};
 
-/// A GPU of a job at its end.
-#[derive(Debug, Clone)]
-pub struct Metered {
-    pub gpu: JobGpu,
-    /// The energy counter now; none where it cannot be read.
-    pub energy_end_j: Option<f64>,
-    /// The job's part by the GPU's journal; none where that does not know the job.
-    pub part: Option<Part>,
+/// How a GPU of the job was metered, in the span that is booked.
+fn gpu_line(state: &JobState, index: usize, part: Option<Part>) -> Gpu {
+    let JobGpu { uuid, model, .. } = &state.gpus[index];
+    let joules = |of: &BTreeMap<String, f64>| of.get(uuid).copied().unwrap_or(0.0);
+    let energy_j = (joules(&state.counted.joules) - joules(&state.counted.booked_j)).max(0.0);
+    let meter = match part {
+        Some(part) if part.sampled => Meter::Power,
+        Some(part) if !part.lost || energy_j > 0.0 => Meter::Counter,
+        _ => Meter::Lost,
+    };
+    Gpu { uuid: uuid.clone(), model: Some(model.clone()), energy_j, meter, share: part.map_or(1.0, |part| part.share) }
 }
 
-impl Metered {
-    fn book(&self) -> Gpu {
-        // A counter that fell was reset with the driver: what it counted before is lost.
-        let whole = self.gpu.energy_start_j.zip(self.energy_end_j).map(|(start, end)| end - start).filter(|&used| used >= 0.0);
-        let (used, share) = match self.part {
-            // The journal shares out; alone on its GPU a job's two readings say the same, nearer to its start and end.
-            Some(part) if part.shared => (part.energy_j.filter(|_| whole.is_some()), part.share),
-            _ => (whole, 1.0),
-        };
-        Gpu {
-            uuid: self.gpu.uuid.clone(),
-            model: Some(self.gpu.model.clone()),
-            energy_j: used.unwrap_or(0.0),
-            meter: if used.is_some() { Meter::Counter } else { Meter::Lost },
-            share,
-        }
-    }
-}
-
-/// The ledger line of a job's run on this node.
-pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered], now: DateTime<Utc>) -> Record {
+/// The ledger line of a job's run on this node, or of a day of it, from what has been counted. `parts` are the GPUs' journals'
+/// words, GPU by GPU as the job has them.
+pub fn record(job: &Job, config: &Config, state: Option<&JobState>, parts: &[Option<Part>], now: DateTime<Utc>) -> Record {
     // A slurmd that was restarted may have forgotten whose job it was; the prolog has not.
     let known = |told: &Option<String>, noted: fn(&JobState) -> &Option<String>| told.clone().or_else(|| noted(state?).clone());
     let partition = known(&job.partition, |state| &state.partition);
     let site = config.site_of(partition.as_deref(), &job.node).map(|(_, site)| site);
-    let gpus: Vec<Gpu> = metered.iter().map(Metered::book).collect();
-    let gpu_energy_j: f64 = gpus.iter().map(|gpu| gpu.energy_j).sum();
+    let gpus: Vec<Gpu> = state
+        .map(|state| (0..state.gpus.len()).map(|i| gpu_line(state, i, parts.get(i).copied().flatten())).collect())
+        .unwrap_or_default();
     let start = state.and_then(|state| parse_instant(&state.start).ok());
-    let (host_watts, pue) = site.map_or((config.planner.host_watts, config.planner.pue), |site| (site.host_watts, site.pue));
     let mut marks = state.map_or_else(|| vec![Mark::NoProlog], |state| state.marks.clone());
     // No GPU at all is one that was never found: its energy is as little known.
     marks.extend((gpus.is_empty() || gpus.iter().any(|gpu| gpu.meter == Meter::Lost)).then_some(Mark::EnergyLost));
-    marks.extend(metered.iter().any(|gpu| gpu.part.is_some_and(|part| part.shared)).then_some(Mark::SharedGpu));
-    let run_s = start.map_or(0.0, |start| (now - start).as_seconds_f64().max(0.0));
-    let hosted: f64 = gpus.iter().map(|gpu| gpu.share).sum();
-    let energy_j = pue * (gpu_energy_j + host_watts * hosted * run_s);
-    let emission = start.and_then(|start| emission(config, site?, energy_j, hosted, start, now));
-    if emission.is_none() && start.is_some() {
-        marks.push(Mark::NoGrid);
-    }
+    let nothing = Tally::default();
+    let tally = state.map_or(&nothing, |state| &state.counted.tally);
+    marks.extend((start.is_some() && (tally.unknown_h > 0.0 || tally.hours == 0.0)).then_some(Mark::NoGrid));
     marks.sort_unstable();
     marks.dedup();
-    let emission = emission.unwrap_or_default();
+    let facility = count::facility(config, site);
+    let profile = state.and_then(|state| state.profile.as_ref());
+    // At full clock the work is the time, whatever the profile.
+    let tells_work = state.is_some_and(|state| state.clock_mhz.is_none() || profile.is_some());
     let request = job.request.as_ref().ok().and_then(Option::as_ref);
     Record {
         version: RECORD_VERSION,
@@ -86,52 +70,69 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, metered: &[M
         zone: site.map(|site| config.zone_of(site).name.clone()),
         grid_source: site.map(|site| source(config, site)),
         start: start.map(format_instant),
+        since: state.and_then(|state| state.counted.since.clone()),
         end: format_instant(now),
+        closed: true,
+        exit: None,
+        asked: state.and_then(|state| asked(state, start?)),
         request: state.map_or_else(|| variables_of(request), |state| state.request.clone()),
         clock_mhz: state.and_then(|state| state.clock_mhz),
         decision: state.map(|state| state.decision.clone()).unwrap_or_default(),
         work_s: state.and_then(|state| state.work_s),
+        work_done_s: tells_work.then_some(tally.work_done_s),
+        profile: profile.map(|profile| profile.used.clone()),
+        modelled_gpu_energy_j: tally.modelled_gpu_energy_j,
+        clock_changes: state.map_or(0, |state| state.governed.clock_changes),
+        gpu_energy_j: gpus.iter().map(|gpu| gpu.energy_j).sum(),
         gpus,
-        gpu_energy_j,
-        energy_kwh: energy_j / 3.6e6,
-        carbon_g: emission.carbon_g,
-        host_watts,
-        pue,
-        estimated_share: if emission.hours > 0.0 { emission.estimated_h / emission.hours } else { 0.0 },
-        marks,
-        since: None,
-        closed: true,
-        exit: None,
-        asked: None,
-        work_done_s: None,
-        profile: None,
-        modelled_gpu_energy_j: None,
-        clock_changes: 0,
+        energy_kwh: tally.energy_kwh,
+        carbon_g: tally.carbon_g,
         intensity: Intensity::Average,
-        embodied_g: 0.0,
-        steps: Vec::new(),
+        embodied_g: tally.embodied_g,
+        host_watts: facility.host_watts,
+        pue: facility.pue,
+        estimated_share: tally.estimated_share(),
+        marks,
+        steps: tally.steps.clone(),
         grid: Vec::new(),
     }
+}
+
+/// The grid from when the job could have started, for as long as it would have run at its most economical clock: what a report
+/// holds a run against.
+pub fn grid(record: &Record, state: &JobState, config: &Config, outlook: &Outlook) -> Vec<GridStep> {
+    let from = record.asked.as_deref().or(record.start.as_deref()).and_then(|text| parse_instant(text).ok());
+    let work_s = state.counted.before.1 + state.counted.tally.work_done_s;
+    let (Some(from), Some(profile)) = (from, &state.profile) else { return Vec::new() };
+    let length_ms = work_s / profile.used.economical.speed * 1e3;
+    let Some(to) = TimeDelta::try_milliseconds(length_ms as i64).and_then(|length| from.checked_add_signed(length)) else {
+        return Vec::new();
+    };
+    let site = config.site_of(record.partition.as_deref(), &record.node).map(|(_, site)| site);
+    let hosted: f64 = record.gpus.iter().map(|gpu| gpu.share).sum();
+    let share = site.map_or(0.0, |site| (hosted / f64::from(site.gpus)).min(1.0));
+    let spans = outlook.spans_between(from, to, share).into_iter();
+    let step = |span: Span| GridStep {
+        from: format_instant(span.from),
+        seconds: (span.to - span.from).as_seconds_f64(),
+        g_per_kwh: span.g_per_kwh,
+        onsite_w: span.onsite_w,
+        estimated: span.estimated,
+    };
+    spans.map(step).collect()
+}
+
+/// When the job could have started, had it not been deferred: the first run alone was, and never to a time before that. What
+/// carm-submit did not write stands here as well.
+fn asked(state: &JobState, start: DateTime<Utc>) -> Option<String> {
+    let asked = parse_instant(state.request.get("CARM_ASKED")?).ok()?;
+    // The user's text: a year of waiting is nobody's plan.
+    (state.run == 0 && asked < start && start - asked < TimeDelta::days(32)).then(|| format_instant(asked))
 }
 
 fn variables_of(request: Option<&CarbonRequest>) -> BTreeMap<String, String> {
     let variables = request.map(variables::write).unwrap_or_default();
     variables.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
-}
-
-/// Carbon of so much facility energy, spread evenly over the run: between two readings of a counter nothing more is known.
-fn emission(
-    config: &Config,
-    site: &Site,
-    energy_j: f64,
-    gpus: f64,
-    start: DateTime<Utc>,
-    end: DateTime<Utc>,
-) -> Option<Emission> {
-    let outlook = Outlook::load(config, site, start).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()?;
-    let run_s = (end - start).as_seconds_f64();
-    let power_w = if run_s > 0.0 { energy_j / run_s } else { 0.0 };
-    Some(outlook.emitted(power_w, start, end, (gpus / f64::from(site.gpus)).min(1.0)))
 }
 
 fn source(config: &Config, site: &Site) -> String {

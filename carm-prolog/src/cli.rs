@@ -31,6 +31,8 @@ pub enum Verb {
         #[arg(long, hide = true)]
         bounded: bool,
     },
+    /// Govern the node's jobs: count and decide anew every interval; the daemon of carm-governor.service
+    Govern,
     /// Put back the clocks that CARM set: at boot, or by hand
     Reset {
         /// Every GPU of the node, not only those in CARM's journal

@@ -33,14 +33,35 @@ pub struct Held {
     pub unmetered: Option<GpuError>,
 }
 
+/// What a look at a GPU showed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Seen {
+    pub clock_mhz: Option<u32>,
+    pub power_w: Option<f64>,
+    /// 0..=1.
+    pub utilization: Option<f64>,
+    pub throttled: bool,
+}
+
 /// A job's part of a GPU that was given back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Part {
-    /// Its joules; none where they are not known.
-    pub energy_j: Option<f64>,
+    /// Its joules, as far as they are known.
+    pub energy_j: f64,
+    /// Some of them are not.
+    pub lost: bool,
+    /// They are power samples summed up: the card has no counter.
+    pub sampled: bool,
     /// Its part of the GPU, 0..=1, by energy.
     pub share: f64,
     pub shared: bool,
+}
+
+impl Part {
+    /// All of a GPU's energy, where its journal does not tell.
+    pub fn alone(energy_j: f64) -> Self {
+        Self { energy_j, lost: false, sampled: false, share: 1.0, shared: false }
+    }
 }
 
 /// Clocks of a card that a lock may use: its own, within the site's lock.
@@ -61,7 +82,8 @@ pub fn hold(
 ) -> Result<Held> {
     let mut gpu = store.gpu(uuid)?;
     gpu.drop_gone(Some(job));
-    gpu.state.share_out(driver.energy_j(uuid).ok());
+    let counter_j = reading(&mut gpu.state, driver);
+    gpu.state.share_out(counter_j);
     gpu.state.add(job, wish_mhz);
     let unmetered = if metered { stay_loaded(&mut gpu, driver).err() } else { None };
     if unmetered.is_some() {
@@ -82,8 +104,9 @@ pub fn release(
 ) -> Result<Option<Part>> {
     let mut gpu = store.gpu(uuid)?;
     gpu.drop_gone(Some(job));
-    gpu.state.share_out(driver.and_then(|driver| driver.energy_j(uuid).ok()));
-    let part = gpu.state.holders.iter().find(|holder| holder.job == job).map(part);
+    let counter_j = driver.and_then(|driver| reading(&mut gpu.state, driver));
+    gpu.state.share_out(counter_j);
+    let part = part_of(&gpu.state, job);
     gpu.state.holders.retain(|holder| holder.job != job);
     match driver {
         Some(driver) => give_back(&mut gpu, driver, restore_mhz)?,
@@ -96,9 +119,65 @@ pub fn release(
 /// Brings a GPU to what its living holders wish: after a prolog or epilog that did not come to its end.
 pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<()> {
     let mut gpu = store.gpu(uuid)?;
-    gpu.state.share_out(driver.energy_j(uuid).ok());
+    let counter_j = reading(&mut gpu.state, driver);
+    gpu.state.share_out(counter_j);
     gpu.drop_gone(None);
     give_back(&mut gpu, driver, restore_mhz)
+}
+
+/// Looks at a GPU: shares out what it has used, and brings it to what those wish who are still there.
+pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<Seen> {
+    let mut gpu = store.gpu(uuid)?;
+    let counter_j = reading(&mut gpu.state, driver);
+    gpu.state.share_out(counter_j);
+    let before = gpu.state.holders.len();
+    gpu.drop_gone(None);
+    if gpu.state.holders.len() < before || gpu.state.holders.is_empty() {
+        give_back(&mut gpu, driver, restore_mhz)?;
+    } else {
+        gpu.save()?;
+    }
+    Ok(Seen {
+        clock_mhz: driver.sm_clock_mhz(uuid).ok(),
+        power_w: driver.power_w(uuid).ok(),
+        utilization: driver.utilization(uuid).ok(),
+        throttled: driver.throttled(uuid).unwrap_or(false),
+    })
+}
+
+/// A job's part of a GPU as its journal has it.
+pub fn part_of(gpu: &GpuState, job: u32) -> Option<Part> {
+    let holder = gpu.holders.iter().find(|holder| holder.job == job)?;
+    Some(Part { sampled: gpu.sampled.is_some(), ..part(holder) })
+}
+
+/// Changes the wish of a job that is on a GPU.
+pub fn wish(
+    store: &Store,
+    driver: &dyn Driver,
+    uuid: &str,
+    (job, wish_mhz): (u32, Option<u32>),
+    restore_mhz: Option<Range>,
+) -> Result<Applied> {
+    let mut gpu = store.gpu(uuid)?;
+    gpu.state.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.wish_mhz = wish_mhz);
+    apply(&mut gpu, driver, restore_mhz)
+}
+
+/// A lock of CARM's that is no longer in force because another hand has taken it off: nothing is owed any more.
+pub fn forget_lock(store: &Store, uuid: &str) -> Result<()> {
+    let mut gpu = store.gpu(uuid)?;
+    gpu.state.locked_mhz = None;
+    gpu.save()
+}
+
+/// The energy counter; where the card has none, its power samples summed up.
+fn reading(gpu: &mut GpuState, driver: &dyn Driver) -> Option<f64> {
+    match driver.energy_j(&gpu.uuid) {
+        Ok(joules) => Some(joules),
+        Err(error) if error.refused => gpu.sample(driver.power_w(&gpu.uuid).ok()?, chrono::Utc::now()),
+        Err(_) => None,
+    }
 }
 
 /// Gives up every job's hold on a GPU and puts its clocks back: at boot, or by an admin's hand. Gives whether a lock was owed.
@@ -114,7 +193,7 @@ pub fn reset(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option
 
 fn part(holder: &Holder) -> Part {
     let share = if holder.total_j > 0.0 { holder.energy_j / holder.total_j } else { 1.0 };
-    Part { energy_j: (!holder.lost).then_some(holder.energy_j), share, shared: holder.shared }
+    Part { energy_j: holder.energy_j, lost: holder.lost, sampled: false, share, shared: holder.shared }
 }
 
 /// Applies what is left to wish; what fails stays owed in the journal, for the next epilog, prolog or reset.

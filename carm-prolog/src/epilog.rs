@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use carm::config::Config;
+use carm::ledger::{Exit, Mark, Record};
+use carm::site::Outlook;
 use chrono::{DateTime, Utc};
 
-use crate::booking::{self, Metered};
+use crate::clocks::Part;
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
-use crate::state::{GpuState, JobState, Store};
-use crate::{clocks, history};
+use crate::state::{GpuState, JobGpu, JobState, Store};
+use crate::{booking, clocks, count, exit, history};
 
 /// Gives back, then books.
 pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
@@ -19,32 +21,60 @@ pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -
         Ok(store) => store,
         Err(error) => {
             log::error!("job {}: {error:#}; what its GPUs used is not known", job.id);
-            book(job, config, None, &[], now);
+            book(job, config, None, &[], None, now);
             return Ok(());
         }
     };
     let state = store.job(job.id);
-    let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(&store, uuid, job.id)).collect();
-    let used = state.iter().flat_map(|state| &state.gpus);
-    let mut metered = Vec::new();
-    if used.clone().next().is_some() || !owed.is_empty() {
-        let nvml = Nvml::load(&config.node.nvml_library).inspect_err(|error| {
-            log::warn!("job {}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset", job.id);
-        });
-        let driver = nvml.as_ref().ok().map(|nvml| nvml as &dyn Driver);
-        // The counters first: once the job's GPUs are free their energy is another's.
-        let ends: Vec<Option<f64>> = used.clone().map(|gpu| driver?.energy_j(&gpu.uuid).ok()).collect();
-        metered.extend(used.zip(ends).map(|(gpu, energy_end_j)| Metered {
-            gpu: gpu.clone(),
-            energy_end_j,
-            part: release(&store, driver, &gpu.uuid, job.id, config),
-        }));
-        // And what else the journal says: a prolog that was cut short may not have told all in the job's state.
-        for uuid in owed.iter().filter(|uuid| metered.iter().all(|known| known.gpu.uuid != **uuid)) {
-            release(&store, driver, uuid, job.id, config);
-        }
+    let parts = give_back(&store, job.id, state.as_ref(), config);
+    // Last, when the GPUs are free: it may take a second.
+    let ended = exit::of_run(job, config, state.as_ref());
+    close(&store, job, config, state, parts, ended, now)
+}
+
+/// Gives a job's GPUs back; what their journals say of its part, GPU by GPU as the job has them.
+pub fn give_back(store: &Store, job: u32, state: Option<&JobState>, config: &Config) -> Vec<Option<Part>> {
+    let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(store, uuid, job)).collect();
+    let used: Vec<&JobGpu> = state.iter().flat_map(|state| &state.gpus).collect();
+    if used.is_empty() && owed.is_empty() {
+        return Vec::new();
     }
-    book(job, config, state.as_ref(), &metered, now);
+    let nvml = Nvml::load(&config.node.nvml_library).inspect_err(|error| {
+        log::warn!("job {job}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
+    });
+    let driver = nvml.as_ref().ok().map(|nvml| nvml as &dyn Driver);
+    // The counters first: once the job's GPUs are free their energy is another's.
+    let ends: Vec<Option<f64>> = used.iter().map(|gpu| driver?.energy_j(&gpu.uuid).ok()).collect();
+    let whole = |gpu: &JobGpu, end: Option<f64>| gpu.energy_start_j.zip(end).map(|(start, end)| end - start);
+    let part = |(gpu, end): (&&JobGpu, Option<f64>)| {
+        // A journal that is locked, or was reset by hand, tells nothing: then the readings at start and end do.
+        release(store, driver, &gpu.uuid, job, config).or_else(|| Some(Part::alone(whole(gpu, end).filter(|&used| used >= 0.0)?)))
+    };
+    let parts = used.iter().zip(ends).map(part).collect();
+    // And what else the journal says: a prolog that was cut short may not have told all in the job's state.
+    for uuid in owed.iter().filter(|uuid| used.iter().all(|gpu| gpu.uuid != **uuid)) {
+        release(store, driver, uuid, job, config);
+    }
+    parts
+}
+
+/// Counts a job to its end, books it, and forgets it. Whoever comes second finds it gone and does nothing.
+pub fn close(
+    store: &Store,
+    job: &Job,
+    config: &Config,
+    state: Option<JobState>,
+    parts: Vec<Option<Part>>,
+    ended: Option<Exit>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let _lock = store.lock_jobs().inspect_err(|error| log::warn!("job {}: {error:#}", job.id)).ok();
+    // A governor may have counted it meanwhile.
+    let fresh = store.job(job.id);
+    if state.is_some() && fresh.is_none() && !store.has_job(job.id) {
+        return Ok(());
+    }
+    book(job, config, fresh.or(state), &parts, ended, now);
     store.remove_job(job.id)
 }
 
@@ -53,11 +83,10 @@ pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -
 pub fn cut_short(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
     let store = Store::open(&config.node.state_dir, &job.node, patience)?;
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
-    state.mark([carm::ledger::Mark::CutShort]);
-    let metered: Vec<Metered> =
-        state.gpus.iter().map(|gpu| Metered { gpu: gpu.clone(), energy_end_j: None, part: None }).collect();
-    book(job, config, Some(&state), &metered, now);
-    store.remove_job(job.id)
+    state.mark([Mark::CutShort]);
+    store.write_job(&state)?;
+    let (parts, ended) = (vec![None; state.gpus.len()], exit::known_without_asking(job, &state));
+    close(&store, job, config, Some(state), parts, ended, now)
 }
 
 /// Whether a GPU is held by the job, or by nobody who is left, and still owed its clocks.
@@ -66,8 +95,15 @@ fn is_owed(store: &Store, uuid: &str, job: u32) -> bool {
     store.peek_gpu(uuid).is_some_and(owed)
 }
 
-fn book(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered], now: DateTime<Utc>) {
-    let worth_a_line = match state {
+fn book(
+    job: &Job,
+    config: &Config,
+    mut state: Option<JobState>,
+    parts: &[Option<Part>],
+    ended: Option<Exit>,
+    now: DateTime<Utc>,
+) {
+    let worth_a_line = match &state {
         Some(state) => state.booked,
         // slurmd may run an epilog again: a line without state must not stand beside the one with it.
         None => job.is_carbon() && job.gpus != GpuNames::None && !history::is_booked(job, config, now),
@@ -75,18 +111,42 @@ fn book(job: &Job, config: &Config, state: Option<&JobState>, metered: &[Metered
     if !worth_a_line {
         return;
     }
-    let record = booking::record(job, config, state, metered, now);
-    match carm::ledger::append(&config.node.ledger_dir, &record, now) {
-        Ok(_) => log::info!(
-            "job {}: {:.4} kWh at the facility, {}; GPU energy {:.0} J",
-            job.id,
-            record.energy_kwh,
-            carm::quantity::format_mass(record.carbon_g),
-            record.gpu_energy_j
-        ),
+    let mut grid = Vec::new();
+    if let Some(state) = &mut state {
+        let partition = job.partition.clone().or_else(|| state.partition.clone());
+        let site = config.site_of(partition.as_deref(), &job.node).map(|(_, site)| site);
+        let outlook = site.and_then(|site| outlook(config, site, state, now));
+        count::count(state, parts, None, config, site, outlook.as_ref(), now);
+        let record = booking::record(job, config, Some(state), parts, now);
+        grid = outlook.map(|outlook| booking::grid(&record, state, config, &outlook)).unwrap_or_default();
+    }
+    append(&Record { exit: ended, grid, ..booking::record(job, config, state.as_ref(), parts, now) }, config, now);
+}
+
+/// The grid for booking: as it was since the job was last counted.
+fn outlook(config: &Config, site: &carm::config::Site, state: &JobState, now: DateTime<Utc>) -> Option<Outlook> {
+    let from = state.counted.until.as_deref().unwrap_or(&state.start);
+    let from = carm::quantity::parse_instant(from).unwrap_or(now);
+    Outlook::load(config, site, from).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()
+}
+
+/// Appends a line to the ledger; one that cannot be written stands in the log.
+pub fn append(record: &Record, config: &Config, now: DateTime<Utc>) -> bool {
+    match carm::ledger::append(&config.node.ledger_dir, record, now) {
+        Ok(_) => {
+            log::info!(
+                "job {}: {:.4} kWh at the facility, {}; GPU energy {:.0} J",
+                record.job,
+                record.energy_kwh,
+                carm::quantity::format_mass(record.carbon_g),
+                record.gpu_energy_j
+            );
+            true
+        }
         Err(error) => {
-            let line = serde_json::to_string(&record).unwrap_or_default();
-            log::error!("job {}: its ledger line: {error}; the line is: {line}", job.id);
+            let line = serde_json::to_string(record).unwrap_or_default();
+            log::error!("job {}: its ledger line: {error}; the line is: {line}", record.job);
+            false
         }
     }
 }

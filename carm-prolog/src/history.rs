@@ -1,10 +1,36 @@
-//! What the ledger says of a job's earlier runs.
+//! What the ledger says of a job's earlier runs, and of its user's earlier jobs of the same name.
+
+use std::collections::BTreeMap;
 
 use carm::config::Config;
-use carm::ledger::{self, Record};
+use carm::ledger::{self, Record, Workload};
 use chrono::{DateTime, Utc};
 
+use crate::gpu::Card;
 use crate::job::Job;
+
+/// What is read of the ledger for a prediction: a job waits for it.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// The job's work in seconds at full clock, by its user's earlier runs under this name on as many such cards. Only a job with
+/// a name has a history: carm-submit tells it, slurmd does not.
+pub fn work_s(job: &Job, config: &Config, cards: &[Card], now: DateTime<Utc>) -> Option<u64> {
+    let request = job.request.as_ref().ok().and_then(Option::as_ref)?;
+    let (name, card) = (request.name.as_ref()?.as_str(), cards.first()?);
+    let gpus = u32::try_from(cards.len()).ok()?.checked_mul(job.nodes)?;
+    let dir = &config.node.ledger_dir;
+    let runs = ledger::earlier_runs(dir, &Workload { uid: job.uid?, name, gpus }, now, MOST_BYTES);
+    let runs = runs.inspect_err(|error| log::debug!("{}: {error}; no run time is predicted", dir.display())).ok()?;
+    let such = runs.iter().filter(|run| run.model.as_deref() == Some(&card.name));
+    let prediction = ledger::predict(such.map(|run| run.work_s))?;
+    let (work_s, runs) = (prediction.work_s, prediction.runs);
+    log::info!(
+        "job {}: run time {work_s} s at full clock, by {runs} earlier runs of '{}'",
+        job.id,
+        carm::request::printable(name)
+    );
+    Some(work_s)
+}
 
 /// The node's share of what earlier runs of a requeued job emitted, in grams: of each run the mean over the nodes that the
 /// ledger's folder shows, which is all of them where the folder is shared, else this one.
@@ -12,11 +38,12 @@ pub fn spent_g(job: &Job, config: &Config, now: DateTime<Utc>) -> f64 {
     if job.restart_count == 0 {
         return 0.0;
     }
-    let mut runs: std::collections::BTreeMap<u32, Vec<f64>> = std::collections::BTreeMap::new();
+    // A run of days has several lines a node.
+    let mut runs: BTreeMap<u32, BTreeMap<String, f64>> = BTreeMap::new();
     for record in records(job, config, now).into_iter().filter(|record| record.run < job.restart_count) {
-        runs.entry(record.run).or_default().push(record.carbon_g);
+        *runs.entry(record.run).or_default().entry(record.node).or_default() += record.carbon_g;
     }
-    runs.values().map(|grams| grams.iter().sum::<f64>() / grams.len() as f64).sum()
+    runs.values().map(|nodes| nodes.values().sum::<f64>() / nodes.len() as f64).sum()
 }
 
 /// Whether the run that has just ended has its line already. The epilog of a requeued job's run counts the next one.

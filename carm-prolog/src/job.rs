@@ -19,9 +19,14 @@ pub struct Job {
     pub user: Option<String>,
     pub account: Option<String>,
     pub partition: Option<String>,
-    /// Slurm tells it from 23.02 on.
+    /// Slurm tells both from 23.02 on.
+    pub start_time: Option<DateTime<Utc>>,
     pub end_time: Option<DateTime<Utc>>,
     pub slurm_conf: Option<PathBuf>,
+    /// `code:signal`, for the epilog alone.
+    pub exit_code2: Option<String>,
+    /// The same as a status of wait(2).
+    pub exit_code: Option<String>,
     pub gpus: GpuNames,
     /// The carbon request, or why it was refused.
     pub request: Result<Option<CarbonRequest>, String>,
@@ -46,6 +51,7 @@ impl Job {
         let number = |name: &str| variable(name).and_then(|text| text.parse::<u32>().ok());
         let id =
             number("SLURM_JOB_ID").or_else(|| number("SLURM_JOBID")).ok_or("SLURM_JOB_ID is not set; slurmd runs carm-prolog")?;
+        let instant = |name: &str| variable(name).and_then(|text| DateTime::from_timestamp(text.parse().ok()?, 0));
         let spank = |name: &str| variable(&format!("{}{name}", variables::SLURM_PREFIX));
         Ok(Self {
             id,
@@ -57,8 +63,11 @@ impl Job {
             user: variable("SLURM_JOB_USER"),
             account: variable("SLURM_JOB_ACCOUNT"),
             partition: variable("SLURM_JOB_PARTITION"),
-            end_time: variable("SLURM_JOB_END_TIME").and_then(|text| DateTime::from_timestamp(text.parse().ok()?, 0)),
+            start_time: instant("SLURM_JOB_START_TIME"),
+            end_time: instant("SLURM_JOB_END_TIME"),
             slurm_conf: variable("SLURM_CONF").map(PathBuf::from),
+            exit_code2: variable("SLURM_JOB_EXIT_CODE2"),
+            exit_code: variable("SLURM_JOB_EXIT_CODE"),
             gpus: GpuNames::read(&variable),
             request: variables::read(spank).map_err(|error| error.to_string()),
         })

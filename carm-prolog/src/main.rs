@@ -6,19 +6,25 @@
 mod around;
 mod booking;
 mod bounded;
+mod brief;
 mod cli;
 mod clocks;
+mod count;
 mod decide;
 mod epilog;
+mod exit;
+mod govern;
 mod gpu;
 mod gres;
 mod history;
 mod job;
 mod limit;
 mod logging;
+mod modelled;
 mod prolog;
 mod resolve;
 mod settings;
+mod squeue;
 mod state;
 mod upkeep;
 
@@ -40,10 +46,11 @@ fn by_hand(cli: Cli) -> ExitCode {
     let done = match cli.verb {
         Some(Verb::Prolog { bounded }) => return around::job(around::Side::Prolog, bounded, &cli.config),
         Some(Verb::Epilog { bounded }) => return around::job(around::Side::Epilog, bounded, &cli.config),
+        Some(Verb::Govern) => govern::run(&cli.config),
         Some(Verb::Reset { all }) => config().and_then(|config| upkeep::reset(&config, all)),
         Some(Verb::Status { json }) => config().and_then(|config| upkeep::status(&config, json, &mut std::io::stdout().lock())),
         None => {
-            eprintln!("carm-prolog: nothing to do: name a verb (prolog, epilog, reset, status), see carm-prolog --help");
+            eprintln!("carm-prolog: nothing to do: name a verb (prolog, epilog, govern, reset, status), see carm-prolog --help");
             return ExitCode::from(2);
         }
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use carm::config::{Account, Config};
 use carm::ledger::Mark;
+use carm::quantity::format_instant;
 use chrono::{DateTime, Utc};
 
 use crate::clocks::{self, Applied};
@@ -29,6 +30,10 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
     let store = Store::open(&config.node.state_dir, &job.node, patience)?;
     let booked = is_booked(job, config);
     let mut state = JobState::begun(job, booked, now);
+    if Store::is_governed(&config.node.state_dir) {
+        // Until the governor has claimed a part for it.
+        state.governed.onsite_share = Some(0.0);
+    }
     if booked {
         // First of all: an epilog must know the job even if this prolog is killed, or stuck in the driver, from here on.
         store.write_job(&state)?;
@@ -65,7 +70,11 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
             state.decision = cause;
         }
     }
-    if booked { store.rewrite_job(&state) } else { Ok(()) }
+    if booked {
+        state.ready = true;
+        store.rewrite_job(&state)?;
+    }
+    Ok(())
 }
 
 /// The prolog's child was stuck or killed: what it left stands, and the job's line will say so.
@@ -74,7 +83,9 @@ pub fn cut_short(job: &Job, config: &Config, cause: &str, patience: Duration) ->
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
     state.mark([Mark::CutShort]);
     state.decision = format!("{}; {cause}", state.decision);
-    store.rewrite_job(&state)
+    state.ready = true;
+    store.rewrite_job(&state)?;
+    Ok(())
 }
 
 /// GPUs that are still owed something by a prolog or epilog that did not come to its end.
@@ -100,9 +111,10 @@ fn take(
 ) -> Result<(), String> {
     state.gpus = cards.iter().map(|card| meter(card, driver)).collect();
     let choice = decide::choose(job, config, driver, cards, now);
-    let Choice { clock_mhz, ref reason, work_s, ref marks } = choice;
-    (state.clock_mhz, state.decision, state.work_s) = (clock_mhz, reason.clone(), work_s);
-    state.mark(marks.iter().copied());
+    let Choice { clock_mhz, reason, work_s, profile, end, marks } = choice;
+    (state.clock_mhz, state.decision, state.work_s, state.profile) = (clock_mhz, reason, work_s, profile);
+    state.ends = end.map(format_instant).or(state.ends.take());
+    state.mark(marks);
     // Before any clock moves, with what is about to be done.
     store.write_job(state).map_err(|error| format!("{error:#}"))?;
     let mut applied_mhz = None;

@@ -96,7 +96,7 @@ pub fn mark(mark: Mark) -> &'static str {
         Mark::SharedGpu => "another job was on one of the GPUs; its energy is split evenly",
         Mark::ClocksUntouched => "a clock was wanted and could not be set",
         Mark::OverBudget => "the budget could not be met at any clock",
-        Mark::Service => "a service keeps full clock, or one that answers in time",
+        Mark::LatencyUnknown => "full clock, because the profile tells no latency of this card",
         Mark::Unconfigured => "the node's configuration could not be used: no clock was set, no carbon counted",
         Mark::CutShort => "prolog or epilog was cut short: what is missing is not known",
         Mark::NoEpilog => "the epilog never came; the account was closed when the job was found gone",

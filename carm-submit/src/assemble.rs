@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use carm::config::{Config, DEFAULT_PATH};
-use carm::plan::{self, Problem, Start, Tables};
+use carm::plan::{self, Level, Problem, Start, Tables};
 use carm::request::{Objective, ProfileName};
-use carm::site::Offer;
+use carm::site::{Offer, fast_enough};
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
 use chrono::{DateTime, Utc};
 
+use crate::busy::{self, Load};
 use crate::exit::{Obstacle, Refusal};
+use crate::explain::local;
 use crate::gather::Gathered;
+use crate::history;
 use crate::limit::{Bounds, CYCLE_H};
 use crate::offers::{Asked, NoOffer, Offered};
 use crate::places::{self, Place};
@@ -25,8 +28,29 @@ use crate::warning::Warning;
 pub struct Work {
     /// In seconds.
     pub seconds: u64,
-    /// The option that says so.
-    pub from: &'static str,
+    /// Who says so.
+    pub from: Basis,
+}
+
+/// Where a run time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// An option of the user's.
+    Option(&'static str),
+    /// So many earlier runs: a guess.
+    History {
+        /// How many.
+        runs: usize,
+    },
+}
+
+impl std::fmt::Display for Basis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Option(option) => write!(f, "from {option}"),
+            Self::History { runs } => f.write_str(&history::told(*runs)),
+        }
+    }
 }
 
 /// A candidate's other half: what the planner does not need to know.
@@ -48,6 +72,14 @@ pub struct Choice {
     pub bounds: Bounds,
     /// The forecast's band, where it carries one.
     pub band: Option<crate::offers::Band>,
+    /// When the job itself may begin, however busy Slurm is.
+    pub start: Start,
+    /// When Slurm expects to have room, h after now, where that is later.
+    pub room_h: Option<f64>,
+    /// The clocks that may be used there, however long the queue is.
+    pub levels: Vec<Level>,
+    /// What waits for the same GPUs, where Slurm tells.
+    pub load: Option<Load>,
 }
 
 /// A problem and all that its answer has to be told with.
@@ -71,6 +103,59 @@ pub struct Assembled {
     pub latency_ms: Option<f64>,
     /// The option that sets the deadline, where there is one.
     pub deadline_option: &'static str,
+    /// Whether the candidates start no earlier than Slurm expects room ([`Assembled::heed`]).
+    pub heeds_room: bool,
+    /// Whether they leave out clocks that are too slow for what waits behind them.
+    pub heeds_load: bool,
+}
+
+impl Assembled {
+    /// Lets the candidates wait for Slurm to have room, or not, and keep up with what waits behind them, or not.
+    pub fn heed(&mut self, room: bool, load: bool) -> anyhow::Result<()> {
+        (self.heeds_room, self.heeds_load) = (false, false);
+        for ((candidate, table), choice) in self.problem.candidates.iter_mut().zip(&mut self.tables).zip(&self.choices) {
+            candidate.start = match choice.room_h.filter(|_| room) {
+                Some(room_h) => busy::not_before(choice.start, room_h),
+                None => choice.start,
+            };
+            let levels = match choice.load.as_ref().filter(|_| load) {
+                Some(load) => fast_enough(&choice.levels, load.least_speed),
+                None => choice.levels.clone(),
+            };
+            self.heeds_room |= room && choice.room_h.is_some();
+            self.heeds_load |= levels.len() < choice.levels.len();
+            if levels != candidate.levels {
+                candidate.levels = levels;
+                *table = Tables::new(candidate).context("assembling the plan")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When Slurm expects room for a candidate, h after now, as far as its plan has to wait for that.
+    pub fn room_h(&self, candidate: usize) -> Option<f64> {
+        self.choices[candidate].room_h.filter(|_| self.heeds_room)
+    }
+
+    /// What waits behind a candidate, as far as it takes clocks from its plan.
+    pub fn load(&self, candidate: usize) -> Option<&Load> {
+        let choice = &self.choices[candidate];
+        choice.load.as_ref().filter(|_| self.problem.candidates[candidate].levels.len() < choice.levels.len())
+    }
+
+    /// Where Slurm expects room only later, and from when on: `north from 2026-05-01 14:20`.
+    pub fn rooms(&self) -> Vec<String> {
+        let mut rooms: Vec<String> = self
+            .choices
+            .iter()
+            .filter_map(|choice| {
+                let at = self.instant(choice.room_h?.min(busy::NEVER_H));
+                Some(format!("{} from {}", choice.site, local(at)))
+            })
+            .collect();
+        rooms.dedup();
+        rooms
+    }
 }
 
 /// The configuration: `--config`, else `CARM_CONFIG`, else the installed one, else the embedded default.
@@ -118,11 +203,10 @@ pub fn assemble(
     let mut elsewhere: Vec<String> = Vec::new();
     let mut unplanned: Option<anyhow::Error> = None;
     for (site, offered) in config.sites.iter().zip(offers) {
-        let partitions = installed.partitions.as_deref();
         let placed = offered.and_then(|offered| {
             let least = offered.widths.first().map_or(gpus.count, |(candidate, _, _)| candidate.workers);
             let least = GpuRequest { count: least, ..gpus.clone() };
-            let place = places::place(config, offered.site, job, &least, partitions);
+            let place = places::place(config, offered.site, job, &least, &installed.partitions);
             let place = place.map_err(|reason| NoOffer::Unplanned(anyhow::anyhow!(reason)))?;
             Ok((place, offered))
         });
@@ -162,6 +246,7 @@ pub fn assemble(
                 max_known: place.limits_known || !installed.slurm,
                 deadline_h: job.deadline.known().map(|&deadline| hours(deadline)),
                 work_h,
+                guessed: matches!(work.from, Basis::History { .. }),
                 own_width: candidate.workers == gpus.count,
             };
             // A service is as long as its limit.
@@ -175,6 +260,10 @@ pub fn assemble(
                 throughput: offered.made_for.1.unwrap_or(1.0),
                 bounds,
                 band,
+                start: candidate.start,
+                room_h: None,
+                levels: candidate.levels.clone(),
+                load: None,
             });
             candidates.push(candidate);
             tables.push(table);
@@ -202,7 +291,20 @@ pub fn assemble(
         work_gpu_h: f64::from(gpus.count) * work_h,
     };
     let deadline_option = deadline.map_or("", |(option, _)| option);
-    Ok(Assembled { now, problem, tables, choices, objective, work, requested: gpus.count, latency_ms, deadline_option })
+    let requested = gpus.count;
+    Ok(Assembled {
+        now,
+        problem,
+        tables,
+        choices,
+        objective,
+        work,
+        requested,
+        latency_ms,
+        deadline_option,
+        heeds_room: false,
+        heeds_load: false,
+    })
 }
 
 /// Refuses an objective without the constraint that it is about.

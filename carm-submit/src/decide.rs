@@ -2,13 +2,14 @@
 
 use anyhow::Context;
 use carm::plan::{
-    self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Prepared, Problem, Reason, Request, Run, Start,
+    self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Prepared, Problem, Reason, Request, Run,
 };
 use carm::quantity::format_mass;
 use carm::site::Offer;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::assemble::Assembled;
+use crate::assemble::{Assembled, Choice};
+use crate::busy::earliest_h;
 use crate::explain::local;
 use crate::warning::Warning;
 
@@ -19,9 +20,13 @@ pub struct Decided {
     pub assembled: Assembled,
     /// The plan, its start on a whole second.
     pub plan: Plan,
+    /// When Slurm is told that it may begin, in whole seconds from now; 0: as soon as there is room.
+    pub begin_s: u64,
     /// The same job started now at the highest clock, at the first site that it allows; `None` where the forecast ends
     /// before that run would.
     pub now_run: Option<Plan>,
+    /// The same as soon as Slurm expects room there: what the plan is to be compared with.
+    pub earliest_run: Option<Plan>,
     /// Its carbon at both edges of the forecast's band, in grams, where the forecast carries one.
     pub range_g: Option<(f64, f64)>,
     /// The time limit to set, in seconds; `None`: the job's own is long enough.
@@ -43,24 +48,65 @@ pub struct Missed {
 
 /// Plans.
 pub fn decide(
-    assembled: Assembled,
+    mut assembled: Assembled,
     best_effort: bool,
     warnings: &mut Vec<Warning>,
 ) -> anyhow::Result<Result<Decided, Box<Missed>>> {
-    let now_run = run_now(&assembled)?;
-    match best(&assembled, &assembled.problem)? {
+    let now_run = run_now(&assembled, |choice, _| earliest_h(choice.start))?;
+    match outcome(&mut assembled, warnings)? {
         Outcome::Feasible(plan) => {
             let plan = worth_waiting(&assembled, plan, warnings)?;
-            let range_g = carbon_range(&assembled, &plan)?;
-            Ok(Ok(Decided { range_g, ..with_limit(assembled, plan, now_run) }))
+            Ok(Ok(told(assembled, plan, now_run)?))
         }
         Outcome::Infeasible(infeasible) => {
             let missed = Missed { assembled, infeasible, now_run };
             let closest = if best_effort { closest(&missed)? } else { None };
             let Some(plan) = closest else { return Ok(Err(Box::new(missed))) };
             warnings.push(Warning::BestEffort(missed.reason()));
-            Ok(Ok(with_limit(missed.assembled, plan, missed.now_run)))
+            Ok(Ok(told(missed.assembled, plan, missed.now_run)?))
         }
+    }
+}
+
+/// The best plan, given how busy Slurm says it is. A request that would fail for that alone is planned without: an estimate
+/// costs no job.
+fn outcome(assembled: &mut Assembled, warnings: &mut Vec<Warning>) -> anyhow::Result<Outcome> {
+    assembled.heed(true, true)?;
+    let mut outcome = best(assembled, &assembled.problem)?;
+    for load_only in [true, false] {
+        let heeded = if load_only { assembled.heeds_load } else { assembled.heeds_room };
+        if matches!(outcome, Outcome::Feasible(_)) || !heeded {
+            continue;
+        }
+        assembled.heed(load_only, false)?;
+        outcome = best(assembled, &assembled.problem)?;
+        if matches!(outcome, Outcome::Feasible(_)) {
+            warnings.push(if load_only { Warning::QueueTooLong } else { Warning::RoomTooLate(assembled.rooms()) });
+        }
+    }
+    Ok(outcome)
+}
+
+/// When Slurm is to be told that the job may begin. A plan that starts where Slurm expects room would have started earlier, had
+/// there been room: the job may begin then, and the estimate does not hold it back.
+fn begin_s(assembled: &Assembled, plan: &Plan) -> anyhow::Result<u64> {
+    let whole_s = |hours: f64| (hours * 3600.0).round() as u64;
+    let starts_s = whole_s(plan.start_h);
+    match assembled.room_h(plan.candidate) {
+        Some(room_h) if starts_s <= whole_s(room_h) => {
+            let own = Candidate {
+                start: assembled.choices[plan.candidate].start,
+                ..assembled.problem.candidates[plan.candidate].clone()
+            };
+            let earliest_s = whole_s(earliest_h(own.start));
+            let alone = Problem { candidates: vec![own], ..assembled.problem.clone() };
+            let freely = match assembled.latency_ms {
+                Some(_) => None,
+                None => plan::plan_whole_seconds(&alone).context("planning as if there were room")?.plan(),
+            };
+            Ok(freely.map_or(earliest_s, |freely| whole_s(freely.start_h)).min(starts_s))
+        }
+        _ => Ok(starts_s),
     }
 }
 
@@ -107,7 +153,11 @@ pub fn paused(assembled: &Assembled, restart_h: f64) -> anyhow::Result<Option<Wa
     Ok(Some(Warning::Paused { carbon_g: plan.carbon_g, end, resumes: suspended.resumes, limit_g }))
 }
 
-fn with_limit(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> Decided {
+/// A plan with all that it is told with.
+fn told(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> anyhow::Result<Decided> {
+    let range_g = carbon_range(&assembled, &plan)?;
+    let begin_s = begin_s(&assembled, &plan)?;
+    let earliest_run = run_now(&assembled, |choice, room_h| earliest_h(choice.start).max(room_h.unwrap_or_default()))?;
     let choice = &assembled.choices[plan.candidate];
     let candidate = &assembled.problem.candidates[plan.candidate];
     let limit_s = match assembled.latency_ms {
@@ -118,16 +168,17 @@ fn with_limit(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> De
         // From here on the work is that of the GPUs that it gets.
         assembled.work.seconds = (candidate.work_h * choice.throughput * 3600.0 - 1e-6).ceil().max(1.0) as u64;
     }
-    Decided { assembled, plan, now_run, range_g: None, limit_s, width: Vec::new() }
+    Ok(Decided { assembled, plan, begin_s, now_run, earliest_run, range_g, limit_s, width: Vec::new() })
 }
 
-/// Full clock from the earliest start, which is now but for a job that may not begin yet; with the requested GPUs where they
-/// are among its widths.
-fn run_now(assembled: &Assembled) -> anyhow::Result<Option<Plan>> {
+/// Full clock from a start that a candidate's choice and its room (h after now) give; with the requested GPUs where they are
+/// among its widths.
+fn run_now(assembled: &Assembled, start_h: impl Fn(&Choice, Option<f64>) -> f64) -> anyhow::Result<Option<Plan>> {
     let problem = &assembled.problem;
     let as_asked = problem.candidates.iter().position(|c| c.workers == assembled.requested).unwrap_or(0);
     let Some(level) = problem.candidates.get(as_asked).and_then(Candidate::full_clock) else { return Ok(None) };
-    run_at_full_clock(problem, as_asked, level, earliest_h(problem, as_asked))
+    let start_h = start_h(&assembled.choices[as_asked], assembled.room_h(as_asked));
+    run_at_full_clock(problem, as_asked, level, start_h)
 }
 
 fn run_at_full_clock(problem: &Problem, candidate: usize, level: usize, start_h: f64) -> anyhow::Result<Option<Plan>> {
@@ -141,13 +192,6 @@ fn run_at_full_clock(problem: &Problem, candidate: usize, level: usize, start_h:
         run.segments.iter_mut().for_each(|segment| segment.level = level);
         run
     }))
-}
-
-fn earliest_h(problem: &Problem, candidate: usize) -> f64 {
-    match problem.candidates[candidate].start {
-        Start::Fixed(start_h) => start_h,
-        Start::Within { earliest_h, .. } => earliest_h,
-    }
 }
 
 /// The plan that misses by least: the least carbon by the deadline where the budget is too small, the earliest end where
@@ -169,7 +213,7 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
             let mut earliest: Option<Plan> = None;
             for candidate in 0..problem.candidates.len() {
                 let Some(level) = problem.candidates[candidate].full_clock() else { continue };
-                let start_h = (earliest_h(problem, candidate) * 3600.0 - 1e-5).ceil() / 3600.0;
+                let start_h = (earliest_h(problem.candidates[candidate].start) * 3600.0 - 1e-5).ceil() / 3600.0;
                 if let Some(plan) = run_at_full_clock(problem, candidate, level, start_h)?
                     && earliest.as_ref().is_none_or(|kept| plan.end_h < kept.end_h)
                 {
@@ -185,9 +229,16 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
 pub const HORIZON_H: f64 = 1e5;
 
 impl Decided {
-    /// How long the job waits, in whole seconds.
-    pub fn waits_s(&self) -> u64 {
-        (self.plan.start_h * 3600.0).round() as u64
+    /// When the job could start otherwise, where the plan defers it.
+    pub fn deferred_from(&self) -> Option<DateTime<Utc>> {
+        let earliest_h = earliest_h(self.assembled.problem.candidates[self.plan.candidate].start);
+        let deferred = (self.plan.start_h - earliest_h) * 3600.0 >= 1.0;
+        deferred.then(|| self.assembled.instant(earliest_h))
+    }
+
+    /// Whether the plan starts only when Slurm expects room.
+    pub fn waits_for_room(&self) -> bool {
+        (self.begin_s as f64) < (self.plan.start_h * 3600.0).round()
     }
 }
 

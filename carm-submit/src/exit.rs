@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::explain::{self, Terminal};
+
 /// The command line or an option's value is wrong, or CARM failed and `--strict` (or `--dry-run`) makes that an error.
 const REFUSED: u8 = 1;
 /// No plan meets the request.
@@ -71,8 +73,14 @@ impl From<anyhow::Error> for Obstacle {
 
 /// One line of carm-submit's on standard error.
 pub fn say(message: &str) {
+    tell(&[format!("carm-submit: {message}")]);
+}
+
+/// Lines on standard error, folded where it is a terminal.
+pub fn tell(lines: &[String]) {
+    let text: String = explain::fitted(lines, Terminal::of_stderr()).iter().map(|line| format!("{line}\n")).collect();
     // Whoever closed standard error does not want to know; the submission goes on.
-    let _ = writeln!(std::io::stderr(), "carm-submit: {message}");
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Help or version, on standard output.

@@ -11,6 +11,8 @@ use carm::request::{CarbonRequest, JobName, variables};
 use carm::slurm::argv::CommandLine;
 use carm::slurm::directives::Directives;
 
+use tempfile::TempDir;
+
 use crate::decide::Decided;
 use crate::exit::Refusal;
 use crate::script::Script;
@@ -45,8 +47,8 @@ pub fn options_of(decided: &Decided) -> Vec<String> {
     let (assembled, plan) = (&decided.assembled, &decided.plan);
     let mut options = Vec::new();
     // sbatch takes no zone, and counts `now` in whole seconds.
-    if decided.waits_s() > 0 {
-        options.push(format!("--begin=now+{}", decided.waits_s()));
+    if decided.begin_s > 0 {
+        options.push(format!("--begin=now+{}", decided.begin_s));
     }
     options.extend(assembled.choices[plan.candidate].place.options.iter().cloned());
     options.extend(decided.width.iter().cloned());
@@ -62,9 +64,14 @@ pub fn request_of(decided: &Decided, request: &CarbonRequest, name: &str) -> Car
     CarbonRequest {
         limit_s: decided.limit_s.or(bounds.unstretched_s()),
         work_s: Some(decided.assembled.work.seconds),
-        name: Some(JobName::new(name)).filter(|name| !name.as_str().is_empty()),
-        ..request.clone()
+        asked: decided.deferred_from(),
+        ..with_name(request, name)
     }
+}
+
+/// The request with the job's name, by which the ledger keeps its runs.
+pub fn with_name(request: &CarbonRequest, name: &str) -> CarbonRequest {
+    CarbonRequest { name: Some(JobName::new(name)).filter(|name| !name.as_str().is_empty()), ..request.clone() }
 }
 
 impl Handover<'_> {
@@ -72,7 +79,29 @@ impl Handover<'_> {
     /// be cleared away after it.
     pub fn submit(self) -> Result<ExitCode, Refusal> {
         let failed = |error: std::io::Error| Refusal::wrong(format!("handing the script to sbatch: {error}"));
-        let text = self.script_text();
+        match self.sbatch(&[]).map_err(failed)? {
+            (mut sbatch, None) => Err(Refusal::no_sbatch(&sbatch.exec())),
+            (mut sbatch, Some(_folder)) => {
+                let status = sbatch.status();
+                status.map(exit_code).map_err(|error| Refusal::no_sbatch(&error))
+            }
+        }
+    }
+
+    /// The same submission as a question to Slurm, which answers on standard error and starts nothing. The folder, where
+    /// there is one, has to outlive the command.
+    pub fn test_only(&self) -> std::io::Result<(Command, Option<TempDir>)> {
+        let (mut sbatch, folder) = self.sbatch(&["--test-only"])?;
+        // Its user's own form of times is not for us to read.
+        sbatch.env_remove("SLURM_TIME_FORMAT");
+        if !matches!(self.script, Some(Script::Input(_))) {
+            sbatch.stdin(Stdio::null());
+        }
+        Ok((sbatch, folder))
+    }
+
+    /// sbatch with its words, `first` before all others, and the folder of its script where that is a copy.
+    fn sbatch(&self, first: &[&str]) -> std::io::Result<(Command, Option<TempDir>)> {
         let mut added: Vec<OsString> = self.added.iter().map(OsString::from).collect();
         let options = match (&self.carbon, self.plugin) {
             (Carbon::AsWritten, true) => &self.line.written,
@@ -83,27 +112,29 @@ impl Handover<'_> {
             (_, false) => &self.line.sbatch,
         };
         let mut sbatch = Command::new("sbatch");
-        match (self.script, text) {
+        sbatch.args(first);
+        let mut folder = None;
+        match (self.script, self.script_text()) {
             (Some(Script::Input(read)), text) => {
-                let mut file = tempfile::tempfile().map_err(failed)?;
-                file.write_all(text.as_deref().unwrap_or(read)).and_then(|()| file.rewind()).map_err(failed)?;
+                let mut file = tempfile::tempfile()?;
+                file.write_all(text.as_deref().unwrap_or(read)).and_then(|()| file.rewind())?;
                 sbatch.args(self.line.for_sbatch(options, &added, &[])).stdin(Stdio::from(file));
             }
             (Some(Script::File { path, .. }), Some(text)) => {
                 // Under the same name in a folder of its own: sbatch calls the job after its script.
-                let folder = tempfile::tempdir().map_err(failed)?;
-                let copy = folder.path().join(path.file_name().unwrap_or("script".as_ref()));
-                std::fs::write(&copy, text).map_err(failed)?;
-                let script: Vec<OsString> =
-                    std::iter::once(copy.into_os_string()).chain(self.line.script.iter().skip(1).cloned()).collect();
-                let status = sbatch.args(self.line.for_sbatch(options, &added, &script)).status();
-                return status.map(exit_code).map_err(|error| Refusal::no_sbatch(&error));
+                let own = tempfile::tempdir()?;
+                let copy = own.path().join(path.file_name().unwrap_or("script".as_ref()));
+                std::fs::write(&copy, text)?;
+                let arguments = self.line.script.iter().skip(1).cloned();
+                let script: Vec<OsString> = std::iter::once(copy.into_os_string()).chain(arguments).collect();
+                sbatch.args(self.line.for_sbatch(options, &added, &script));
+                folder = Some(own);
             }
             _ => {
                 sbatch.args(self.line.for_sbatch(options, &added, &self.line.script));
             }
         }
-        Err(Refusal::no_sbatch(&sbatch.exec()))
+        Ok((sbatch, folder))
     }
 
     /// The script without its carbon lines, where this sbatch would not know them.

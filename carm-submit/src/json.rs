@@ -34,6 +34,8 @@ struct PlanReport {
     work_gpu_h: f64,
     energy_kwh: f64,
     carbon_g: f64,
+    carbon_low_g: Option<f64>,
+    carbon_high_g: Option<f64>,
     ppc: Option<f64>,
     estimated_share: f64,
     segments: Vec<SegmentReport>,
@@ -77,7 +79,7 @@ struct InfeasibleReport {
 pub fn of_plan(decided: &Decided, warnings: &[Warning]) -> anyhow::Result<String> {
     let assembled = &decided.assembled;
     write(&Report {
-        plan: Some(plan_report(assembled, &decided.plan)),
+        plan: Some(plan_report(decided)),
         now_full_clock: decided.now_run.as_ref().map(|run| now_report(assembled, run)),
         frontier: frontier_report(assembled)?,
         ..report(assembled, true, warnings)
@@ -132,7 +134,8 @@ fn report(assembled: &Assembled, feasible: bool, warnings: &[Warning]) -> Report
     }
 }
 
-fn plan_report(assembled: &Assembled, plan: &Plan) -> PlanReport {
+fn plan_report(decided: &Decided) -> PlanReport {
+    let (assembled, plan) = (&decided.assembled, &decided.plan);
     let choice = &assembled.choices[plan.candidate];
     let candidate = &assembled.problem.candidates[plan.candidate];
     let instant = |hours| format_instant(assembled.instant(hours));
@@ -158,6 +161,8 @@ fn plan_report(assembled: &Assembled, plan: &Plan) -> PlanReport {
         },
         energy_kwh: plan.energy_kwh,
         carbon_g: plan.carbon_g,
+        carbon_low_g: decided.range_g.map(|(low_g, _)| low_g),
+        carbon_high_g: decided.range_g.map(|(_, high_g)| high_g),
         ppc: plan.ppc,
         estimated_share: plan.estimated_share,
         segments: plan.segments.iter().map(segment).collect(),

@@ -21,6 +21,8 @@ pub struct Bounds {
     pub deadline_h: Option<f64>,
     /// The assumed run time at full clock, with the requested GPUs on a card of throughput 1, in hours.
     pub work_h: f64,
+    /// Whether that is by earlier runs, and nobody's word.
+    pub guessed: bool,
     /// Whether the candidate has the GPUs that the job requests: at another width CARM answers for the run's length.
     pub own_width: bool,
 }
@@ -30,6 +32,13 @@ impl Bounds {
     /// slower clock stretches that, not only the expected run time.
     fn basis_h(&self) -> f64 {
         self.given_s.map_or(self.work_h, |s| s as f64 / 3600.0).max(self.work_h)
+    }
+
+    /// The same for the limit to set. A guessed run time bounds nothing: a job that would have ended within the limit that it
+    /// had anyway must do so at a slower clock, too.
+    fn limit_basis_h(&self) -> f64 {
+        let bound_s = self.given_s.or(self.default_s.filter(|_| self.guessed));
+        bound_s.map_or(self.work_h, |s| s as f64 / 3600.0).max(self.work_h)
     }
 
     /// The longest limit that the job may get, in hours.
@@ -61,7 +70,7 @@ impl Bounds {
         let slower_card = self.slower_card(candidate);
         let slowed = stretch > 1.0 + 1e-9 || slower_card > 1.0 + 1e-9;
         let has_s = self.given_s.or(self.default_s);
-        let needs_h = self.basis_h() * slower_card * stretch + margin_h(self.work_h);
+        let needs_h = self.limit_basis_h() * slower_card * stretch + margin_h(self.work_h);
         let enough = has_s.is_none_or(|s| s as f64 / 3600.0 >= needs_h);
         if !slowed && self.given_s.is_some() || enough {
             return None;
@@ -124,6 +133,7 @@ mod tests {
             max_known: true,
             deadline_h: None,
             work_h: 2.0,
+            guessed: false,
             own_width: true,
         }
     }
@@ -143,6 +153,19 @@ mod tests {
         let job = candidate(2.0);
         assert_eq!(bounds(None, Some(24)).stretched_s(&job, &run_at(0, &job), false), None);
         assert_eq!(bounds(None, None).stretched_s(&job, &run_at(0, &job), false), None);
+    }
+
+    #[test]
+    fn a_guessed_run_time_never_leaves_a_job_less_than_its_own_limit_would() {
+        let job = candidate(2.0);
+        let guessed = |default_h: u64, max_h: u64| {
+            let bounds = Bounds { default_s: Some(default_h * 3600), guessed: true, ..bounds(None, Some(max_h)) };
+            bounds.stretched_s(&job, &run_at(0, &job), true)
+        };
+        // The partition gives 3 h, at speed 0.6 that is 5 h, and a margin.
+        assert_eq!(guessed(3, 24), Some((300 + 4) * 60));
+        assert_eq!(guessed(3, 4), Some(4 * 3600));
+        assert_eq!(guessed(24, 24), None);
     }
 
     #[test]

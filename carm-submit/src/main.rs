@@ -5,12 +5,14 @@
 //! as its user wrote it (`--strict` asks for an error instead).
 
 mod assemble;
+mod busy;
 mod cli;
 mod decide;
 mod exit;
 mod explain;
 mod gather;
 mod handover;
+mod history;
 mod json;
 mod limit;
 mod offers;

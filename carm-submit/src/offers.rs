@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use crate::exit::{Obstacle, Refusal};
 use crate::gather::Gathered;
 use crate::places;
+use crate::slurm::Partitions;
 use crate::submit::local_instant;
 
 /// A candidate's slots at the lower and at the upper edge of the forecast's band.
@@ -102,7 +103,7 @@ fn ask_one(
 ) -> Result<Offered, NoOffer> {
     let fits: Vec<u32> = asked.counts.iter().copied().filter(|&count| config.path.is_none() || count <= site.gpus).collect();
     let least = GpuRequest { count: fits.first().copied().unwrap_or(asked.gpus.count), ..asked.gpus.clone() };
-    places::place(config, index, &gathered.job, &least, None).map_err(NoOffer::Elsewhere)?;
+    places::place(config, index, &gathered.job, &least, &Partitions::default()).map_err(NoOffer::Elsewhere)?;
     let name = gathered.request.profile.as_ref().or(site.profile.as_ref());
     let profile = profile_for(profiles, name, site.gpu.as_deref())?;
     let outlook = Outlook::load(config, site, asked.now).map_err(|error| NoOffer::Unplanned(error.into()))?;
@@ -122,7 +123,10 @@ fn ask_one(
         if let Some(limit_ms) = asked.latency_ms {
             // A service runs for its time limit, however fast the card.
             candidate.work_h = asked.work_h;
-            if carm::plan::levels_within_latency(&candidate.levels, limit_ms).is_none() {
+            // As the node will count.
+            candidate.levels = carm::govern::sure_latencies(&candidate, profile.measured);
+            let kept = carm::plan::levels_within_latency(&candidate.levels, limit_ms);
+            if kept.map_err(|error| NoOffer::Unplanned(error.into()))?.is_none() {
                 return Err(NoOffer::Unplanned(anyhow::anyhow!(
                     "profile '{}' tells no latency; give latency_ms of its highest clock",
                     profile.name

@@ -9,6 +9,8 @@ use carm::slurm::hostlist;
 use carm::slurm::job::Job;
 use carm::slurm::partition::Partition;
 
+use crate::slurm::Partitions;
+
 /// A site that takes the job.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Place {
@@ -29,13 +31,7 @@ pub struct Place {
 }
 
 /// The place at a site, or why the job cannot go there. `partitions`: what Slurm says, where it can be asked.
-pub fn place(
-    config: &Config,
-    index: usize,
-    job: &Job,
-    gpus: &GpuRequest,
-    partitions: Option<&[Partition]>,
-) -> Result<Place, String> {
+pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partitions: &Partitions) -> Result<Place, String> {
     let site = &config.sites[index];
     let mut options = Vec::new();
     fits_gpus(site, gpus, config.path.is_some())?;
@@ -53,8 +49,7 @@ pub fn place(
         None if job.clusters.is_empty() || config.path.is_none() => job.clusters.first().cloned(),
         None => return Err(format!("the job asks for cluster {}, and the site names none", job.clusters.join(","))),
     };
-    // What scontrol says here holds for this cluster alone.
-    let known = partitions.filter(|_| cluster.is_none());
+    let known = partitions.of(cluster.as_deref());
 
     let partition = match &site.partition {
         Some(partition) if !job.partitions.is_empty() && !job.partitions.contains(partition) => {
@@ -75,7 +70,8 @@ pub fn place(
     let found = known.zip(partition.as_ref()).map(|(all, name)| all.iter().find(|p| p.name == *name));
     if let Some(told) = found {
         let name = partition.as_deref().unwrap_or_default();
-        let told = told.ok_or_else(|| format!("this Slurm has no partition '{name}'"))?;
+        let here = || cluster.as_ref().map_or("this Slurm".to_owned(), |cluster| format!("cluster {cluster}"));
+        let told = told.ok_or_else(|| format!("{} has no partition '{name}'", here()))?;
         if !told.up {
             return Err(format!("partition '{name}' is not up"));
         }
@@ -173,7 +169,7 @@ mod tests {
         gpus = 4
     "#;
 
-    fn at(site: usize, options: &[(&str, &str)], partitions: Option<&str>) -> Result<Vec<String>, String> {
+    fn place_at(site: usize, options: &[(&str, &str)], partitions: Option<&str>) -> Result<Place, String> {
         let config = Config::parse(CONFIG, Path::new("carm.toml")).expect("a configuration");
         let mut given = Options::default();
         for (name, value) in options {
@@ -182,8 +178,24 @@ mod tests {
         let moment = Moment { now: chrono::DateTime::UNIX_EPOCH, local: &|wall| Some(wall.and_utc()) };
         let job = Job::read(&given, &moment);
         let gpus = job.gpus.known().cloned().unwrap_or(GpuRequest { count: 1, kind: None, by: "gpus" });
-        let partitions = partitions.map(carm::slurm::partition::read_partitions);
-        place(&config, site, &job, &gpus, partitions.as_deref()).map(|place| place.options)
+        let here = partitions.map(carm::slurm::partition::read_partitions);
+        let far = "PartitionName=dark Default=YES MaxTime=02:00:00 State=UP";
+        let elsewhere = vec![("far".to_owned(), carm::slurm::partition::read_partitions(far))];
+        place(&config, site, &job, &gpus, &Partitions { here, elsewhere })
+    }
+
+    fn at(site: usize, options: &[(&str, &str)], partitions: Option<&str>) -> Result<Vec<String>, String> {
+        place_at(site, options, partitions).map(|place| place.options)
+    }
+
+    #[test]
+    fn another_clusters_partitions_bound_the_jobs_that_go_there() {
+        let there = |options: &[_]| place_at(2, options, Some("PartitionName=here Default=YES MaxTime=09:00:00 State=UP"));
+        let place = there(&[]).expect("a place");
+        assert_eq!((place.partition.as_deref(), place.max_time_s, place.limits_known), (Some("dark"), Some(7200), true));
+        assert_eq!(there(&[("partition", "here")]), Err("cluster far has no partition 'here'".into()));
+        let unknown = place_at(0, &[("clusters", "far")], None);
+        assert_eq!(unknown, Err("the job asks for cluster far, and the site names none".into()));
     }
 
     #[test]

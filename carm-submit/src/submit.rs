@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use carm::config::Config;
 use carm::profile::Profiles;
 use carm::quantity::{Moment, parse_instant};
 use carm::request::CarbonRequest;
@@ -12,20 +13,20 @@ use carm::slurm::argv::{self, CommandLine};
 use carm::slurm::directives::Directives;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::grammar::Grammar;
-use carm::slurm::job::Fact;
+use carm::slurm::job::{Fact, Job};
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
-use crate::assemble::{self, Work};
+use crate::assemble::{self, Basis, Work};
 use crate::cli::{Flags, Submission};
 use crate::decide::{self, Decided, Missed};
-use crate::exit::{Obstacle, Refusal, say, show};
+use crate::exit::{Obstacle, Refusal, say, show, tell};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
 use crate::script::Script;
-use crate::slurm::{self, Asked, Installed};
+use crate::slurm::{self, Asked, Installed, Partitions, Says};
 use crate::warning::Warning;
 use crate::widths::Widths;
-use crate::{explain, json, offers};
+use crate::{busy, explain, history, json, offers};
 
 /// What becomes of a job.
 enum Decision {
@@ -118,20 +119,24 @@ impl Parts {
         if gathered.foreign {
             self.warnings.push(Warning::ForeignLines);
         }
-        let (gpus, work) = match treatable(gathered) {
+        let (gpus, said) = match treatable(gathered) {
             Ok(found) => found,
             Err(line) => return Ok(Decision::Leave(line)),
         };
-        self.warnings.extend(remarks(gathered, work, flags));
 
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
         assemble::check_objective(gathered.request.objective_or(config.planner.objective), gathered)?;
+        let elsewhere = ask_elsewhere(&config, &gathered.job);
         let start = assemble::start(&config, gathered, self.now);
         let (profiles, faults) = match config.profiles_dir() {
             Some(folder) => Profiles::load(&folder),
             None => (Profiles::builtin(), Vec::new()),
         };
+        let Some(work) = assumed(said, gathered, || history::work(&config, &profiles, gathered, gpus.count, self.now)) else {
+            return Ok(Decision::Leave(NO_RUN_TIME.to_owned()));
+        };
+        self.warnings.extend(remarks(gathered, work, flags));
         self.warnings.extend(faults.iter().map(|fault| Warning::ProfileFile(fault.to_string())));
         let widths = Widths::of(gathered, gpus.count, &mut self.warnings);
         let ask = offers::Asked {
@@ -147,8 +152,20 @@ impl Parts {
         if let Some(help) = self.help.take() {
             self.installed = help.help(&mut self.grammar);
         }
-        self.installed.partitions = partitions.partitions();
-        let assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        let told = |(cluster, asked): (_, Asked)| Some((cluster, asked.partitions()?));
+        self.installed.partitions =
+            Partitions { here: partitions.partitions(), elsewhere: elsewhere.into_iter().filter_map(told).collect() };
+        let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        if config.planner.ask_slurm && self.installed.slurm {
+            let (line, plugin) = (&self.line, self.installed.plugin);
+            busy::ask(&mut assembled, &config, |place, gpus| {
+                let added = place.iter().cloned().chain(widths.options(gpus)).collect();
+                let carbon = Carbon::Request(&gathered.request);
+                let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
+                job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
+            });
+            assembled.heed(true, true)?;
+        }
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);
         }
@@ -208,7 +225,10 @@ impl Parts {
                     return Ok(ExitCode::SUCCESS);
                 }
                 let several = self.gathered.as_ref().is_some_and(|g| g.heterogeneous);
-                self.hand_over(if several { Carbon::AsWritten } else { Carbon::Request(request) }, Vec::new())
+                // A name alone is no wish of its user's.
+                let wishes = !request.is_empty() && !request.off;
+                let named = if wishes { handover::with_name(request, name) } else { request.clone() };
+                self.hand_over(if several { Carbon::AsWritten } else { Carbon::Request(&named) }, Vec::new())
             }
             Decision::Plan(decided) => {
                 if flags.dry_run {
@@ -246,13 +266,17 @@ impl Parts {
     }
 }
 
-fn tell(lines: &[String]) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()); // as in `say`
+/// Asks the clusters of those sites that the job may go to for their partitions.
+fn ask_elsewhere(config: &Config, job: &Job) -> Vec<(String, Asked)> {
+    let named = config.sites.iter().filter_map(|site| site.cluster.as_ref());
+    let mut clusters: Vec<&String> = named.filter(|&name| job.clusters.is_empty() || job.clusters.contains(name)).collect();
+    clusters.sort_unstable();
+    clusters.dedup();
+    clusters.into_iter().map(|name| (name.clone(), slurm::ask_partitions_of(name))).collect()
 }
 
-/// The GPUs and the run time of a job that can be planned; else the line that says why CARM leaves it alone.
-fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
+/// The GPUs of a job that can be planned, and the run time that its options tell; else the line that says why CARM leaves it alone.
+fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Option<Work>), String> {
     let (request, job) = (&gathered.request, &gathered.job);
     if request.off {
         return Err("--carbon-off: submitted as written".to_owned());
@@ -283,18 +307,24 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Work), String> {
     };
     if request.latency_s.is_some() {
         let seconds = limit_s.ok_or("--carbon-latency: a service runs for its time limit; submitted as written; give --time")?;
-        return Ok((gpus, Work { seconds, from: "--time" }));
+        return Ok((gpus, Some(Work { seconds, from: Basis::Option("--time") })));
     }
-    let work = match (request.runtime_s, limit_s) {
-        (Some(seconds), _) => Work { seconds, from: "--carbon-runtime" },
-        (None, Some(seconds)) => Work { seconds, from: "--time" },
-        (None, None) => {
-            return Err(
-                "no run time is known: submitted as written; give --carbon-runtime, or --time, to have it planned".to_owned()
-            );
-        }
+    let said = match (request.runtime_s, limit_s) {
+        (Some(seconds), _) => Some(Work { seconds, from: Basis::Option("--carbon-runtime") }),
+        (None, limit_s) => limit_s.map(|seconds| Work { seconds, from: Basis::Option("--time") }),
     };
-    Ok((gpus, work))
+    Ok((gpus, said))
+}
+
+const NO_RUN_TIME: &str = "no run time is known: submitted as written; give --carbon-runtime, or --time, to have it planned";
+
+/// The run time to plan with: the user's word, else that of earlier runs, else the time limit. Earlier runs that took longer
+/// than the limit say no more than the limit does: this one ends there. A service runs as long as it may.
+fn assumed(said: Option<Work>, gathered: &Gathered, history: impl FnOnce() -> Option<Work>) -> Option<Work> {
+    if gathered.request.runtime_s.is_some() || gathered.request.latency_s.is_some() {
+        return said;
+    }
+    history().filter(|past| said.is_none_or(|limit| past.seconds < limit.seconds)).or(said)
 }
 
 /// What the user should know before the plan is told.
@@ -304,7 +334,6 @@ fn remarks(gathered: &Gathered, work: Work, flags: &Flags) -> Vec<Warning> {
     let over_limit = limit_s.filter(|&limit_s| work.seconds > limit_s);
     [
         over_limit.map(|limit_s| Warning::RuntimeOverLimit { runtime_s: work.seconds, limit_s }),
-        request.latency_s.map(|_| Warning::ServiceFullClock),
         request.suspend.filter(|_| !flags.dry_run).map(|_| Warning::NotPaused),
         job.array.as_ref().map(|_| Warning::EachTask),
     ]

@@ -68,8 +68,6 @@ pub enum Warning {
         /// The options that set them.
         options: Vec<String>,
     },
-    /// A service's clocks are not chosen on the node.
-    ServiceFullClock,
     /// The plan has no pauses.
     NotPaused,
     /// The forecast's error may undo what waiting would save.
@@ -79,6 +77,10 @@ pub enum Warning {
         /// The same at the upper edge of the forecast's band.
         high_g: f64,
     },
+    /// The request fails where the plan waits for Slurm to have room: it does not.
+    RoomTooLate(Vec<String>),
+    /// The request fails at clocks that keep up with the queue: it has slower ones.
+    QueueTooLong,
     /// What pauses would save; the plan that is submitted has none.
     Paused {
         /// Carbon of the plan that pauses, in grams.
@@ -130,20 +132,29 @@ impl fmt::Display for Warning {
                 write!(f, "--carbon-workers: {} left out: {reason}", listed(counts))
             }
             Self::ScalingUnknown { profile, counts } => {
-                write!(f, "--carbon-workers: {} left out: the [scaling] of profile '{profile}' lacks it or the requested count", listed(counts))
+                write!(
+                    f,
+                    "--carbon-workers: {} left out: the [scaling] of profile '{profile}' lacks it or the requested count",
+                    listed(counts)
+                )
             }
             Self::WidthChosen { gpus, requested, options } => {
                 write!(f, "--carbon-workers: {gpus} GPUs instead of {requested}: {}", options.join(" "))
             }
-            Self::ServiceFullClock => f.write_str(
-                "--carbon-latency: on the node services keep full clock in this release; the plan's figures are those of its clocks",
-            ),
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
             Self::NotWorthWaiting { carbon_g, high_g } => write!(
                 f,
                 "waiting would emit {}, but up to {} within the forecast's error: planned at once",
                 format_mass(*carbon_g),
                 format_mass(*high_g)
+            ),
+            Self::RoomTooLate(rooms) => write!(
+                f,
+                "Slurm expects room at {}, too late for the request: planned as if there were room at once",
+                rooms.join(", at ")
+            ),
+            Self::QueueTooLong => f.write_str(
+                "no clock that keeps up with the work that waits meets the request: planned at slower ones, as if nothing waited",
             ),
             Self::Paused { resumes: 0, .. } => f.write_str("--carbon-suspend: pausing would save nothing here"),
             Self::Paused { carbon_g, end, resumes, limit_g } => write!(

@@ -244,7 +244,9 @@ fn service(p: &Problem, latency_ms: Option<f64>) {
             let c = &p.candidates[plan.candidate];
             let run = plan.end_h - plan.start_h;
             assert!((run - c.work_h).abs() <= HAIR * c.work_h + noise(p, plan.candidate).hours, "{run} h: {plan:?}");
-            if let Some(kept) = latency_ms.and_then(|ms| levels_within_latency(&c.levels, ms)) {
+            if let Some(kept) =
+                latency_ms.and_then(|ms| levels_within_latency(&c.levels, ms).expect("a limit that was planned with"))
+            {
                 assert!(plan.segments.iter().all(|s| kept.contains(&s.level)), "{plan:?} keeps no latency of {latency_ms:?}");
             }
         }

@@ -104,15 +104,17 @@ fn options(text: &str, selector: u8) {
     survives(&request);
 }
 
-/// The request as the prolog reads it from what the plugin wrote: the same, but for a deadline's fraction of a millisecond.
+/// The request as the prolog reads it from what the plugin wrote: the same, but for an instant's fraction of a millisecond.
 fn survives(request: &CarbonRequest) {
     let written: HashMap<_, _> = variables::write(request).into_iter().collect();
     assert_eq!(written.is_empty(), request.is_empty());
     assert!(written.values().all(|v| v.is_ascii() && v.len() <= 256 && !v.contains(|c: char| c.is_control())), "{written:?}");
     let read = variables::read(|name| written.get(name).cloned()).expect("what CARM writes it reads").unwrap_or_default();
     let whole = |r: &CarbonRequest| {
-        let deadline = r.deadline.and_then(|d| chrono::DateTime::from_timestamp_millis(d.timestamp_millis()));
-        CarbonRequest { deadline, ..r.clone() }
+        let millis = |instant: Option<chrono::DateTime<chrono::Utc>>| {
+            instant.and_then(|i| chrono::DateTime::from_timestamp_millis(i.timestamp_millis()))
+        };
+        CarbonRequest { deadline: millis(r.deadline), asked: millis(r.asked), ..r.clone() }
     };
     assert_eq!(whole(&read), whole(request));
     assert_eq!(variables::write_arguments(&read), variables::write_arguments(request));

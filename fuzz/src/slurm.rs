@@ -7,6 +7,7 @@ use carm::quantity::{Moment, parse_instant};
 use carm::slurm::argv::{self, Given};
 use carm::slurm::grammar::{Arity, Grammar, Owner};
 use carm::slurm::job::{Job, Options};
+use carm::slurm::queue::{gpu_hours, read_queue};
 use carm::slurm::{directives, grammar, hostlist, partition, test_only};
 
 use super::{assert_message, select};
@@ -15,7 +16,7 @@ use super::{assert_message, select};
 pub fn run(data: &[u8]) {
     let Some((selector, rest)) = select(data) else { return };
     let text = String::from_utf8_lossy(rest);
-    match selector % 6 {
+    match selector % 7 {
         0 => command_line(rest),
         1 => script(rest),
         2 => list(&text),
@@ -24,6 +25,10 @@ pub fn run(data: &[u8]) {
         }
         4 => {
             let _ = test_only::read_estimate(&text);
+        }
+        5 => {
+            let hours = gpu_hours(&read_queue(&text), 24.0);
+            assert!(hours.is_finite() && hours >= 0.0, "{hours} GPU-hours");
         }
         _ => help(&text),
     }

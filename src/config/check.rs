@@ -60,7 +60,14 @@ pub(super) fn embedded(utc_offset_s: i32) -> Config {
 }
 
 fn planner_defaults() -> Planner {
-    Planner { objective: Objective::Ppc, horizon_s: 7.0 * 86_400.0, max_delay_s: 86_400.0, host_watts: 100.0, pue: 1.2 }
+    Planner {
+        objective: Objective::Ppc,
+        horizon_s: 7.0 * 86_400.0,
+        max_delay_s: 86_400.0,
+        host_watts: 100.0,
+        pue: 1.2,
+        ask_slurm: true,
+    }
 }
 
 fn grid_defaults() -> Grid {
@@ -97,6 +104,7 @@ fn check_planner(raw: &RawPlanner, at: &Located) -> Result<Planner, TomlError> {
         max_delay_s: duration(at, "planner.max_delay", raw.max_delay.as_deref(), defaults.max_delay_s)?,
         host_watts: watts(at, "planner.host_watts", raw.host_watts, defaults.host_watts)?,
         pue: pue(at, "planner.pue", raw.pue, defaults.pue)?,
+        ask_slurm: raw.ask_slurm.unwrap_or(defaults.ask_slurm),
     })
 }
 

@@ -47,6 +47,8 @@ pub struct Planner {
     pub host_watts: f64,
     /// Power usage effectiveness: facility power over IT power, 1 or more.
     pub pue: f64,
+    /// Whether carm-submit asks Slurm, before it plans, when there is room and how long the queue is.
+    pub ask_slurm: bool,
 }
 
 /// `[grid]`: what holds for every zone.

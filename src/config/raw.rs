@@ -28,6 +28,7 @@ pub(super) struct RawPlanner {
     pub max_delay: Option<String>,
     pub host_watts: Option<f64>,
     pub pue: Option<f64>,
+    pub ask_slurm: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]

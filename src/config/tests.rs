@@ -27,7 +27,14 @@ fn defaults_are_the_contracts() {
     let config = parse("").expect("an empty file");
     assert_eq!(
         config.planner,
-        Planner { objective: Objective::Ppc, horizon_s: 604_800.0, max_delay_s: 86_400.0, host_watts: 100.0, pue: 1.2 }
+        Planner {
+            objective: Objective::Ppc,
+            horizon_s: 604_800.0,
+            max_delay_s: 86_400.0,
+            host_watts: 100.0,
+            pue: 1.2,
+            ask_slurm: true
+        }
     );
     assert_eq!(config.node.nvml_library, Path::new("libnvidia-ml.so.1"));
     assert_eq!(config.node.account, Account::Carbon);

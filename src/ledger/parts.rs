@@ -144,8 +144,8 @@ pub enum Mark {
     ClocksUntouched,
     /// The budget could not be met; the job ran at its least-carbon clock, or as `on_budget` says.
     OverBudget,
-    /// The job is a service (`--carbon-latency`); services keep full clock in this release.
-    Service,
+    /// The service (`--carbon-latency`) kept full clock because its profile tells no latency.
+    LatencyUnknown,
     /// The node's configuration could not be used.
     Unconfigured,
     /// The prolog or epilog was cut short, by a driver call that did not return or from outside: the clock is the intended

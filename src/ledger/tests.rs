@@ -1,7 +1,7 @@
 use super::*;
 use crate::quantity::parse_instant;
 
-fn record(job: u32) -> Record {
+pub(super) fn record(job: u32) -> Record {
     Record {
         version: RECORD_VERSION,
         cluster: "c".into(),

@@ -102,6 +102,11 @@ pub(super) fn run(work_h: f64, start: Start, max_run_h: Option<f64>, path: &dyn 
     }
 }
 
+/// Checks a service's latency limit.
+pub(super) fn latency(limit_ms: f64) -> Result<(), PlanError> {
+    within(limit_ms, 0.0, 1e12, || "latency_ms".into(), "a limit of 0 to 1e12 ms")
+}
+
 /// Checks what a resume costs.
 pub(super) fn restart(restart_h: f64) -> Result<(), PlanError> {
     within(restart_h, 0.0, MOST_HOURS, || "restart_h".into(), "full-clock hours from 0 to 1e6")

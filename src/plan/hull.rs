@@ -5,10 +5,15 @@
 
 use super::problem::Candidate;
 
+/// A carbon rate below this, in g/h, is none: a picogram an hour tells no two plans apart, and products of such numbers would
+/// fall below what a float holds.
+const LEAST_RATE: f64 = 1e-12;
+
 /// Carbon rate, g/h: `g_k(P) = CI_k max(0, P - R_k) / 1000 + CI_on min(P, R_k) / 1000`.
 #[must_use]
 pub(super) fn carbon_rate(power_w: f64, g_per_kwh: f64, onsite_w: f64, onsite_g_per_kwh: f64) -> f64 {
-    (g_per_kwh * (power_w - onsite_w).max(0.0) + onsite_g_per_kwh * power_w.min(onsite_w)) / 1000.0
+    let rate = (g_per_kwh * (power_w - onsite_w).max(0.0) + onsite_g_per_kwh * power_w.min(onsite_w)) / 1000.0;
+    if rate < LEAST_RATE { 0.0 } else { rate }
 }
 
 /// A level on a slot's hull.

@@ -24,6 +24,7 @@
 //! | [`Tables`], [`plan_prepared`] | the same for many jobs on the same candidates |
 
 mod band;
+mod bound;
 mod check;
 mod error;
 mod evaluate;
@@ -37,6 +38,7 @@ mod pair;
 mod parts;
 mod problem;
 mod restart;
+mod scan;
 mod schedule;
 mod search;
 mod seconds;

@@ -116,7 +116,8 @@ fn ordered(runs: Vec<(usize, Vec<(usize, f64)>)>) -> Vec<(usize, usize, f64)> {
 pub(super) fn plan(t: &Tables, stretches: &[Stretch], candidate: usize, work_gpu_h: f64) -> Plan {
     let mut segments: Vec<Segment> = Vec::new();
     let (mut hours, mut estimated) = (0.0, 0.0);
-    for s in stretches {
+    // Far from now a moment can be shorter than what tells two instants apart.
+    for s in stretches.iter().filter(|s| s.from < s.to) {
         let length = s.to - s.from;
         let carbon_g = t.rate(s.slot, s.level) * length;
         hours += length;

@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 
+use super::bound::bound;
 use super::check;
 use super::error::PlanError;
 use super::objective::SAME_INSTANT;
@@ -15,20 +16,23 @@ use super::outcome::{Infeasible, Outcome, Plan, Reason};
 use super::pair::PairHull;
 use super::problem::{Candidate, Level, Objective, Problem};
 use super::schedule;
-use super::span::{Curve, Span, spans};
+use super::span::{Curve, Span, cheapest, spans};
 use super::tables::Tables;
 use super::window::TIE;
 
 /// Which levels keep a latency limit: the profile's latency at the level, or that at full clock over the level's speed.
 /// `None` if the profile tells no latency at full clock, and so cannot say.
-#[must_use]
-pub fn levels_within_latency(levels: &[Level], limit_ms: f64) -> Option<Vec<usize>> {
+///
+/// # Errors
+/// The limit is no number, or negative.
+pub fn levels_within_latency(levels: &[Level], limit_ms: f64) -> Result<Option<Vec<usize>>, PlanError> {
+    check::latency(limit_ms)?;
     let top = levels.iter().filter(|l| l.speed == 1.0).find_map(|l| l.latency_ms);
     let latency = |l: &Level| l.latency_ms.or(top.map(|ms| ms / l.speed));
     if levels.iter().all(|l| latency(l).is_none()) {
-        return None;
+        return Ok(None);
     }
-    Some((0..levels.len()).filter(|&i| latency(&levels[i]).is_some_and(|ms| ms <= limit_ms)).collect())
+    Ok(Some((0..levels.len()).filter(|&i| latency(&levels[i]).is_some_and(|ms| ms <= limit_ms)).collect()))
 }
 
 /// The best plan of a service. Each candidate's `work_h` is the run's length, its whole time limit; the problem's
@@ -37,7 +41,7 @@ pub fn levels_within_latency(levels: &[Level], limit_ms: f64) -> Option<Vec<usiz
 /// Ties go to the earlier end, the earlier start, fewer workers, then the order of the candidates.
 ///
 /// # Errors
-/// If the problem is malformed, or a latency limit is given and a profile knows no latency.
+/// If the problem or the latency limit is malformed, or one is given and a profile knows no latency.
 pub fn plan_service(problem: &Problem, latency_ms: Option<f64>) -> Result<Outcome, PlanError> {
     // The least carbon of a given length needs no deadline to be well defined.
     let deadline_h = problem.deadline_h.or(Some(f64::MAX));
@@ -45,54 +49,90 @@ pub fn plan_service(problem: &Problem, latency_ms: Option<f64>) -> Result<Outcom
     let by = problem.deadline_h.unwrap_or(f64::INFINITY);
     let budget = problem.budget_g.unwrap_or(f64::INFINITY);
 
-    let mut miss = Miss::new(problem.budget_g.is_some());
-    let mut best: Option<(Rank, Plan)> = None;
-    let mut pair = PairHull::default();
+    let mut search = Search { problem, by, budget, miss: Miss::new(problem.budget_g.is_some()), best: None };
     for (candidate, c) in problem.candidates.iter().enumerate() {
         let levels = kept_levels(candidate, c, latency_ms)?;
         if levels.is_empty() {
             continue;
         }
-        miss.latency = false;
+        search.miss.latency = false;
         if c.max_run_h.is_some_and(|most| most < c.work_h) {
             continue;
         }
-        miss.max_run = false;
+        search.miss.max_run = false;
+        search.candidate(candidate, c, &levels);
+    }
+    Ok(match search.best {
+        Some((_, plan)) => Outcome::Feasible(plan),
+        None => Outcome::Infeasible(search.miss.explain()),
+    })
+}
+
+/// The best plan so far, or why there is none.
+struct Search<'p> {
+    problem: &'p Problem,
+    by: f64,
+    budget: f64,
+    miss: Miss,
+    best: Option<(Rank, Plan)>,
+}
+
+impl Search<'_> {
+    /// Looks for a better plan on one candidate with these of its levels. Nearly all spans are passed over by a bound, once
+    /// the most promising is solved.
+    fn candidate(&mut self, candidate: usize, c: &Candidate, levels: &[usize]) {
         let kept = Candidate { levels: levels.iter().map(|&l| c.levels[l]).collect(), ..c.clone() };
         let tables = Tables::of_checked(&kept);
+        let cheapest = cheapest(&tables);
+        let mut open: Vec<(f64, Span)> = Vec::new();
         for span in spans(&tables, c.start, c.work_h) {
-            miss.see(&span, &tables, c.work_h, budget, by);
-            let Some(span) = span.ending_by(by, c.work_h) else {
+            self.miss.see(&span, &tables, &cheapest, c.work_h, self.budget, self.by);
+            let Some(span) = span.ending_by(self.by, c.work_h) else {
                 continue;
             };
-            let curve = Curve::new(&tables, &span, c.work_h, &mut pair);
-            let Some(taken) = curve.take(problem.objective, budget) else {
-                continue;
-            };
-            let mut plan = curve.plan(&tables, &span, &taken, candidate, &pair);
-            for s in &mut plan.segments {
-                s.level = levels[s.level];
-            }
-            let done = taken.work / c.work_h;
-            plan.ppc = schedule::performance_per_carbon(problem.work_gpu_h * done, c.work_h, plan.carbon_g);
-            let rank =
-                Rank { mark: mark(problem.objective, &plan, done), end: plan.end_h, start: plan.start_h, workers: c.workers };
-            if best.as_ref().is_none_or(|(kept, _)| rank.before(kept)) {
-                best = Some((rank, plan));
+            let least = [span.from, span.to].map(|at| span.least(&tables, &cheapest, at, c.work_h));
+            let of = (least[0].min(least[1]), self.budget);
+            open.push((bound(&tables, &span, c.work_h, self.problem.objective, of), span));
+        }
+        // The most promising first; the others in order of time.
+        let promising = open.iter().min_by(|x, y| x.0.total_cmp(&y.0)).copied();
+        let mut pair = PairHull::default();
+        for (least, span) in promising.into_iter().chain(open) {
+            if self.beats(least, span.from + c.work_h) {
+                self.solve(candidate, c, levels, &tables, &span, &mut pair);
             }
         }
     }
-    Ok(match best {
-        Some((_, plan)) => Outcome::Feasible(plan),
-        None => Outcome::Infeasible(miss.explain()),
-    })
+
+    /// Whether a run that wants at least so much, and ends then at the earliest, may be better than the best so far.
+    fn beats(&self, least: f64, end: f64) -> bool {
+        let Some((best, _)) = &self.best else { return least < f64::INFINITY };
+        let tie = TIE * best.mark.abs().max(least.abs());
+        least <= best.mark - tie || least <= best.mark + tie && end <= best.end + SAME_INSTANT
+    }
+
+    fn solve(&mut self, candidate: usize, c: &Candidate, levels: &[usize], t: &Tables, span: &Span, pair: &mut PairHull) {
+        let objective = self.problem.objective;
+        let curve = Curve::new(t, span, c.work_h, pair);
+        let Some(taken) = curve.take(objective, self.budget) else { return };
+        let mut plan = curve.plan(t, span, &taken, candidate, pair);
+        for s in &mut plan.segments {
+            s.level = levels[s.level];
+        }
+        let done = taken.work / c.work_h;
+        plan.ppc = schedule::performance_per_carbon(self.problem.work_gpu_h * done, c.work_h, plan.carbon_g);
+        let rank = Rank { mark: mark(objective, &plan, done), end: plan.end_h, start: plan.start_h, workers: c.workers };
+        if self.best.as_ref().is_none_or(|(kept, _)| rank.before(kept)) {
+            self.best = Some((rank, plan));
+        }
+    }
 }
 
 fn kept_levels(candidate: usize, c: &Candidate, latency_ms: Option<f64>) -> Result<Vec<usize>, PlanError> {
     let Some(limit) = latency_ms else {
         return Ok((0..c.levels.len()).collect());
     };
-    levels_within_latency(&c.levels, limit).ok_or_else(|| PlanError::Empty {
+    levels_within_latency(&c.levels, limit)?.ok_or_else(|| PlanError::Empty {
         field: format!("candidates[{candidate}].levels: latency_ms"),
         expected: "the latency at full clock, since a latency limit is given",
     })
@@ -143,11 +183,12 @@ impl Miss {
         Self { budgeted, latency: true, max_run: true, fits: false, least: f64::INFINITY, earliest_within: f64::INFINITY }
     }
 
-    fn see(&mut self, span: &Span, t: &Tables, length: f64, budget: f64, by: f64) {
+    fn see(&mut self, span: &Span, t: &Tables, cheapest: &[f64], length: f64, budget: f64, by: f64) {
         self.fits = true;
-        let (early, late) = (span.least(t, span.from, length), span.least(t, span.to, length));
+        let least = |at: f64| span.least(t, cheapest, at, length);
+        let (early, late) = (least(span.from), least(span.to));
         if let Some(cut) = span.ending_by(by, length) {
-            self.least = self.least.min(early).min(span.least(t, cut.to, length));
+            self.least = self.least.min(early).min(least(cut.to));
         }
         // Linear in the start within a span.
         let within = budget * (1.0 + TIE);

@@ -46,6 +46,12 @@ pub(super) fn spans(t: &Tables, start: Start, length: f64) -> Vec<Span> {
     stretches.into_iter().map(span).filter(|s| t.open_since[s.z] <= s.a).collect()
 }
 
+/// The least that each slot can emit, g/h.
+pub(super) fn cheapest(t: &Tables) -> Vec<f64> {
+    let least = |k: usize| t.hulls.slot(k).iter().map(|v| v.rate).fold(f64::INFINITY, f64::min);
+    (0..t.slots.len()).map(least).collect()
+}
+
 impl Span {
     pub fn ending_by(self, by: f64, length: f64) -> Option<Self> {
         let to = self.to.min(by - length);
@@ -60,12 +66,11 @@ impl Span {
         ((t.bounds[self.a + 1] - at).max(0.0), (at + length - t.bounds[self.z]).max(0.0))
     }
 
-    /// Least carbon of a run that starts then: the cheapest level everywhere.
-    pub fn least(&self, t: &Tables, at: f64, length: f64) -> f64 {
-        let cheapest = |k: usize| t.hulls.slot(k).iter().map(|v| v.rate).fold(f64::INFINITY, f64::min);
+    /// Least carbon of a run that starts then: the [`cheapest`] level everywhere.
+    pub fn least(&self, t: &Tables, cheapest: &[f64], at: f64, length: f64) -> f64 {
         let (u, v) = self.hours(t, at, length);
-        let inner: f64 = (self.a + 1..self.z).map(|k| cheapest(k) * t.slots[k].hours).sum();
-        u * cheapest(self.a) + inner + v * cheapest(self.z)
+        let inner: f64 = (self.a + 1..self.z).map(|k| cheapest[k] * t.slots[k].hours).sum();
+        u * cheapest[self.a] + inner + v * cheapest[self.z]
     }
 }
 

@@ -46,6 +46,8 @@ pub struct CarbonRequest {
     pub work_s: Option<u64>,
     /// The job's name, for its history in the ledger.
     pub name: Option<JobName>,
+    /// When the job could have started, had carm-submit not deferred it.
+    pub asked: Option<DateTime<Utc>>,
 }
 
 impl CarbonRequest {
@@ -95,6 +97,7 @@ impl CarbonRequest {
             limit_s: self.limit_s.or(weaker.limit_s),
             work_s: self.work_s.or(weaker.work_s),
             name: self.name.or(weaker.name),
+            asked: self.asked.or(weaker.asked),
         }
     }
 }

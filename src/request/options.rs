@@ -30,6 +30,8 @@ pub enum CarbonOption {
     WorkS,
     /// `--carm-name`, set by carm-submit
     Name,
+    /// `--carm-asked`, set by carm-submit
+    Asked,
 }
 
 /// Whether an option takes an argument. The name is what `--help` shows.
@@ -136,6 +138,13 @@ pub static OPTIONS: &[OptionSpec] = &[
         "set by carm-submit: the assumed run time at full clock",
     ),
     hidden(CarbonOption::Name, "carm-name", Argument::Required("NAME"), "CARM_NAME", "set by carm-submit: the job's name"),
+    hidden(
+        CarbonOption::Asked,
+        "carm-asked",
+        Argument::Required("TIME"),
+        "CARM_ASKED",
+        "set by carm-submit: when the job could have started, had it not been deferred",
+    ),
 ];
 
 const fn visible(

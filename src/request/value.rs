@@ -231,6 +231,7 @@ pub(super) fn set(
             CarbonOption::LimitS => request.limit_s = Some(whole_seconds(text)?),
             CarbonOption::WorkS => request.work_s = Some(whole_seconds(text)?),
             CarbonOption::Name => request.name = Some(JobName::new(text)),
+            CarbonOption::Asked => request.asked = Some(quantity::parse_instant(text)?),
         }
         Ok(())
     })()
@@ -280,6 +281,7 @@ pub(super) fn normalised(request: &CarbonRequest, option: CarbonOption) -> Optio
         CarbonOption::LimitS => request.limit_s.map(|s| s.to_string()),
         CarbonOption::WorkS => request.work_s.map(|s| s.to_string()),
         CarbonOption::Name => request.name.as_ref().map(|n| n.as_str().to_owned()),
+        CarbonOption::Asked => request.asked.map(whole),
     }
 }
 

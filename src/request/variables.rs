@@ -123,9 +123,13 @@ mod tests {
             any::<bool>(),
             prop::option::of((1..300_000_000_u64, 1..300_000_000_u64)),
             prop::option::of("\\PC{1,200}"),
+            prop::option::of(0..4_000_000_000_000_i64),
         );
         (first, second).prop_map(
-            |((budget_g, objective, deadline_ms, latency_s, runtime_s, profile), (workers, cost, delay, off, pair, name))| {
+            |(
+                (budget_g, objective, deadline_ms, latency_s, runtime_s, profile),
+                (workers, cost, delay, off, pair, name, asked_ms),
+            )| {
                 CarbonRequest {
                     budget_g,
                     objective,
@@ -140,6 +144,7 @@ mod tests {
                     limit_s: pair.map(|p| p.0),
                     work_s: pair.map(|p| p.1),
                     name: name.map(|n| JobName::new(&n)).filter(|n| !["", "(null)"].contains(&n.as_str())),
+                    asked: asked_ms.and_then(chrono::DateTime::from_timestamp_millis),
                 }
             },
         )

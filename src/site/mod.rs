@@ -4,7 +4,9 @@
 //! every site of a scenario: the same function for all.
 
 mod candidate;
+mod load;
 mod outlook;
 
 pub use candidate::{Ask, Offer, OfferError, offer};
-pub use outlook::{Emission, Outlook, OutlookError};
+pub use load::{fast_enough, least_speed};
+pub use outlook::{Outlook, OutlookError, Span};

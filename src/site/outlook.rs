@@ -156,26 +156,26 @@ impl Outlook {
         cut
     }
 
-    /// Carbon in grams that a constant facility power emits over [`from`, `to`], and the share of the time for which
-    /// the grid was estimated or not known. Where the data end, the nearest value holds and counts as estimated: what
-    /// was emitted is never booked as nothing.
+    /// [`from`, `to`] in spans in which nothing changes; `share` is the part of the on-site power that the job counts on. Where the
+    /// data end, the nearest value holds and counts as estimated: what was emitted is never booked as nothing.
     #[must_use]
-    pub fn emitted(&self, power_w: f64, from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> Emission {
-        let mut emission = Emission::default();
+    pub fn spans_between(&self, from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> Vec<Span> {
         let (first, last) = (self.intensity.start(), self.intensity.end());
         let known = (from.clamp(first, last), to.clamp(first, last));
         let edge = |at: DateTime<Utc>| self.intensity.at(at).map_or(0.0, |step| step.value);
         let before = (from, known.0, Step::estimate(from, edge(first)));
         let after = (known.1, to, Step::estimate(known.1, edge(last - TimeDelta::microseconds(1))));
-        for (from, to, step) in std::iter::once(before).chain(self.spans(known.0, known.1)).chain(std::iter::once(after)) {
-            let hours = grid::signal_hours(to - from).max(0.0);
-            let onsite = self.onsite_at(from) * share;
-            let rate = (step.value * (power_w - onsite).max(0.0) + self.onsite_g_per_kwh * power_w.min(onsite)) / 1000.0;
-            emission.carbon_g += rate * hours;
-            emission.hours += hours;
-            emission.estimated_h += if step.estimated { hours } else { 0.0 };
-        }
-        emission
+        let spans = std::iter::once(before).chain(self.spans(known.0, known.1)).chain(std::iter::once(after));
+        spans
+            .filter(|(from, to, _)| from < to)
+            .map(|(from, to, step)| Span {
+                from,
+                to,
+                g_per_kwh: step.value,
+                onsite_w: self.onsite_at(from) * share,
+                estimated: step.estimated,
+            })
+            .collect()
     }
 
     fn onsite_at(&self, instant: DateTime<Utc>) -> f64 {
@@ -200,15 +200,19 @@ impl Outlook {
     }
 }
 
-/// What a span of constant power emitted.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Emission {
-    /// Grams CO2e at the facility.
-    pub carbon_g: f64,
-    /// Hours in all.
-    pub hours: f64,
-    /// Hours for which the grid was estimated.
-    pub estimated_h: f64,
+/// A span of time in which neither the grid nor the roof changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    /// Its begin.
+    pub from: DateTime<Utc>,
+    /// Its end.
+    pub to: DateTime<Utc>,
+    /// Grid intensity in g/kWh.
+    pub g_per_kwh: f64,
+    /// On-site power that the job may count on, in watts.
+    pub onsite_w: f64,
+    /// Whether the intensity is an estimate.
+    pub estimated: bool,
 }
 
 #[cfg(test)]

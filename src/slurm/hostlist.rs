@@ -2,6 +2,8 @@
 
 /// More names than any node or cluster list has; a bound for hostile text.
 const MOST: usize = 65_536;
+/// And more text than they have: long names many times over are as hostile as many names.
+const MOST_BYTES: usize = 4 << 20;
 
 /// The names of a list, in order; ranges keep their leading zeros. `None`: not a list, or too long.
 #[must_use]
@@ -14,7 +16,9 @@ pub fn expand(list: &str) -> Option<Vec<String>> {
             let close = open + rest[open..].find(']')?;
             let (literal, ranges) = (&rest[..open], &rest[open + 1..close]);
             let numbers = expand_ranges(ranges)?;
-            if heads.len().checked_mul(numbers.len())? > MOST {
+            let count = heads.len().checked_mul(numbers.len())?;
+            let longest = heads.iter().map(String::len).max().unwrap_or(0) + rest.len();
+            if count > MOST || count.checked_mul(longest)? > MOST_BYTES {
                 return None;
             }
             heads = heads.iter().flat_map(|head| numbers.iter().map(move |n| format!("{head}{literal}{n}"))).collect();
@@ -95,6 +99,8 @@ mod tests {
         assert_eq!(expand("a[0-65535,0]"), None);
         let long = vec!["0-65535"; 10_000].join(",");
         assert_eq!(expand(&format!("a[{long}]")), None, "refused before it is expanded");
+        let wide = format!("a[0-9]{}", format!("{}[0-1]", "x".repeat(200)).repeat(12));
+        assert_eq!(expand(&wide), None, "40,960 names of 2,500 letters");
     }
 
     proptest! {

@@ -11,5 +11,6 @@ pub mod grammar;
 pub mod hostlist;
 pub mod job;
 pub mod partition;
+pub mod queue;
 pub mod test_only;
 pub mod widen;

@@ -211,11 +211,21 @@ fn day() -> Problem {
 
 #[test]
 fn a_latency_is_that_of_the_profile_or_full_clocks_over_the_speed() {
-    assert_eq!(levels_within_latency(&LEVELS, 10.0), Some(vec![0]));
-    assert_eq!(levels_within_latency(&LEVELS, 12.5), Some(vec![0, 1]));
-    assert_eq!(levels_within_latency(&LEVELS, 20.0), Some(vec![0, 1, 2]));
-    assert_eq!(levels_within_latency(&LEVELS, 9.0), Some(vec![]));
-    assert_eq!(levels_within_latency(&[Level { latency_ms: None, ..LEVELS[0] }], 9.0), None);
+    assert_eq!(levels_within_latency(&LEVELS, 10.0), Ok(Some(vec![0])));
+    assert_eq!(levels_within_latency(&LEVELS, 12.5), Ok(Some(vec![0, 1])));
+    assert_eq!(levels_within_latency(&LEVELS, 20.0), Ok(Some(vec![0, 1, 2])));
+    assert_eq!(levels_within_latency(&LEVELS, 9.0), Ok(Some(vec![])));
+    assert_eq!(levels_within_latency(&[Level { latency_ms: None, ..LEVELS[0] }], 9.0), Ok(None));
+}
+
+#[test]
+fn a_latency_that_is_none_is_refused_by_name_value_and_range() {
+    for limit_ms in [f64::NAN, f64::INFINITY, -1.0] {
+        let message = format!("latency_ms: '{limit_ms}' is out of range; expected a limit of 0 to 1e12 ms");
+        assert_eq!(plan_service(&day(), Some(limit_ms)).unwrap_err().to_string(), message);
+        assert_eq!(levels_within_latency(&LEVELS, limit_ms).unwrap_err().to_string(), message);
+    }
+    assert!(matches!(plan_service(&day(), Some(0.0)), Ok(Outcome::Infeasible(miss)) if miss.reason == Reason::Latency));
 }
 
 #[test]
@@ -257,4 +267,58 @@ fn a_budget_too_small_for_a_service_says_what_it_needs() {
     let least = miss.least_carbon_g.unwrap();
     assert!((least - 120.0).abs() < 1e-9);
     assert!(plan_service(&Problem { budget_g: Some(least), ..p }, None).unwrap().plan().is_some());
+}
+
+/// Two days of five-minute slots with waves and sun, or all alike; a service of a few hours.
+fn long(waves: f64, objective: Objective) -> Problem {
+    let slot = |k: usize| {
+        let day = k as f64 / 288.0 * std::f64::consts::TAU;
+        let g_per_kwh = 300.0 + waves * (120.0 * day.cos() + 25.0 * (k as f64 * 2.3).sin());
+        Slot { onsite_w: (waves * -150.0 * day.cos()).max(0.0), ..Slot::grid(1.0 / 12.0, g_per_kwh) }
+    };
+    let levels = (1..=8u32).map(|l| {
+        let x = 0.4 + 0.075 * f64::from(l);
+        Level { clock_mhz: 250 * l, watts: 60.0 + 290.0 * x.powi(3), speed: x / (0.75 + 0.25 * x), latency_ms: None }
+    });
+    let candidate = Candidate {
+        slots: (0..576).map(slot).collect(),
+        levels: levels.collect(),
+        work_h: 5.01,
+        start: Start::Within { earliest_h: 0.3, latest_h: 30.0 },
+        host_watts: 50.0,
+        ..day().candidates[0].clone()
+    };
+    let budget_g = (objective == Objective::Carbon).then_some(420.0);
+    Problem { candidates: vec![candidate], objective, deadline_h: None, budget_g, work_gpu_h: 5.01 }
+}
+
+#[test]
+fn on_a_long_grid_no_start_within_the_window_is_better_than_the_plans() {
+    for waves in [1.0, 0.0] {
+        for objective in [Objective::Performance, Objective::Carbon, Objective::Ppc] {
+            let p = long(waves, objective);
+            let best = plan_service(&p, None).unwrap().plan().unwrap();
+            let c = &p.candidates[0];
+            let work = |plan: &Plan| plan.segments.iter().map(|s| (s.to_h - s.from_h) * c.levels[s.level].speed).sum::<f64>();
+            let mark = |plan: &Plan| match objective {
+                Objective::Performance => plan.carbon_g,
+                Objective::Carbon => -work(plan),
+                Objective::Ppc => plan.carbon_g / work(plan),
+            };
+            // Slots' boundaries, and starts that end at one.
+            let mut least = f64::INFINITY;
+            for k in (4..360).step_by(5) {
+                for start in [f64::from(k) / 12.0, (f64::from(k) / 12.0 - 0.01).min(30.0)] {
+                    if start > 30.0 {
+                        continue;
+                    }
+                    let fixed = Candidate { start: Start::Fixed(start), ..c.clone() };
+                    let there = plan_service(&Problem { candidates: vec![fixed], ..p.clone() }, None).unwrap().plan().unwrap();
+                    least = least.min(mark(&there));
+                }
+            }
+            assert!(mark(&best) <= least + CLOSE * least.abs(), "{objective:?}, {waves}: {} and {least}", mark(&best));
+            assert!(waves > 0.0 || best.start_h == 0.3, "{objective:?}: of equal starts the first, not {}", best.start_h);
+        }
+    }
 }

@@ -83,8 +83,8 @@ fn a_request_without_what_its_objective_needs_is_refused() {
 }
 
 #[test]
-fn a_service_keeps_full_clock_and_the_log_says_so() {
-    refused(&Node::new(), &job(7).carbon("LATENCY", "50ms"), &[Mark::Service], "a service");
+fn a_service_whose_profile_tells_no_latency_keeps_full_clock_and_the_log_says_so() {
+    refused(&Node::new(), &job(7).carbon("LATENCY", "50ms"), &[Mark::LatencyUnknown], "profile 'train' tells no latency");
 }
 
 #[test]

@@ -6,6 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// A deadline to finish by, and one that leaves time for south's clean hours.
+pub const BY_NOON: &str = "--carbon-deadline=2026-05-01T12:00Z";
+pub const BY_EVENING: &str = "--carbon-deadline=2026-05-01T18:00Z";
+
 /// The present instant of every test.
 pub const NOW: &str = "2026-05-01T06:00:00Z";
 
@@ -24,19 +28,38 @@ pub struct Ended {
     pub given: Option<Vec<String>>,
     /// What sbatch found in its script (a file or standard input).
     pub script: Option<String>,
+    /// The words of each `sbatch --test-only`, joined by blanks, and what stood on its standard input.
+    pub asked: Vec<String>,
+    /// The words of each squeue, joined by blanks.
+    pub queued: Vec<String>,
 }
 
 const SBATCH: &str = r#"#!/bin/sh
 here=${0%/*}
 if [ "$*" = --help ]; then /bin/cat "$here/help"; exit; fi
+if [ "$1" = --test-only ]; then
+  printf '%s\n' "$*" >> "$here/asked"
+  for word; do case $word in gpu-*|--partition=*) partition=${word#*=}; esac; done
+  if [ -f "$here/room-$partition" ]; then . "$here/room-$partition"; else /bin/cat >> "$here/asked"; fi
+  exit
+fi
 printf '%s\n' "$@" > "$here/given"
-for word; do case $word in */*.sh|*.sh) script=$word; break;; esac; done
+for word; do case $word in -*) ;; *.sh) script=$word; break;; esac; done
 if [ -n "$script" ]; then /bin/cat "$script" > "$here/script"; else /bin/cat > "$here/script"; fi
 . "$here/answer"
 "#;
 
+/// Partitions of this cluster, or of the one that it is asked for; no answer where there is no such cluster.
 const SCONTROL: &str = r#"#!/bin/sh
+case $1 in --clusters=*) exec /bin/cat "${0%/*}/partitions-${1#*=}"; esac
 /bin/cat "${0%/*}/partitions"
+"#;
+
+const SQUEUE: &str = r#"#!/bin/sh
+here=${0%/*}
+printf '%s\n' "$*" >> "$here/queued"
+if [ -n "$SQUEUE_USERS" ]; then exit 1; fi
+if [ -f "$here/queue" ]; then . "$here/queue"; fi
 "#;
 
 /// Two sites, one windy at noon and one in the evening.
@@ -44,6 +67,8 @@ const CONFIG: &str = r#"
 [planner]
 host_watts = 0
 pue = 1.0
+[node]
+ledger_dir = "ledger"
 [[zone]]
 name = "N"
 source = "trace"
@@ -78,6 +103,7 @@ impl Login {
         login.write("bin/partitions", PARTITIONS);
         login.executable("sbatch", SBATCH);
         login.executable("scontrol", SCONTROL);
+        login.executable("squeue", SQUEUE);
         login.write("carm.toml", CONFIG);
         login.write("north.csv", &trace(|hour| if (6..9).contains(&hour) { 100.0 } else { 500.0 }));
         login.write("south.csv", &trace(|hour| if (12..15).contains(&hour) { 50.0 } else { 600.0 }));
@@ -99,6 +125,18 @@ impl Login {
     fn executable(&self, name: &str, text: &str) {
         let path = self.write(&format!("bin/{name}"), text);
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
+    }
+
+    /// Slurm expects room in a partition from a time on (local, and that is UTC).
+    pub fn room(&self, partition: &str, from: &str) {
+        let line = format!("sbatch: Job 7 to start at {from} using 2 processors on nodes n1 in partition {partition}");
+        self.write(&format!("bin/room-{partition}"), &format!("echo '{line}' >&2"));
+    }
+
+    /// So many GPU-hours are running in every partition, as one job.
+    pub fn queue(&self, gpus: u32, hours: u32) {
+        let line = format!("{hours}:00:00|1|1|cpu=1,node=1|N/A|gres:gpu:{gpus}|N/A|5|None|");
+        self.write("bin/queue", &format!("echo '{line}'"));
     }
 
     /// sbatch without CARM's plugin.
@@ -128,24 +166,38 @@ impl Login {
     }
 
     pub fn submit_words(&self, words: &[&str], input: &str) -> Ended {
-        for earlier in ["given", "script"] {
+        for earlier in ["given", "script", "asked", "queued"] {
             let _ = fs::remove_file(self.bin().join(earlier)); // there is none before the first
         }
         let input = self.write("input", input);
         let stdin = fs::File::open(input).expect("input");
-        let output = Command::new(env!("CARGO_BIN_EXE_carm-submit"))
-            .arg(format!("--now={NOW}"))
-            .args(words)
+        let program = [env!("CARGO_BIN_EXE_carm-submit")];
+        self.ended(&self.run(&[&program[..], words].concat(), stdin.into()))
+    }
+
+    /// Runs carm-submit on a terminal, by script(1) of util-linux; what it shows there.
+    pub fn submit_on_a_terminal(&self, words: &str) -> String {
+        let command = format!("{} --now={NOW} {words}", env!("CARGO_BIN_EXE_carm-submit"));
+        let output = self.run(&["/usr/bin/script", "-qec", &command, "/dev/null"], Stdio::null());
+        String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n")
+    }
+
+    fn run(&self, words: &[&str], stdin: Stdio) -> Output {
+        let mut command = Command::new(words[0]);
+        if words[0].ends_with("carm-submit") {
+            command.arg(format!("--now={NOW}"));
+        }
+        command
+            .args(&words[1..])
             .current_dir(self.home.path())
             .env_clear()
             .env("PATH", self.bin())
             .env("TZ", "UTC")
             .env("CARM_CONFIG", self.home.path().join("carm.toml"))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::from(stdin))
+            .stdin(stdin)
             .output()
-            .expect("carm-submit");
-        self.ended(&output)
+            .unwrap_or_else(|error| panic!("{}: {error}", words[0]))
     }
 
     fn ended(&self, output: &Output) -> Ended {
@@ -156,6 +208,8 @@ impl Login {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             given: read("given").map(|words| words.lines().map(str::to_owned).collect()),
             script: read("script"),
+            queued: read("queued").unwrap_or_default().lines().map(str::to_owned).collect(),
+            asked: read("asked").unwrap_or_default().lines().map(str::to_owned).collect(),
         }
     }
 }
@@ -166,6 +220,11 @@ impl Ended {
     pub fn given(&self) -> Vec<&str> {
         let given = self.given.as_ref().unwrap_or_else(|| panic!("sbatch was not called: {}", self.stderr));
         given.iter().map(String::as_str).collect()
+    }
+
+    /// Those of them that are CARM's.
+    pub fn carbon(&self) -> Vec<&str> {
+        self.given().into_iter().filter(|w| w.starts_with("--carbon") || w.starts_with("--carm")).collect()
     }
 
     #[track_caller]
@@ -189,4 +248,16 @@ pub fn trace(g_per_kwh: impl Fn(u32) -> f64) -> String {
 /// The parts of a folder's name that differ between runs.
 pub fn shown(text: &str, folder: &Path) -> String {
     text.replace(&*folder.to_string_lossy(), "HOME")
+}
+
+/// A profile that scales sub-linearly to four GPUs, on a grid that never changes.
+pub fn moldable() -> Login {
+    let login = Login::new();
+    login.write("north.csv", &trace(|_| 300.0));
+    login.write(
+        "profiles/mold.toml",
+        "name = \"mold\"\nsource = \"made up for this test\"\n[[level]]\nclock_mhz = 1500\nwatts = 300.0\nspeed = 1.0\nlatency_ms = 20.0\n\
+         [[level]]\nclock_mhz = 900\nwatts = 120.0\nspeed = 0.5\n[scaling]\n1 = 1.0\n2 = 1.8\n4 = 3.0\n",
+    );
+    login
 }

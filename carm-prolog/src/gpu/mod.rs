@@ -52,4 +52,8 @@ pub trait Driver {
     fn sm_clock_mhz(&self, uuid: &str) -> Result<u32, GpuError>;
     /// The power draw at this moment, in watts.
     fn power_w(&self, uuid: &str) -> Result<f64, GpuError>;
+    /// The part of the last moments in which the card was at work, 0..=1.
+    fn utilization(&self, uuid: &str) -> Result<f64, GpuError>;
+    /// Whether heat or a power limit holds the card's clock down.
+    fn throttled(&self, uuid: &str) -> Result<bool, GpuError>;
 }

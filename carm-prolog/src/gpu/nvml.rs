@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, PerformanceState};
 use nvml_wrapper::enums::device::GpuLockedClocksSetting;
 use nvml_wrapper::error::NvmlError;
@@ -112,6 +113,22 @@ impl Driver for Nvml {
     fn power_w(&self, uuid: &str) -> Result<f64, GpuError> {
         // NVML counts milliwatts.
         self.on(uuid, || "reading power".into(), |device| device.power_usage()).map(|mw| f64::from(mw) / 1e3)
+    }
+
+    fn utilization(&self, uuid: &str) -> Result<f64, GpuError> {
+        self.on(uuid, || "reading utilization".into(), |device| device.utilization_rates())
+            .map(|rates| f64::from(rates.gpu.min(100)) / 100.0)
+    }
+
+    fn throttled(&self, uuid: &str) -> Result<bool, GpuError> {
+        // Not the strict call: a later driver may know reasons that this one does not.
+        let slowed = ThrottleReasons::SW_POWER_CAP
+            | ThrottleReasons::HW_SLOWDOWN
+            | ThrottleReasons::SW_THERMAL_SLOWDOWN
+            | ThrottleReasons::HW_THERMAL_SLOWDOWN
+            | ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN;
+        self.on(uuid, || "reading throttle reasons".into(), |device| device.current_throttle_reasons())
+            .map(|reasons| reasons.intersects(slowed))
     }
 }
 

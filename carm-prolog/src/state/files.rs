@@ -49,6 +49,8 @@ pub fn write(path: &Path, state: &impl Serialize) -> Result<()> {
     let put = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&serde_json::to_vec(state)?)?;
+        // Where the folder is no memory: the new name must not be there before what it names.
+        file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
     put().inspect_err(|_| _ = std::fs::remove_file(&temporary)).with_context(|| format!("writing {}", path.display()))

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use carm::ledger::Mark;
-use carm::quantity::format_instant;
+use std::path::PathBuf;
+
+use carm::ledger::{Mark, Tally};
+use carm::quantity::{format_instant, parse_instant};
 use carm::request::variables;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::job::Job;
+use crate::job::{GpuNames, Job};
+use crate::modelled::KnownProfile;
 
 /// What is known of a running job: written by the prolog, read and removed by the epilog. Who it belongs to stands here as
 /// well, since a slurmd that was restarted tells its epilog little more than the job's id.
@@ -32,7 +35,76 @@ pub struct JobState {
     pub clock_mhz: Option<u32>,
     pub decision: String,
     pub work_s: Option<u64>,
+    /// A prolog of an earlier release left none.
+    #[serde(default)]
+    pub profile: Option<KnownProfile>,
     pub marks: Vec<Mark>,
+    /// Nodes of the job: each takes its share of the budget.
+    #[serde(default = "one")]
+    pub nodes: u32,
+    /// Where slurm.conf is, for whoever asks about the job later.
+    #[serde(default)]
+    pub slurm_conf: Option<PathBuf>,
+    /// When Slurm ends the job, RFC 3339 UTC, where that is known.
+    #[serde(default)]
+    pub ends: Option<String>,
+    /// When Slurm began the job, RFC 3339 UTC: the same on all its nodes; where that is not told, the prolog's start.
+    #[serde(default)]
+    pub began: Option<String>,
+    /// What has been counted of the job so far.
+    #[serde(default)]
+    pub counted: Counted,
+    /// What the governor did with its clocks.
+    #[serde(default)]
+    pub governed: Governed,
+    /// The prolog has come to its end.
+    #[serde(default)]
+    pub ready: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// How far a job has been counted: what is newer than this is still in the GPUs' journals.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// RFC 3339 UTC; none where nothing but the start is.
+    pub until: Option<String>,
+    /// Joules of each GPU that the tally has, of those that its journal gives the job.
+    pub joules: BTreeMap<String, f64>,
+    /// Joules of each GPU that earlier lines of the run have.
+    pub booked_j: BTreeMap<String, f64>,
+    /// Where the present line's span begins, RFC 3339 UTC; none at the start.
+    pub since: Option<String>,
+    /// The present line's.
+    pub tally: Tally,
+    /// Carbon in grams, work and sure work in seconds, of the run's earlier lines.
+    pub before: (f64, f64, f64),
+}
+
+/// What the governor did with a job's clocks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Governed {
+    /// A governor has taken the job up.
+    pub taken_up: bool,
+    /// Since when the present clock is set, RFC 3339 UTC.
+    pub clock_since: Option<String>,
+    /// How often a clock was set in the present line's span.
+    pub clock_changes: u32,
+    /// Looks in a row at which the clock was not the one that was set.
+    pub strange_looks: u32,
+    /// Another hand is on the clocks: CARM sets no more.
+    pub hands_off: bool,
+    /// The part of the site's on-site power that the job counts on; none where it goes by its GPUs.
+    pub onsite_share: Option<f64>,
+    /// Of a job on several nodes: what its run on this one comes to by its profile and the clocks that were set. No meter is in it,
+    /// so every node reckons the same.
+    #[serde(default)]
+    pub reckoned: Tally,
+    /// Until when, RFC 3339 UTC.
+    #[serde(default)]
+    pub reckoned_until: Option<String>,
 }
 
 /// One GPU of a job, with its energy counter at the start.
@@ -56,6 +128,20 @@ pub struct GpuState {
     pub persistence_switched: bool,
     /// The energy counter when it was last shared out among the holders.
     pub counter_j: Option<f64>,
+    /// In place of a counter that the card lacks.
+    #[serde(default)]
+    pub sampled: Option<Sampled>,
+}
+
+/// Power samples summed up to joules.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// When the last sample was taken, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The last sample.
+    pub watts: f64,
+    /// All joules up to it.
+    pub joules: f64,
 }
 
 /// A job on a GPU.
@@ -96,8 +182,50 @@ impl JobState {
             clock_mhz: None,
             decision: "the prolog did not come to an end".to_owned(),
             work_s: None,
+            profile: None,
             marks: Vec::new(),
+            nodes: job.nodes,
+            slurm_conf: job.slurm_conf.clone(),
+            ends: job.end_time.map(format_instant),
+            began: job.start_time.map(format_instant),
+            counted: Counted::default(),
+            governed: Governed::default(),
+            ready: false,
         }
+    }
+
+    /// The job as slurmd told the prolog of it, on the node whose state this is.
+    pub fn to_job(&self, node: &str) -> Job {
+        let variable = |name: &str| self.request.get(name).cloned();
+        Job {
+            id: self.job,
+            restart_count: self.run,
+            node: node.to_owned(),
+            cluster: self.cluster.clone(),
+            nodes: self.nodes.max(1),
+            uid: self.uid,
+            user: self.user.clone(),
+            account: self.account.clone(),
+            partition: self.partition.clone(),
+            start_time: self.began.as_deref().and_then(|text| parse_instant(text).ok()),
+            end_time: self.ends.as_deref().and_then(|text| parse_instant(text).ok()),
+            slurm_conf: self.slurm_conf.clone(),
+            exit_code: None,
+            exit_code2: None,
+            gpus: GpuNames::Uuids(self.gpus.iter().map(|gpu| gpu.uuid.clone()).collect()),
+            request: variables::read(variable).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Carbon in grams, work and sure work in seconds, of the run so far on this node: as metered; of a job on several nodes as
+    /// reckoned, so that all of them decide alike.
+    pub fn done_so_far(&self) -> (f64, f64, f64) {
+        let of = |tally: &Tally| (tally.carbon_g, tally.work_done_s, tally.sure_work_s);
+        if self.nodes > 1 {
+            return of(&self.governed.reckoned);
+        }
+        let (before, now) = (self.counted.before, of(&self.counted.tally));
+        (before.0 + now.0, before.1 + now.1, before.2 + now.2)
     }
 
     pub fn mark(&mut self, marks: impl IntoIterator<Item = Mark>) {
@@ -106,6 +234,9 @@ impl JobState {
         self.marks.dedup();
     }
 }
+
+/// The longest time between two power samples that are joined by a line.
+const MOST_APART_MS: i64 = 5 * 60 * 1000;
 
 impl GpuState {
     /// A lock whose range is not known.
@@ -116,16 +247,28 @@ impl GpuState {
         let used = self.counter_j.zip(counter_j).map(|(before, now)| now - before);
         let count = self.holders.len() as f64;
         for holder in &mut self.holders {
-            match used {
-                // A counter that fell was reset with the driver: what it counted before is lost.
-                Some(used) if used >= 0.0 => {
-                    holder.energy_j += used / count;
-                    holder.total_j += used;
-                }
-                _ => holder.lost = true,
-            }
+            // A counter that fell was reset with the driver: what it counted before is lost, what it shows is new.
+            let (used, lost) = match used {
+                Some(used) if used >= 0.0 => (used, false),
+                Some(_) => (counter_j.unwrap_or(0.0), true),
+                None => (0.0, true),
+            };
+            holder.energy_j += used / count;
+            holder.total_j += used;
+            holder.lost |= lost;
         }
         self.counter_j = counter_j;
+    }
+
+    /// Adds a power sample, in place of a counter that the card lacks; the joules so far. Samples too far apart tell nothing of
+    /// what was between them.
+    pub fn sample(&mut self, watts: f64, now: DateTime<Utc>) -> Option<f64> {
+        let at_ms = now.timestamp_millis();
+        let before = self.sampled.filter(|before| (0..=MOST_APART_MS).contains(&(at_ms - before.at_ms)));
+        let joules = before.map(|before| before.joules + (before.watts + watts) / 2.0 * (at_ms - before.at_ms) as f64 / 1e3);
+        let first = self.sampled.is_none();
+        self.sampled = Some(Sampled { at_ms, watts, joules: joules.unwrap_or(0.0) });
+        joules.or(first.then_some(0.0))
     }
 
     /// Adds a job, or takes it up anew.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+pub use files::safe as safe_name;
 use files::{Found, read, remove, safe, write};
 pub use kinds::{GpuState, Holder, JobGpu, JobState};
 
@@ -22,6 +23,9 @@ const VERSION: u32 = 1;
 
 /// Not a node's name: [`safe`] lets no name begin with a dot.
 const LOCK_DIR: &str = ".locks";
+
+/// Locked by the governor for as long as it runs: the lock goes with its process, however that ends.
+const GOVERNOR: &str = "governor";
 
 /// The state folder of one node.
 pub struct Store {
@@ -50,7 +54,27 @@ impl Store {
         Ok(store)
     }
 
-    fn at(state_dir: &Path, node: &str, patience: Duration) -> Self {
+    /// Makes this process the host's governor, until what is given is dropped.
+    pub fn be_governor(state_dir: &Path) -> Result<File> {
+        let dir = state_dir.join(LOCK_DIR);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let path = dir.join(GOVERNOR);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("opening {}", path.display()))?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(_) => bail!("{}: another governor runs on this host", path.display()),
+        }
+    }
+
+    /// Whether a governor runs on this host.
+    pub fn is_governed(state_dir: &Path) -> bool {
+        let file = File::open(state_dir.join(LOCK_DIR).join(GOVERNOR));
+        file.is_ok_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    /// As [`Self::open`], to look at: makes nothing.
+    pub fn at(state_dir: &Path, node: &str, patience: Duration) -> Self {
         let (node_dir, lock_dir) = (state_dir.join(safe(node)), state_dir.join(LOCK_DIR));
         Self { node_dir, lock_dir, wait_until: Instant::now() + patience }
     }
@@ -88,9 +112,25 @@ impl Store {
         write(&self.job_path(state.job), &JobState { version: VERSION, ..state.clone() })
     }
 
-    /// As [`Self::write_job`], unless the job has ended meanwhile: a prolog that was stuck for long must not bring it back.
-    pub fn rewrite_job(&self, state: &JobState) -> Result<()> {
-        if self.has_job(state.job) { self.write_job(state) } else { Ok(()) }
+    /// As [`Self::write_job`], unless the job has ended meanwhile: a prolog that was stuck for long, or a governor that was just
+    /// looking, must not bring it back. Gives whether the job is still there.
+    pub fn rewrite_job(&self, state: &JobState) -> Result<bool> {
+        let _lock = self.lock_jobs()?;
+        let is_here = self.has_job(state.job);
+        if is_here {
+            self.write_job(state)?;
+        }
+        Ok(is_here)
+    }
+
+    /// The jobs that have state.
+    pub fn jobs(&self) -> Vec<u32> {
+        self.file_names("job-").iter().filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// Keeps everybody else from closing or changing this node's jobs. Held for moments only: no driver is called under it.
+    pub fn lock_jobs(&self) -> Result<File> {
+        self.lock(&format!("jobs-{}", self.node_dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()))
     }
 
     pub fn remove_job(&self, job: u32) -> Result<()> {
@@ -104,17 +144,22 @@ impl Store {
 
     /// Takes a GPU's lock and reads its state. A state that cannot be read owes a reset: what it held is not known.
     pub fn gpu(&self, uuid: &str) -> Result<LockedGpu<'_>> {
-        let path = self.lock_dir.join(format!("{}.lock", safe(uuid)));
+        let lock = self.lock(&safe(uuid))?;
+        let state = self.peek_gpu(uuid).unwrap_or_else(|| GpuState { uuid: uuid.to_owned(), ..GpuState::default() });
+        Ok(LockedGpu { store: self, state, _lock: lock })
+    }
+
+    fn lock(&self, name: &str) -> Result<File> {
+        let path = self.lock_dir.join(format!("{name}.lock"));
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.with_context(|| format!("opening {}", path.display()))?;
         while let Err(error) = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK || Instant::now() >= self.wait_until {
-                bail!("waiting for {}: {error}; another prolog or epilog holds it", path.display());
+                bail!("waiting for {}: {error}; another prolog, epilog or governor holds it", path.display());
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        let state = self.peek_gpu(uuid).unwrap_or_else(|| GpuState { uuid: uuid.to_owned(), ..GpuState::default() });
-        Ok(LockedGpu { store: self, state, _lock: file })
+        Ok(file)
     }
 
     /// A GPU's state without its lock, to look at.
@@ -211,7 +256,7 @@ mod tests {
         let since = Instant::now();
         for uuid in ["GPU-1", "GPU-2"] {
             let error = waiting.gpu(uuid).err().expect("held by another").to_string();
-            assert!(error.contains("another prolog or epilog holds it"), "{error}");
+            assert!(error.contains("another prolog, epilog or governor holds it"), "{error}");
         }
         assert!((Duration::from_millis(100)..Duration::from_millis(1000)).contains(&since.elapsed()), "{:?}", since.elapsed());
     }

@@ -14,7 +14,7 @@ use chrono::{DateTime, Local, Utc};
 
 use crate::decide::{Decided, Missed};
 use picture::Picture;
-use terminal::Terminal;
+pub use terminal::Terminal;
 
 /// An instant in local time, for people.
 pub fn local(instant: DateTime<Utc>) -> String {
@@ -29,24 +29,42 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     let gpus = if candidate.workers == 1 { "1 GPU".to_owned() } else { format!("{} GPUs", candidate.workers) };
 
     let mut lines = vec![format!(
-        "carm-submit: {}: {gpus}, {} at full clock (from {}), objective {}",
+        "carm-submit: {}: {gpus}, {} at full clock ({}), objective {}",
         carm::request::printable(name),
         format_duration(assembled.work.seconds as f64),
         assembled.work.from,
         assembled.objective
     )];
-    let begins = match decided.waits_s() {
-        0 => "at once".to_owned(),
-        wait_s => format!("in {} ({})", format_duration(wait_s as f64), local(assembled.instant(plan.start_h))),
+    let expected =
+        format!("in {} ({})", format_duration((plan.start_h * 3600.0).round()), local(assembled.instant(plan.start_h)));
+    let begins = match (decided.begin_s, decided.waits_for_room()) {
+        (0, false) => "at once".to_owned(),
+        (0, true) => format!("as soon as there is room, expected {expected}"),
+        (_, false) => expected,
+        (begin_s, true) => {
+            let from = local(assembled.instant(begin_s as f64 / 3600.0));
+            format!("as soon as there is room from {from} on, expected {expected}")
+        }
     };
     let end = local(assembled.instant(plan.end_h));
     lines.push(format!("  plan    at {} {begins}, ends {end}, {}", choice.site, clocks(decided)));
-    lines.push(match &decided.now_run {
+    if assembled.heeds_room {
+        lines.push(format!("  room    Slurm expects room at {}; an estimate", assembled.rooms().join(", at ")));
+    }
+    if let Some(load) = assembled.load(plan.candidate) {
+        let slowest = candidate.levels.iter().map(|level| level.clock_mhz).min().unwrap_or_default();
+        lines.push(format!(
+            "  load    {} has {:.0} GPU-hours of work for {} GPUs: no clock below {slowest} MHz keeps up with that",
+            load.partition, load.queue_gpu_h, load.gpus
+        ));
+    }
+    lines.push(match &decided.earliest_run {
         Some(now) if now.carbon_g > 0.0 => format!(
-            "  carbon  {}, {} {} at full clock now ({} kWh instead of {})",
+            "  carbon  {}, {} {} at full clock {} ({} kWh instead of {})",
             format_mass(plan.carbon_g),
             change(plan.carbon_g, now.carbon_g),
             format_mass(now.carbon_g),
+            if picture::is_now(now) { "now" } else { "at the earliest" },
             energy(plan.energy_kwh),
             energy(now.energy_kwh)
         ),
@@ -63,7 +81,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         choice.profile,
         if choice.measured { "measured" } else { "modelled, not measured on this card" },
     ));
-    if decided.waits_s() > 0 {
+    if decided.begin_s > 0 {
         lines.push("  at once instead: scontrol update jobid=N StartTime=now".to_owned());
     }
     lines
@@ -84,6 +102,11 @@ pub fn dry_run(decided: &Decided, name: &str) -> anyhow::Result<Vec<String>> {
 pub fn dry_run_of_miss(missed: &Missed) -> anyhow::Result<Vec<String>> {
     let terminal = Terminal::of_stderr();
     Ok(draw::lines(&Picture::of_miss(missed, draw::columns(terminal))?, terminal))
+}
+
+/// The same lines no wider than a terminal; where they go elsewhere, each stays whole for what reads it line by line.
+pub fn fitted(lines: &[String], terminal: Terminal) -> Vec<String> {
+    if terminal.real { lines.iter().flat_map(|line| fold(line, terminal.width)).collect() } else { lines.to_vec() }
 }
 
 /// Breaks a line between words; what follows stands under what the line says.
@@ -122,7 +145,7 @@ fn clocks(decided: &Decided) -> String {
 fn cost(decided: &Decided) -> Vec<String> {
     let (assembled, plan) = (&decided.assembled, &decided.plan);
     let mut cost = Vec::new();
-    let later_h = decided.now_run.as_ref().map(|now| plan.end_h - now.end_h);
+    let later_h = decided.earliest_run.as_ref().map(|now| plan.end_h - now.end_h);
     match later_h {
         Some(later_h) if later_h * 3600.0 >= 1.0 => cost.push(format!("ends {} later", format_duration(later_h * 3600.0))),
         Some(later_h) if later_h * 3600.0 <= -1.0 => cost.push(format!("ends {} earlier", format_duration(-later_h * 3600.0))),

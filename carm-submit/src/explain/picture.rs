@@ -88,7 +88,7 @@ impl Picture {
             clock: (f64::from(candidate.levels[s.level].clock_mhz) / top).min(1.0),
         };
         let run = plan.segments.iter().map(stretch).collect();
-        Self::of(assembled, plan.candidate, points, run, decided.now_run.as_ref(), None, columns)
+        Self::of(assembled, plan.candidate, points, run, decided.earliest_run.as_ref(), None, columns)
     }
 
     /// Of a request that nothing meets.

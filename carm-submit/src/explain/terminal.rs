@@ -14,6 +14,8 @@ const USUAL: usize = 100;
 /// A terminal, or a file in its place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terminal {
+    /// Whether it is a terminal at all.
+    pub real: bool,
     /// Columns, 60 to 200.
     pub width: usize,
     /// Whether it shows UTF-8; else plain ASCII.
@@ -38,6 +40,7 @@ impl Terminal {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
         let dumb = set("TERM").is_some_and(|kind| kind == "dumb");
         Self {
+            real: terminal,
             width: columns.or_else(asked).unwrap_or(USUAL).clamp(NARROWEST, WIDEST),
             utf8: locale.contains("utf-8") || locale.contains("utf8"),
             colour: terminal && !dumb && set("NO_COLOR").is_none(),

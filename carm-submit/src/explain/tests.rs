@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::picture::{Mark, Picture, Point, Stretch};
 use super::terminal::Terminal;
-use super::{draw, fold};
+use super::{draw, fitted, fold};
 
 fn terminal(width: usize, utf8: bool) -> Terminal {
-    Terminal { width, utf8, colour: false }
+    Terminal { real: true, width, utf8, colour: false }
 }
 
 fn point(mark: Mark, end_h: f64, carbon_g: f64) -> Point {
@@ -166,4 +166,14 @@ proptest! {
         let again: Vec<_> = folded.iter().flat_map(|part| part.split_whitespace()).collect();
         prop_assert_eq!(again, words);
     }
+}
+
+#[test]
+fn lines_are_folded_for_a_terminal_and_left_whole_for_anything_else() {
+    let lines = [format!("carm-submit: {}", "word ".repeat(30).trim_end()), "  plan    short".to_owned()];
+    let folded = fitted(&lines, terminal(60, true));
+    assert!(folded.len() == 4 && folded.iter().all(|line| line.chars().count() <= 60), "{folded:#?}");
+    assert!(folded[1].starts_with("  word") && folded[3] == lines[1], "{folded:#?}");
+    assert_eq!(fitted(&folded, terminal(60, true)), folded, "what is folded stays as it is");
+    assert_eq!(fitted(&lines, Terminal { real: false, ..terminal(60, true) }), lines);
 }

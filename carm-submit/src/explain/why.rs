@@ -29,12 +29,12 @@ fn kept(decided: &Decided) -> anyhow::Result<String> {
     let plan = &decided.plan;
     let mut clauses = Vec::new();
     if decided.assembled.latency_ms.is_some() {
-        let now = decided.now_run.as_ref().filter(|now| saved(plan.carbon_g, now.carbon_g) >= WORTH);
+        let now = decided.earliest_run.as_ref().filter(|now| saved(plan.carbon_g, now.carbon_g) >= WORTH);
         clauses.extend(now.map(|now| format!("the same hours at full clock would {}", against(now, decided))));
         clauses.push("a service runs for its whole time limit, at no clock that is too slow for its latency".to_owned());
         return Ok(clauses.join("; "));
     }
-    match &decided.now_run {
+    match &decided.earliest_run {
         Some(now) if same(now, plan) => clauses.push("this is the earliest run at full clock".to_owned()),
         Some(now) if is_now(now) => clauses.push(format!("running now at full clock would {}", against(now, decided))),
         Some(now) => clauses.push(format!("the earliest run at full clock would {}", against(now, decided))),

@@ -1,8 +1,6 @@
-//! The clock of now: what a job that has started runs at, from what is left of its work, its time and its budget.
-//!
-//! Decided here for prolog, governor and simulator alike. [`steady_clock`] is the answer of a node where nobody re-decides:
-//! one clock that holds to the end, so that the guarantees hold even if nothing of CARM's ever runs again.
+//! The clock of a job with a piece of work to finish: one that holds to its end and surely ends in time.
 
+use super::{Clock, Steady, choose, guaranteed_speed, least_carbon, margin_h};
 use crate::plan::{self, Candidate, Level, Objective, Plan, PlanError, Problem, Slot};
 
 /// A started job, seen from now (= 0 h).
@@ -23,50 +21,6 @@ pub struct Situation<'a> {
     pub measured: bool,
 }
 
-/// The clock of now.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Clock {
-    /// Level `level` (an index into the candidate's levels) to the end, and the run that this makes.
-    Level {
-        /// Index into the candidate's levels.
-        level: usize,
-        /// The run by the model.
-        run: Plan,
-        /// Why this one.
-        reason: &'static str,
-        /// The budget cannot be kept, even so.
-        over_budget: bool,
-    },
-    /// No limit at all, and why.
-    Full {
-        /// Why.
-        reason: &'static str,
-    },
-}
-
-/// The part of the remaining work kept in hand before a deadline or a time limit, and its bounds in hours: run times vary
-/// from run to run, and Slurm counts the limit from before the job's first instruction.
-const MARGIN: f64 = 0.03;
-const LEAST_MARGIN_H: f64 = 5.0 / 3600.0;
-const MOST_MARGIN_H: f64 = 0.25;
-
-/// The time kept in hand for so much work, in hours.
-#[must_use]
-pub fn margin_h(work_h: f64) -> f64 {
-    (MARGIN * work_h).clamp(LEAST_MARGIN_H, MOST_MARGIN_H)
-}
-
-/// The speed of a level that a guarantee may count on: measured, or in proportion to the clock.
-#[must_use]
-pub fn guaranteed_speed(candidate: &Candidate, level: usize, measured: bool) -> f64 {
-    let level = &candidate.levels[level];
-    if measured {
-        return level.speed;
-    }
-    let top = candidate.levels.iter().map(|l| l.clock_mhz).max().unwrap_or(1).max(1);
-    level.speed.min(f64::from(level.clock_mhz) / f64::from(top))
-}
-
 /// The one clock that a job keeps to its end: among the levels that surely finish in time, least carbon (performance),
 /// the fastest within the budget (carbon), or the best performance per carbon (ppc).
 ///
@@ -75,7 +29,7 @@ pub fn guaranteed_speed(candidate: &Candidate, level: usize, measured: bool) -> 
 pub fn steady_clock(situation: &Situation) -> Result<Clock, PlanError> {
     let candidate = situation.candidate;
     let by_h = situation.limit_h.min(situation.deadline_h.unwrap_or(f64::INFINITY)) - margin_h(candidate.work_h);
-    let mut runs: Vec<(usize, Plan)> = Vec::new();
+    let mut runs: Vec<Steady> = Vec::new();
     for level in 0..candidate.levels.len() {
         let surely_h = candidate.work_h / guaranteed_speed(candidate, level, situation.measured);
         if surely_h <= by_h
@@ -84,34 +38,19 @@ pub fn steady_clock(situation: &Situation) -> Result<Clock, PlanError> {
             runs.push((level, run));
         }
     }
-    let Some(least) = runs.iter().map(|(_, run)| run.carbon_g).min_by(f64::total_cmp) else {
+    if runs.is_empty() {
         return Ok(Clock::Full { reason: "there is no time to spare, or the grid is not known to the job's end" });
-    };
-    // Of a budget too a part is kept in hand: a run that takes a little longer than the model emits a little more.
-    let surely_g = |carbon_g: f64| carbon_g * (1.0 + MARGIN);
-    let within = |run: &Plan| situation.budget_g.is_none_or(|budget| surely_g(run.carbon_g) <= budget);
-    let over_budget = situation.budget_g.is_some_and(|budget| least > budget);
-    let (reason, chosen) = if over_budget {
-        ("the budget cannot be met; least carbon", least_carbon(&runs))
-    } else if !runs.iter().any(|(_, run)| within(run)) {
-        ("least carbon, to keep within the budget", least_carbon(&runs))
-    } else {
-        runs.retain(|(_, run)| within(run));
-        match situation.objective {
-            Objective::Performance => ("least carbon by the deadline", least_carbon(&runs)),
-            Objective::Carbon => ("fastest within the budget", fastest(&runs)),
-            Objective::Ppc => ("best performance per carbon", best_ppc(&runs)),
-        }
-    };
-    Ok(match chosen {
-        Some(&(level, ref run)) => Clock::Level { level, run: run.clone(), reason, over_budget },
-        None => Clock::Full { reason: "no clock fits" },
-    })
+    }
+    Ok(choose(runs, situation.budget_g, |runs| match situation.objective {
+        Objective::Performance => ("least carbon by the deadline", least_carbon(runs)),
+        Objective::Carbon => ("fastest within the budget", fastest(runs)),
+        Objective::Ppc => ("best performance per carbon", best_ppc(runs)),
+    }))
 }
 
 /// The run at one level from now on. The planner is shown that level alone, with the fastest one by which it measures work,
 /// and the grid no further than the run: its tables for a week and twenty clocks would be twenty times what one run needs.
-fn run_at(situation: &Situation, level: usize) -> Result<Option<Plan>, PlanError> {
+pub(super) fn run_at(situation: &Situation, level: usize) -> Result<Option<Plan>, PlanError> {
     let whole = situation.candidate;
     let fastest = |a: &&Level, b: &&Level| a.speed.total_cmp(&b.speed);
     let Some(top) = whole.levels.iter().max_by(fastest) else { return Ok(None) };
@@ -145,18 +84,13 @@ fn run_at(situation: &Situation, level: usize) -> Result<Option<Plan>, PlanError
     Ok(run)
 }
 
-/// Ties go to the earlier end.
-fn least_carbon(runs: &[(usize, Plan)]) -> Option<&(usize, Plan)> {
-    runs.iter().min_by(|(_, a), (_, b)| a.carbon_g.total_cmp(&b.carbon_g).then(a.end_h.total_cmp(&b.end_h)))
-}
-
 /// Ties go to less carbon.
-fn fastest(runs: &[(usize, Plan)]) -> Option<&(usize, Plan)> {
+fn fastest(runs: &[Steady]) -> Option<&Steady> {
     runs.iter().min_by(|(_, a), (_, b)| a.end_h.total_cmp(&b.end_h).then(a.carbon_g.total_cmp(&b.carbon_g)))
 }
 
 /// The least product of turnaround and carbon; ties go to the earlier end.
-fn best_ppc(runs: &[(usize, Plan)]) -> Option<&(usize, Plan)> {
+fn best_ppc(runs: &[Steady]) -> Option<&Steady> {
     let product = |run: &Plan| run.end_h * run.carbon_g;
     runs.iter().min_by(|(_, a), (_, b)| product(a).total_cmp(&product(b)).then(a.end_h.total_cmp(&b.end_h)))
 }
@@ -164,7 +98,7 @@ fn best_ppc(runs: &[(usize, Plan)]) -> Option<&(usize, Plan)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Level, Slot, Start};
+    use crate::plan::Start;
 
     /// 2000 MHz: 300 W at speed 1; 1500: 180 W at 0.8; 1000: 140 W at 0.6. Best energy per work at 1500.
     fn candidate(slots: Vec<Slot>) -> Candidate {

@@ -1,0 +1,118 @@
+//! One job at one look: whether it is still there, what it has used, whose hand is on its clocks, and what they shall be.
+
+use carm::config::Config;
+use carm::ledger::{Mark, Record};
+use carm::quantity::{format_instant, parse_instant};
+use carm::site::Outlook;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Governor, Look, clock};
+use crate::clocks::{self, Part, Seen};
+use crate::squeue::{self, Answer};
+use crate::state::JobState;
+use crate::{booking, count, epilog};
+
+/// A prolog takes no longer than this; one that did not come to its end by then never will.
+const PROLOG: TimeDelta = TimeDelta::seconds(10);
+
+impl Governor {
+    /// The job's state, if it is to be governed now. One that is found gone is closed.
+    pub(super) fn take_up(&mut self, look: &Look, id: u32, is_new: bool) -> Option<JobState> {
+        let state = look.store.job(id);
+        let started = state.as_ref().and_then(|state| parse_instant(&state.start).ok());
+        if state.as_ref().is_some_and(|state| !state.ready) && started.is_some_and(|start| look.now - start < PROLOG) {
+            return None;
+        }
+        if is_new && !self.first {
+            // Its prolog has just ended: its first step is about to come.
+            self.questions.postpone(id, std::time::Instant::now());
+        }
+        let is_silent = !look.with_steps.contains(&id);
+        let lacks_end = state.as_ref().is_some_and(|state| state.booked && state.ends.is_none()) && self.config.node.ask_limit;
+        let may_ask = is_silent || lacks_end;
+        // That a job has no limit, or no steps, may last: it is asked about ever more seldom.
+        if !may_ask || !(self.questions.is_time(id, std::time::Instant::now()) || lacks_end && is_new) {
+            return state;
+        }
+        let slurm_conf = state.as_ref().and_then(|state| state.slurm_conf.clone());
+        match squeue::ask(id, look.node, slurm_conf.as_deref()) {
+            Ok(Answer::Here { end, name }) => state.map(|mut state| {
+                state.ends = state.ends.or(end.map(format_instant));
+                state.name = state.name.or(Some(name));
+                state
+            }),
+            Ok(Answer::Gone) if is_silent => {
+                self.close(look, id, state);
+                None
+            }
+            Ok(Answer::Gone) => state,
+            Err(cause) => {
+                log::debug!("job {id}: {cause}");
+                state
+            }
+        }
+    }
+
+    /// A job that ended without an epilog: its GPUs are given back, and its line says so.
+    fn close(&self, look: &Look, id: u32, mut state: Option<JobState>) {
+        log::warn!("job {id}: slurmctld knows it no more, and its epilog never came; its GPUs are put back");
+        if let Some(state) = &mut state {
+            state.mark([Mark::NoEpilog]);
+            if let Err(error) = look.store.rewrite_job(state) {
+                log::error!("job {id}: {error:#}");
+            }
+        }
+        let parts = epilog::give_back(look.store, id, state.as_ref(), &self.config);
+        let known = state.as_ref().map(|state| state.to_job(look.node));
+        let done = match known {
+            Some(job) => epilog::close(look.store, &job, &self.config, state, parts, None, look.now),
+            // Nothing is known of it, nothing can be booked.
+            None => look.store.remove_job(id),
+        };
+        if let Err(error) = done {
+            log::error!("job {id}: {error:#}");
+        }
+    }
+}
+
+/// Counts, decides and, once a day, books.
+pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>) {
+    let site = config.site_of(state.partition.as_deref(), look.node).map(|(_, site)| site);
+    let parts = parts(look, state);
+    let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
+    state.governed.taken_up = true;
+    count::count(state, &parts, count::clock_seen(&seen), config, site, outlook, look.now);
+    if seen.iter().any(|seen| seen.throttled) {
+        state.mark([Mark::Throttled]);
+    }
+    if count::is_due(state, look.now) && state.booked {
+        book_day(config, look, state, &parts);
+    }
+    if state.nodes > 1 {
+        count::reckon(state, config, site, outlook, clock::instant(config, look, state));
+    }
+    clock::watch(look, state, &seen);
+    clock::decide(config, look, state, outlook);
+}
+
+fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
+    let part = |uuid: &str| clocks::part_of(&look.store.peek_gpu(uuid)?, state.job);
+    state.gpus.iter().map(|gpu| part(&gpu.uuid)).collect()
+}
+
+/// The line of a day. Whether or not it can be written, a new span begins: the log has what the ledger lacks.
+fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>]) {
+    let job = state.to_job(look.node);
+    let record = booking::record(&job, config, Some(state), parts, look.now);
+    epilog::append(&Record { closed: false, ..record }, config, look.now);
+    count::begin_span(state, look.now);
+}
+
+/// When Slurm ends the job, where that is known.
+pub(super) fn end_of(state: &JobState) -> Option<DateTime<Utc>> {
+    if let Some(end) = state.ends.as_deref().and_then(|text| parse_instant(text).ok()) {
+        return Some(end);
+    }
+    let limit_s: i64 = state.request.get("CARM_LIMIT_S")?.parse().ok()?;
+    parse_instant(&state.start).ok()?.checked_add_signed(TimeDelta::try_seconds(limit_s)?)
+}

@@ -1,0 +1,224 @@
+//! The governor: the node's daemon. Every interval it looks at each job that a prolog took up: counts what it has used, decides its
+//! clock anew, and sets it. What it knows stands in the state files; it may be killed at any instruction and begin again.
+
+mod alive;
+mod clock;
+mod job;
+mod share;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use carm::config::Config;
+use carm::site::Outlook;
+use chrono::{DateTime, Utc};
+
+use crate::clocks::{self, Seen};
+use crate::gpu::{Driver, Nvml};
+use crate::settings::{self, Settings};
+use crate::state::Store;
+use alive::Questions;
+
+/// Waiting for a GPU that a prolog or epilog holds: the next look comes soon enough.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often to look whether a new job has come, or a signal.
+const NAP: Duration = Duration::from_millis(250);
+
+/// Governs until it is told to end.
+pub fn run(config_path: &Path) -> Result<()> {
+    let Settings { config, fault } = settings::read(config_path);
+    if let Some(fault) = fault {
+        anyhow::bail!("{fault}");
+    }
+    crate::logging::start(&config.node.log);
+    let _alone = Store::be_governor(&config.node.state_dir)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("listening for signals")?;
+    }
+    let mut governor = Governor::new(config);
+    log::info!("governing, every {} s", governor.config.node.interval_s);
+    while !stop.load(Ordering::Relaxed) {
+        governor.reload(config_path);
+        governor.tick(Utc::now());
+        governor.wait(&stop);
+    }
+    governor.leave(Utc::now());
+    Ok(())
+}
+
+struct Governor {
+    config: Config,
+    nvml: Option<Nvml>,
+    questions: Questions,
+    /// Jobs that were taken up, by node: a new one is looked at before the interval is over.
+    known: HashSet<(String, u32)>,
+    /// Whether this is the first look since the daemon started: what it finds then may be long gone.
+    first: bool,
+    /// When the last look was, by a clock that nobody sets.
+    looked: Option<(Instant, DateTime<Utc>)>,
+    /// What was last said of a matter, so that it is said once.
+    said: HashMap<String, String>,
+}
+
+/// What one look at a node goes by.
+struct Look<'a> {
+    store: &'a Store,
+    node: &'a str,
+    driver: &'a dyn Driver,
+    seen: HashMap<String, Seen>,
+    with_steps: &'a [u32],
+    now: DateTime<Utc>,
+}
+
+impl Governor {
+    fn new(config: Config) -> Self {
+        Self {
+            config,
+            nvml: None,
+            questions: Questions::default(),
+            known: HashSet::new(),
+            first: true,
+            looked: None,
+            said: HashMap::new(),
+        }
+    }
+
+    /// Reads the configuration again, as prolog and epilog do; a broken one changes nothing.
+    fn reload(&mut self, path: &Path) {
+        let Settings { config, fault } = settings::read(path);
+        match fault {
+            None => {
+                self.config = config;
+                self.said.remove("configuration");
+            }
+            Some(fault) => self.say("configuration", format!("{fault}; the last good one holds")),
+        }
+    }
+
+    /// Says it, unless that is what was said last of the matter.
+    fn say(&mut self, matter: &str, what: String) {
+        if self.said.get(matter) != Some(&what) {
+            log::warn!("{what}");
+            self.said.insert(matter.to_owned(), what);
+        }
+    }
+
+    /// One look at everything.
+    fn tick(&mut self, now: DateTime<Utc>) {
+        if let Some((since, then)) = self.looked.replace((Instant::now(), now)) {
+            let astray = (now - then).as_seconds_f64() - since.elapsed().as_secs_f64();
+            if astray.abs() > 5.0 {
+                log::warn!("the clock of this machine was set by {astray:.0} s; times before and after do not join");
+            }
+        }
+        if self.nvml.is_none() {
+            match Nvml::load(&self.config.node.nvml_library) {
+                Ok(nvml) => {
+                    self.said.remove("driver");
+                    self.nvml = Some(nvml);
+                }
+                Err(error) => return self.say("driver", format!("{error}; no job is governed until it does")),
+            }
+        }
+        // Held open for as long as it answers: loading a driver costs more than a look.
+        let Some(nvml) = self.nvml.take() else { return };
+        let answers = nvml.cards().is_ok_and(|cards| !cards.is_empty());
+        let with_steps = alive::jobs_with_steps(Path::new("/proc"));
+        let mut here = HashSet::new();
+        for node in Store::nodes(&self.config.node.state_dir) {
+            match Store::open(&self.config.node.state_dir, &node, PATIENCE) {
+                Ok(store) => self.node(&store, &node, &nvml, &with_steps, now, &mut here),
+                Err(error) => self.say(&node, format!("node {node}: {error:#}")),
+            }
+        }
+        self.questions.keep(|job| here.iter().any(|(_, here)| *here == job));
+        self.known = here;
+        self.first = false;
+        self.nvml = answers.then_some(nvml);
+    }
+
+    fn node(
+        &mut self,
+        store: &Store,
+        node: &str,
+        driver: &dyn Driver,
+        with_steps: &[u32],
+        now: DateTime<Utc>,
+        here: &mut HashSet<(String, u32)>,
+    ) {
+        let mut seen = HashMap::new();
+        for uuid in store.gpus() {
+            match clocks::look(store, driver, &uuid, self.config.node.restore_mhz) {
+                Ok(look) => _ = seen.insert(uuid, look),
+                Err(error) => self.say(&uuid, format!("gpu {uuid}: {error:#}")),
+            }
+        }
+        let look = Look { store, node, driver, seen, with_steps, now };
+        let mut outlooks: BTreeMap<usize, Option<Outlook>> = BTreeMap::new();
+        let mut jobs = Vec::new();
+        for id in store.jobs() {
+            let is_new = !self.known.contains(&(node.to_owned(), id));
+            if let Some(state) = self.take_up(&look, id, is_new) {
+                jobs.push(state);
+            }
+            if store.has_job(id) {
+                here.insert((node.to_owned(), id));
+            }
+        }
+        share::claim(&self.config, &look, &mut jobs);
+        for mut state in jobs {
+            let site = self.config.site_of(state.partition.as_deref(), node).map(|(index, _)| index);
+            let outlook = site.and_then(|index| {
+                let config = &self.config;
+                let load = || Outlook::load(config, &config.sites[index], now).map_err(|error| log::debug!("{error}")).ok();
+                outlooks.entry(index).or_insert_with(load).as_ref()
+            });
+            job::look_after(&self.config, &look, &mut state, outlook);
+            if let Err(error) = store.rewrite_job(&state) {
+                self.say(&format!("job {}", state.job), format!("job {}: {error:#}; what is known of it is not kept", state.job));
+            }
+        }
+    }
+
+    /// Until the interval is over; a new job, or a signal, ends it.
+    fn wait(&self, stop: &AtomicBool) {
+        let interval_s = self.config.node.interval_s.max(0.1);
+        // Whole intervals since 1970: all nodes of a job look at the same moments.
+        let now_s = Utc::now().timestamp_millis() as f64 / 1e3;
+        let until = Instant::now() + Duration::from_secs_f64((interval_s - now_s.rem_euclid(interval_s)).max(0.01));
+        while Instant::now() < until && !stop.load(Ordering::Relaxed) && !self.has_new_job() {
+            std::thread::sleep(NAP.min(until.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    fn has_new_job(&self) -> bool {
+        let dir = &self.config.node.state_dir;
+        Store::nodes(dir).into_iter().any(|node| {
+            let store = Store::at(dir, &node, Duration::ZERO);
+            let new = |id: &u32| !self.known.contains(&(node.clone(), *id)) && store.job(*id).is_some_and(|state| state.ready);
+            store.jobs().iter().any(new)
+        })
+    }
+
+    /// Leaves every job at a clock that holds to its end, whether or not a governor comes back.
+    fn leave(&mut self, now: DateTime<Utc>) {
+        self.tick(now);
+        let Some(nvml) = &self.nvml else { return };
+        for node in Store::nodes(&self.config.node.state_dir) {
+            let Ok(store) = Store::open(&self.config.node.state_dir, &node, PATIENCE) else { continue };
+            for mut state in store.jobs().into_iter().filter_map(|id| store.job(id)) {
+                clock::steady(&self.config, &store, nvml, &node, &mut state, now);
+                if let Err(error) = store.rewrite_job(&state) {
+                    log::error!("job {}: {error:#}", state.job);
+                }
+            }
+        }
+        log::info!("ended; every job keeps a clock that holds to its end");
+    }
+}

@@ -1,0 +1,165 @@
+//! `squeue`: the work that is waiting and running in a partition, in GPU-hours.
+//!
+//! Asked with [`FORMAT`], one job a line, fields with `|` behind them (22.05 to 26.05). Time limits stand for run times, so the
+//! work is overstated wherever users ask for more than they need. Nothing here knows how many GPUs there are.
+
+use crate::quantity::{SlurmTime, parse_slurm_time};
+
+/// The states that keep GPUs busy, or will.
+pub const STATES: &str = "PENDING,CONFIGURING,RUNNING,SUSPENDED";
+
+/// The fields. A site's accounting may leave GPUs out of `tres-alloc` (`AccountingStorageTRES`); the request tells then.
+pub const FORMAT: &str =
+    "TimeLeft:|,NumNodes:|,NumTasks:|,tres-alloc:|,tres-per-job:|,tres-per-node:|,tres-per-task:|,JobArrayID:|,Reason:|";
+
+/// No job has more GPUs, no array more tasks: what stands there else is no number to count with.
+const MOST: u64 = 10_000_000;
+
+/// A job, or an array of which so many tasks are waiting.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Queued {
+    /// GPUs of each task.
+    pub gpus: u64,
+    /// Tasks that are like this one; 1 but for a waiting array.
+    pub tasks: u64,
+    /// What is left of the time limit, h; `None`: no limit.
+    pub left_h: Option<f64>,
+}
+
+/// Reads squeue's answer; lines that are no jobs and jobs that someone holds are skipped.
+#[must_use]
+pub fn read_queue(text: &str) -> Vec<Queued> {
+    text.lines().filter_map(read_line).collect()
+}
+
+/// The queue's GPU-hours, as far as they can fall into the next `window_h` hours: no task counts for more than that.
+#[must_use]
+pub fn gpu_hours(queue: &[Queued], window_h: f64) -> f64 {
+    let hours = |job: &Queued| job.left_h.map_or(window_h, |left| left.clamp(0.0, window_h));
+    queue.iter().map(|job| job.gpus as f64 * job.tasks as f64 * hours(job)).sum()
+}
+
+fn read_line(line: &str) -> Option<Queued> {
+    let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+    let &[left, nodes, tasks, allocated, per_job, per_node, per_task, id, reason, ..] = fields.as_slice() else { return None };
+    if reason.starts_with("JobHeld") {
+        return None;
+    }
+    let number = |text: &str| text.parse::<u64>().map_or(1, |n| n.min(MOST));
+    let gpus = [gpus_in(allocated), gpus_in(per_job), gpus_in(per_node) * number(nodes), gpus_in(per_task) * number(tasks)];
+    let left_h = match parse_slurm_time(left) {
+        Ok(SlurmTime::Seconds(seconds)) => Some(seconds as f64 / 3600.0),
+        _ if left.starts_with('-') => Some(0.0), // past its limit, and about to end
+        _ => None,                               // UNLIMITED, NOT_SET
+    };
+    Some(Queued { gpus: gpus.into_iter().find(|&gpus| gpus > 0).unwrap_or(0).min(MOST), tasks: tasks_in(id), left_h })
+}
+
+/// GPUs in a list of trackable resources: `gres:gpu:2`, `gres/gpu:a100=2`, `cpu=4,gres/gpu=2,gres/gpu:a100=2`.
+fn gpus_in(text: &str) -> u64 {
+    let (mut untyped, mut typed) = (0, 0);
+    for entry in text.split(',') {
+        let entry = entry.strip_prefix("gres:").or_else(|| entry.strip_prefix("gres/")).unwrap_or(entry);
+        let entry = entry.split('(').next().unwrap_or_default();
+        let mut words = entry.split([':', '=']);
+        if words.next() != Some("gpu") {
+            continue;
+        }
+        let words: Vec<&str> = words.collect();
+        let count = words.last().and_then(|word| word.parse::<u64>().ok());
+        // What accounting counts by type it counts without, too.
+        let of = if words.len() > usize::from(count.is_some()) { &mut typed } else { &mut untyped };
+        *of += count.unwrap_or(1).min(MOST);
+    }
+    if untyped > 0 { untyped } else { typed }
+}
+
+/// The tasks that an array's id stands for: `7`, `7_3` and `7_[1,3-9:2,20%4]` are 1, 1 and 6.
+fn tasks_in(id: &str) -> u64 {
+    let Some((_, list)) = id.split_once('[') else { return 1 };
+    let list = list.split([']', '%']).next().unwrap_or_default();
+    let count = |range: &str| -> Option<u64> {
+        let (range, step) = range.split_once(':').unwrap_or((range, "1"));
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        let (from, to, step) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?, step.parse::<u64>().ok()?);
+        Some(to.checked_sub(from)?.checked_div(step)?.saturating_add(1).min(MOST))
+    };
+    list.split(',').filter_map(count).fold(0, u64::saturating_add).clamp(1, MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A line as squeue prints it.
+    fn job(left: &str, request: &str, id: &str) -> Queued {
+        let line = format!("{left}|2|4|{request}|{id}|Priority|");
+        read_queue(&line).pop().unwrap_or_else(|| panic!("{line}"))
+    }
+
+    #[test]
+    fn real_answers_of_22_05_are_read() {
+        let text = "3:00|1|1|cpu=1,mem=1M,node=1,billing=1|gres:gpu:2|N/A|N/A|2|Resources|\n\
+                    3:00|1|1|cpu=1,mem=1M,node=1,billing=1|N/A|gres:gpu:4|N/A|3_[1,3,5,7,9%2]|Priority|\n\
+                    2:59|1|1|cpu=1,node=1,billing=1|N/A|gres:gpu:4|N/A|1|None|\n\
+                    UNLIMITED|1|2|cpu=2,mem=1M,node=1,billing=2|N/A|N/A|gres:gpu:1|4|Priority|\n\
+                    1-00:00:00|1|1|cpu=1,node=1|N/A|gres:gpu:4|N/A|5|JobHeldUser|\n";
+        let queue = read_queue(text);
+        let told: Vec<_> = queue.iter().map(|job| (job.gpus, job.tasks, job.left_h)).collect();
+        assert_eq!(
+            told,
+            [(2, 1, Some(0.05)), (4, 5, Some(0.05)), (4, 1, Some(179.0 / 3600.0)), (2, 1, None)],
+            "a held job does not count"
+        );
+        // 2 x 3 min, 5 x 4 x 3 min, 4 x 179 s, and 2 for as long as is looked at.
+        let expected = 0.1 + 1.0 + 4.0 * 179.0 / 3600.0 + 2.0 * 24.0;
+        assert!((gpu_hours(&queue, 24.0) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn gpus_are_found_in_every_form_of_request() {
+        for (request, gpus) in [
+            ("cpu=8,node=2,gres/gpu=8,gres/gpu:a100=8|gres/gpu:8|N/A|N/A", 8),
+            ("gres/gpu:a100=4,gres/gpu:v100=2|N/A|N/A|N/A", 6),
+            ("cpu=8|gres:gpu:a100:3|N/A|N/A", 3),
+            ("cpu=8|N/A|gres:gpu:2|N/A", 4),
+            ("cpu=8|N/A|gres:gpu|N/A", 2),
+            ("cpu=8|N/A|gres:gpu:a100|N/A", 2),
+            ("cpu=8|N/A|gres/gpu:a100:2(S:0-1)|N/A", 4),
+            ("cpu=8|N/A|N/A|gres/gpu:1", 4),
+            ("cpu=8|N/A|gres:nvme:1|N/A", 0),
+        ] {
+            assert_eq!(job("1:00:00", request, "7").gpus, gpus, "{request}");
+        }
+    }
+
+    #[test]
+    fn the_waiting_tasks_of_an_array_are_counted() {
+        for (id, tasks) in
+            [("7", 1), ("7_3", 1), ("7_[1-10]", 10), ("7_[1,3-9:2,20%4]", 6), ("7_[5-1]", 1), ("7_[0-9:0]", 1), ("7_[1-3,...", 3)]
+        {
+            assert_eq!(job("1:00:00", "N/A|N/A|gpu:1|N/A", id).tasks, tasks, "{id}");
+        }
+    }
+
+    #[test]
+    fn no_task_counts_for_more_than_the_hours_looked_at() {
+        let week = job("7-00:00:00", "gres/gpu=2|N/A|N/A|N/A", "7_[1-3]");
+        assert_eq!(gpu_hours(&[week], 24.0), 2.0 * 3.0 * 24.0);
+        assert_eq!(job("-5:00", "gres/gpu=2|N/A|N/A|N/A", "7").left_h, Some(0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_as_a_finite_amount_of_work(
+            left in "[0-9:-]{0,12}|UNLIMITED|\\PC{0,9}",
+            gpus in "(gres[:/])?gpu(:[a-z]{0,3})?[:=]?[0-9]{0,30}(,|\\PC{0,5})",
+            id in "[0-9]{0,4}_\\[[0-9,:%-]{0,40}\\]?|\\PC{0,9}",
+        ) {
+            let queue = read_queue(&format!("CLUSTER: x\n\n{left}|{gpus}|1|{gpus}|{gpus}|{gpus}|{gpus}|{id}|x|\n"));
+            let hours = gpu_hours(&queue, 24.0);
+            prop_assert!(hours.is_finite() && hours >= 0.0, "{hours}");
+        }
+    }
+}

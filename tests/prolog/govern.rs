@@ -1,0 +1,219 @@
+//! The governor beside prolog and epilog: the real daemon on the stand-in's cards.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use carm::ledger::{Mark, Meter, Record};
+use chrono::{SecondsFormat, TimeDelta, Utc};
+
+use crate::job::{green, job};
+use crate::node::{GREENEST_MHZ, Node};
+
+/// A governor that is killed when the test is over.
+struct Governor(Child);
+
+impl Governor {
+    fn start(node: &Node) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_carm-prolog"));
+        command.arg("--config").arg(node.path("carm.toml")).arg("govern").env_clear().env("SLURM_CONF", node.path("slurm.conf"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("carm-prolog");
+        let governor = Self(child);
+        until("the governor is there", || node.log().contains("governing"));
+        governor
+    }
+
+    /// As systemd ends it.
+    fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a process");
+        assert!(self.0.wait().expect("its end").success());
+    }
+
+    fn kill(mut self) {
+        self.0.kill().expect("a process");
+        self.0.wait().expect("its end");
+    }
+}
+
+impl Drop for Governor {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !is() {
+        assert!(since.elapsed() < Duration::from_secs(30), "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A node that is governed every second; clocks move as soon as they may.
+fn node() -> Node {
+    Node::new().node("interval = \"1s\"\ndwell = \"1s\"")
+}
+
+fn sleep_s(seconds: f64) {
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+}
+
+/// An on-site trace beside the grid: so many watts for so many seconds from now on, in turn; none before and after.
+fn roof(node: &Node, spans: &[(i64, f64)]) {
+    let now = Utc::now();
+    let at = |seconds: i64| (now + TimeDelta::seconds(seconds)).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let mut rows = format!("{},0\n", at(-1));
+    let mut second = 0;
+    for &(seconds, watts) in spans {
+        for _ in 0..seconds {
+            rows += &format!("{},{watts}\n", at(second));
+            second += 1;
+        }
+    }
+    std::fs::write(node.path("roof.csv"), format!("time,onsite_w\n{rows}")).expect("a trace");
+    let config = std::fs::read_to_string(node.path("carm.toml")).expect("a configuration");
+    node.config(&config.replace("gpus = 8\n", "gpus = 8\nonsite = \"roof.csv\"\nonsite_g_per_kwh = 0\n"));
+}
+
+fn sum(line: &Record, of: fn(&carm::ledger::Step) -> f64) -> f64 {
+    line.steps.iter().map(of).sum()
+}
+
+#[test]
+fn a_governed_job_is_counted_piece_by_piece_and_booked_once() {
+    let node = node();
+    let governor = Governor::start(&node);
+    let before_j = node.energy_j(0);
+    node.prolog(&green(7));
+    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ));
+    // Busy between prolog and epilog alone: what is used while those run is not to be told apart.
+    let load = node.busy(&[0]);
+    sleep_s(3.5);
+    drop(load);
+    node.epilog(&green(7)).assert_clean();
+    let used_j = node.energy_j(0) - before_j;
+    let line = node.line();
+    assert!((line.gpu_energy_j - used_j).abs() < 0.1 * used_j, "{} J of {used_j} J", line.gpu_energy_j);
+    assert!((sum(&line, |step| step.gpu_energy_j) - line.gpu_energy_j).abs() < 1e-6);
+    assert!((sum(&line, |step| step.carbon_g) - line.carbon_g).abs() < 1e-9);
+    assert!(line.steps.iter().any(|step| step.clock_mhz == Some(GREENEST_MHZ)), "{:#?}", line.steps);
+    let (work_s, run_s) = (line.work_done_s.expect("work"), sum(&line, |step| step.seconds));
+    assert!((work_s - 0.8 * run_s).abs() < 0.15 * run_s, "{work_s} s of work in {run_s} s");
+    assert_eq!((line.marks.as_slice(), line.closed, line.gpus[0].meter), (&[][..], true, Meter::Counter), "{}", node.log());
+    assert!(!line.grid.is_empty());
+    governor.stop();
+}
+
+#[test]
+fn a_job_whose_time_runs_out_goes_to_full_clock() {
+    let node = node();
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    // 10 s of work, and 5 s are kept in hand: there are some seconds for a slower clock.
+    node.prolog(&job(7).work("10s").deadline_in("19s"));
+    assert!(node.lock(0).is_some(), "{}", node.log());
+    until("full clock", || node.locked().is_empty());
+    assert!(node.log().contains("full clock"), "{}", node.log());
+    node.epilog(&job(7).work("10s").deadline_in("19s"));
+    assert!(node.line().clock_changes >= 1);
+}
+
+#[test]
+fn clocks_follow_the_sun_within_an_interval() {
+    let node = node();
+    // All of full clock's power for the one GPU of eight: (380 + 100) x 1.2 W.
+    roof(&node, &[(6, 0.0), (6, 8.0 * 600.0)]);
+    let sun = Instant::now() + Duration::from_secs(6);
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    // Short enough that some seconds of sun are worth a change.
+    let short = job(7).work("40s").deadline_in("5m");
+    node.prolog(&short);
+    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
+    until("the sun's full clock", || node.locked().is_empty());
+    assert!(Instant::now() + Duration::from_millis(300) >= sun, "before the sun");
+    until("the sun is gone", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
+    node.epilog(&short).assert_clean();
+    assert!(node.line().steps.iter().any(|step| step.onsite_w > 0.0));
+}
+
+#[test]
+fn a_killed_governor_begins_again_and_nothing_is_counted_twice_or_lost() {
+    let node = node();
+    let before_j = node.energy_j(0);
+    let mut governor = Governor::start(&node);
+    node.prolog(&green(7));
+    let load = node.busy(&[0]);
+    for round in 0..6 {
+        sleep_s(0.35 + 0.07 * f64::from(round));
+        governor.kill();
+        governor = Governor::start(&node);
+    }
+    governor.kill();
+    drop(load);
+    node.epilog(&green(7)).assert_clean();
+    let used_j = node.energy_j(0) - before_j;
+    let line = node.line();
+    assert!((line.gpu_energy_j - used_j).abs() < 0.1 * used_j, "{} J of {used_j} J", line.gpu_energy_j);
+    let run_s = sum(&line, |step| step.seconds);
+    let span = carm::quantity::parse_instant(&line.end).expect("an end")
+        - carm::quantity::parse_instant(line.start.as_deref().expect("a start")).expect("a start");
+    assert!((run_s - span.as_seconds_f64()).abs() < 0.05, "{run_s} s of {span}");
+    assert_eq!(line.marks, [], "{}", node.log());
+}
+
+#[test]
+fn an_ended_governor_leaves_a_clock_that_holds_to_the_end() {
+    let node = node();
+    roof(&node, &[(60, 8.0 * 600.0)]);
+    let governor = Governor::start(&node);
+    node.prolog(&green(7));
+    until("it is governed", || node.log().contains("job 7"));
+    governor.stop();
+    assert!(node.log().contains("every job keeps a clock that holds"), "{}", node.log());
+    node.epilog(&green(7)).assert_clean();
+}
+
+#[test]
+fn another_hand_on_the_clocks_is_seen_said_once_and_let_be() {
+    let node = node();
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    node.prolog(&green(7));
+    until("it is governed", || node.lock(0).is_some());
+    // nvidia-smi -lgc 210,900, as an admin would.
+    let card = Node::card(0);
+    node.bench().look(|now| now.card(card).1.lock = Some((210, 900))).expect("the stand-in");
+    until("it is seen", || node.log().contains("another hand is on the clocks"));
+    sleep_s(1.5);
+    assert_eq!(node.lock(0), Some((210, 900)), "{}", node.log());
+    assert_eq!(node.log().matches("another hand").count(), 1);
+    node.epilog(&green(7));
+    assert_eq!(node.line().marks, [Mark::OtherHand]);
+}
+
+#[test]
+fn two_governors_do_not_govern_one_host() {
+    let node = node();
+    let _governor = Governor::start(&node);
+    let second = node.by_hand(&["govern"]);
+    assert!(!second.status.success());
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another governor runs on this host"), "{second:?}");
+}
+
+#[test]
+fn a_card_without_an_energy_counter_is_metered_by_its_power() {
+    let node = node().faulty("[[fault]]\ncall = \"nvmlDeviceGetTotalEnergyConsumption\"\ncode = 3\n");
+    let _governor = Governor::start(&node);
+    let before_j = node.energy_j(0);
+    node.prolog(&green(7));
+    let load = node.busy(&[0]);
+    sleep_s(6.0);
+    drop(load);
+    node.epilog(&green(7));
+    let used_j = node.energy_j(0) - before_j;
+    let line = node.line();
+    assert_eq!(line.gpus[0].meter, Meter::Power, "{line:#?}");
+    assert!((line.gpu_energy_j - used_j).abs() < 0.2 * used_j, "{} J of {used_j} J", line.gpu_energy_j);
+}

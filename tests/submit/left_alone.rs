@@ -1,0 +1,67 @@
+//! Who is left alone: submitted as written, with a line that says why.
+
+use crate::fake::{BY_EVENING, Login};
+
+#[test]
+fn jobs_that_are_not_to_be_planned_are_submitted_as_written_with_one_line() {
+    let login = Login::new();
+    for (words, line) in [
+        ("--carbon-off train.sh", "--carbon-off: submitted as written"),
+        ("--gpus=0 train.sh", "the job asks for no GPUs"),
+        ("-J x --test-only train.sh", "--test-only: passed to sbatch without a plan"),
+        ("-d afterok:1 train.sh", "--dependency decides when the job starts"),
+        ("--gpus-per-node=2 -N1-4 train.sh", "the number of nodes is open"),
+        ("--gpus 2 -t 3:00:00 : --gpus 1 train.sh", "a heterogeneous job"),
+        ("-t UNLIMITED train.sh", "give --carbon-runtime"),
+        ("--begin=teatime train.sh", "--begin=teatime: not a time that CARM reads"),
+    ] {
+        let ended = login.submit(words);
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{words}");
+        ended.says(line);
+        assert_eq!(ended.stderr.lines().count(), 1, "{words}: {}", ended.stderr);
+        let written: Vec<_> = words.split_whitespace().filter(|w| !w.starts_with("--carbon-latency")).collect();
+        let given = ended.given();
+        assert!(written.iter().all(|word| given.contains(word)), "{words}: {given:?}");
+        assert!(!given.iter().any(|w| w.starts_with("--begin=now") || w.starts_with("--partition")), "{words}: {given:?}");
+    }
+}
+
+#[test]
+fn a_fault_of_carms_own_never_costs_a_submission() {
+    for (file, text, line) in [
+        ("carm.toml", "[planer]\n", "carm.toml:1: unknown field `planer`"),
+        (
+            "carm.toml",
+            "[[zone]]\nname = \"x\"\nsource = \"trace\"\npath = \"none.csv\"\n[[site]]\nname = \"a\"\nzone = \"x\"\npartition = \"gpu-north\"\ngpus = 8\n",
+            "none.csv",
+        ),
+        ("north.csv", "time,carbon_g_per_kwh\n2020-01-01T00:00:00Z,5\n2020-01-01T01:00:00Z,5\n", "no grid data for"),
+    ] {
+        let login = Login::new();
+        login.write(file, text);
+        let words = format!("-p gpu-north {BY_EVENING} train.sh");
+        let ended = login.submit(&words);
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{}", ended.stderr);
+        ended.says(line);
+        ended.says("the job is submitted as written, without a plan");
+        assert_eq!(ended.given(), words.split_whitespace().collect::<Vec<_>>());
+
+        let login = Login::new();
+        login.write(file, text);
+        login.submit(&format!("--strict {words}")).refused(1, line);
+    }
+}
+
+#[test]
+fn a_job_that_no_site_takes_is_submitted_with_each_sites_reason() {
+    let ended = Login::new().submit("-p other train.sh");
+    ended.says(
+        "no configured site takes this job (north: the job asks for partition other; south: the job asks for partition other)",
+    );
+    assert_eq!(ended.given(), ["-p", "other", "train.sh"]);
+    // A site that the user did not ask for is no matter for a warning; one that Slurm does not offer is.
+    assert!(!Login::new().submit("-p gpu-north train.sh").stderr.contains("left out"));
+    let login = Login::new();
+    login.write("bin/partitions", "PartitionName=gpu-north State=UP\nPartitionName=gpu-south State=DRAIN\n");
+    login.submit("train.sh").says("site 'south' is left out: partition 'gpu-south' is not up");
+}

@@ -1,0 +1,80 @@
+//! A partition without room, on a real Slurm: its estimate is heeded, its queue counted, and the job starts as soon as it can.
+
+use chrono::Utc;
+
+use super::{seconds, sites, start, submit};
+use crate::common::{Cluster, Setup, SlurmRelease, wait_for};
+
+/// Takes every GPU of the partition for so long, with a limit of its own.
+fn fill(cluster: &Cluster, words: &[&str], sleep_s: u32) -> u32 {
+    let wrap = format!("--wrap=sleep {sleep_s}");
+    let common = ["-p", "gpu-north", "--gres=gpu:4", wrap.as_str()];
+    let job = cluster.sbatch(&[&common[..], words].concat()).job();
+    wait_for("a job that fills the partition", || (cluster.job(job).get("JobState")? == "RUNNING").then_some(()));
+    job
+}
+
+fn a_job_waits_for_room_and_not_for_slurms_estimate(release: SlurmRelease) {
+    let cluster = start(Setup::on(release));
+    sites(&cluster, 0);
+    // Slurm has to expect it to run to its limit of ten minutes; it ends long before.
+    let blocker = fill(&cluster, &["-t", "10"], 12);
+    let script = cluster.script("train.sh", "#!/bin/sh\n#SBATCH --gres=gpu:2 -t 2 -p gpu-north\nsleep 1\n");
+    let submitted = Utc::now().timestamp();
+    let ran = submit(&cluster, &["--carbon-objective=ppc", &script]);
+    assert!(ran.stderr.contains("at north as soon as there is room, expected in "), "{ran:?}");
+    assert!(ran.stderr.contains("Slurm expects room at north from "), "{ran:?}");
+    let job = ran.job();
+    assert_eq!(cluster.wait_for_job(blocker), "COMPLETED");
+    assert_eq!(cluster.wait_for_job(job), "COMPLETED");
+    let started = seconds(&cluster.job(job)["StartTime"]) - submitted;
+    assert!((1..60).contains(&started), "started after {started} s");
+
+    // Nothing is in its way any more.
+    let ran = submit(&cluster, &["--carbon-objective=ppc", "--carbon-max-delay=0s", &script]);
+    assert!(ran.stderr.contains("at north at once") && !ran.stderr.contains("room"), "{ran:?}");
+    assert_eq!(cluster.wait_for_job(ran.job()), "COMPLETED");
+    cluster.assert_no_node_was_lost();
+}
+
+fn the_queue_is_counted_in_gpu_hours(release: SlurmRelease) {
+    let cluster = start(Setup::on(release));
+    let config = "[[zone]]\nname = \"z\"\nsource = \"typical-day\"\n\
+                  [[site]]\nname = \"north\"\nzone = \"z\"\npartition = \"gpu-north\"\ngpus = 4\n";
+    std::fs::write(cluster.folder().join("jobs/carm.toml"), config).expect("a configuration");
+    let script = cluster.script("train.sh", "#!/bin/sh\n#SBATCH --gres=gpu:2 -t 60 -p gpu-north\nsleep 1\n");
+    let words = ["--dry-run", "--carbon-objective=ppc", &script];
+    assert!(!submit(&cluster, &words).stderr.contains("  load"));
+
+    // 4 GPUs x 4 h running; waiting 3 x 4 x 5 h, 2 x 5 h, 5 h and, held, nothing: 95 % of what 4 GPUs do in 24 h.
+    fill(&cluster, &["-t", "4:00:00"], 60);
+    for words in
+        [&["--gres=gpu:4", "--array=1-5:2"][..], &["--gpus=2"], &["--gres=gpu:4", "--hold"], &["--ntasks=1", "--gpus-per-task=1"]]
+    {
+        let ran = cluster.sbatch(&[&["-p", "gpu-north", "-t", "5:00:00", "--wrap=sleep 1"], words].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let ran = submit(&cluster, &words);
+    let told = "gpu-north has 91 GPU-hours of work for 4 GPUs: no clock below 1620 MHz";
+    assert!(ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ").contains(told), "{ran:?}");
+}
+
+#[test]
+fn a_job_waits_for_room_and_not_for_slurms_estimate_on_the_installed_slurm() {
+    a_job_waits_for_room_and_not_for_slurms_estimate(SlurmRelease::Installed);
+}
+
+#[test]
+fn a_job_waits_for_room_and_not_for_slurms_estimate_on_debian_13() {
+    a_job_waits_for_room_and_not_for_slurms_estimate(SlurmRelease::Debian13);
+}
+
+#[test]
+fn the_queue_is_counted_in_gpu_hours_on_the_installed_slurm() {
+    the_queue_is_counted_in_gpu_hours(SlurmRelease::Installed);
+}
+
+#[test]
+fn the_queue_is_counted_in_gpu_hours_on_debian_13() {
+    the_queue_is_counted_in_gpu_hours(SlurmRelease::Debian13);
+}

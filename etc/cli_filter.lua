@@ -18,10 +18,13 @@ function slurm_cli_pre_submit(options, offset)
     end
     local asked = next(carbon) ~= nil and not carbon["carbon-off"]
     -- carm-submit's own hand-over carries its plan; a job that waits for something else already is left alone.
+    -- carm-submit asks Slurm through sbatch itself: its questions must not ask it again.
+    if os.getenv("CARM_TEST_ONLY") then return slurm.SUCCESS end
     if options["type"] ~= "sbatch" or not asked or carbon["carm-work-s"] or options["begin"] ~= "Unknown" or options["dependency"] then
         return slurm.SUCCESS
     end
-    local command = "timeout 2 " .. carm_submit .. " --dry-run --json --wrap=true"
+    -- Without questions of its own to Slurm: whoever submits is waiting.
+    local command = "CARM_TEST_ONLY=1 timeout 2 " .. carm_submit .. " --dry-run --json --wrap=true"
     for _, name in ipairs({ "gpus", "gpus-per-node", "gpus-per-task", "gres", "nodes", "ntasks", "time", "partition", "deadline" }) do
         local value = options[name]
         if value and value ~= "Unknown" then -- here gres reads "gres:gpu:2", and nodes "1-0" where no most is given

@@ -9,12 +9,14 @@
 //! - [`plan`]: the planner: where, when and how fast;
 //! - [`slurm`]: Slurm's text, in and out;
 //! - [`govern`]: the clock of now for a job that has started;
-//! - [`ledger`]: what jobs used and emitted.
+//! - [`ledger`]: what jobs used and emitted, line by line and joined to jobs;
+//! - [`counterfactual`]: what the same work would have emitted had CARM left it alone.
 //!
 //! Pure: no network, no GPU, no process, no clock and no time zone of its own; only configuration, traces, profiles and the
 //! ledger open files, under paths that they are given.
 
 pub mod config;
+pub mod counterfactual;
 pub mod govern;
 pub mod grid;
 pub mod ledger;

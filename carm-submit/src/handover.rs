@@ -17,6 +17,9 @@ use crate::decide::Decided;
 use crate::exit::Refusal;
 use crate::script::Script;
 
+/// Set where sbatch is asked and not told: carm-submit asks nothing below it, and the sample of a CLI filter does not call it.
+pub const TEST_ONLY: &str = "CARM_TEST_ONLY";
+
 /// How the carbon options reach sbatch.
 #[derive(Debug)]
 pub enum Carbon<'a> {
@@ -92,6 +95,8 @@ impl Handover<'_> {
     /// there is one, has to outlive the command.
     pub fn test_only(&self) -> std::io::Result<(Command, Option<TempDir>)> {
         let (mut sbatch, folder) = self.sbatch(&["--test-only"])?;
+        // A CLI filter that calls carm-submit must see that this is its question.
+        sbatch.env(TEST_ONLY, "1");
         // Its user's own form of times is not for us to read.
         sbatch.env_remove("SLURM_TIME_FORMAT");
         if !matches!(self.script, Some(Script::Input(_))) {

@@ -1,21 +1,28 @@
-//! The ledger: what jobs used and emitted. One append-only JSON-lines file per node and month; writer and reader here.
+//! The ledger: what jobs used and emitted. One append-only JSON-lines file per node and month; writer and reader here,
+//! and the join of lines to runs and jobs.
 //!
 //! A line is one job's run on one node, or a day of it, keyed by cluster, job, run and node. Lines are only ever added; a torn or foreign
 //! line costs itself and nothing else.
 
 mod history;
+mod join;
+mod line;
 mod parts;
 mod read;
 mod recent;
 mod record;
+mod span;
 mod tally;
 mod write;
 
 pub use history::{EarlierRun, NEWEST, Prediction, Workload, predict, runs_that_tell};
+pub use join::{Job, NodeRun, Note, Run, join};
+pub use line::{Gpus, Levels, Line, Text};
 pub use parts::{Exit, Gpu, GridStep, Intensity, LevelUsed, Mark, Meter, ProfileUsed, Step};
 pub use read::{BadLine, Reading, of_job, read_dir, read_file};
 pub use recent::earlier_runs;
 pub use record::{RECORD_VERSION, Record};
+pub use span::Span;
 pub use tally::{Facility, Piece, Tally};
 pub use write::{LedgerError, append, file_name};
 

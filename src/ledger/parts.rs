@@ -20,7 +20,7 @@ impl Exit {
 }
 
 /// Which carbon intensity a figure is made of. The two are never added up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Intensity {
     /// Of all generation at the time.

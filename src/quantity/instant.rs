@@ -70,7 +70,7 @@ fn in_range(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 /// `+8hours` in seconds. sbatch(1): "now+1hour", "now+60minutes"; a bare count is seconds.
-fn parse_offset(text: &str) -> Option<i64> {
+pub(super) fn parse_offset(text: &str) -> Option<i64> {
     let rest = text.strip_prefix('+')?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (count, unit) = rest.split_at(end);

@@ -1,0 +1,91 @@
+//! The ledger's files: which there are, and what was wrong with them and their lines.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use carm::ledger::BadLine;
+
+use crate::choose::Window;
+use crate::exit::{Refusal, warn};
+
+/// How many faults are named; more are counted.
+const NAMED: usize = 3;
+
+/// A file that was opened.
+#[derive(Debug)]
+pub struct LedgerFile {
+    pub path: PathBuf,
+    pub file: File,
+    pub length: u64,
+}
+
+/// What is not in the report.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    /// Files that cannot be read, and why.
+    pub files: Vec<(PathBuf, String)>,
+    /// Lines that cannot be read.
+    pub lines: Vec<BadLine>,
+}
+
+impl LeftOut {
+    /// One warning each for files and lines.
+    pub fn warn(&self) {
+        let more = |count: usize| if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+        if !self.files.is_empty() {
+            let named: Vec<String> =
+                self.files.iter().take(NAMED).map(|(path, cause)| format!("{}: {cause}", path.display())).collect();
+            warn(&format!("left out, what these files hold: {}{}", named.join("; "), more(self.files.len())));
+        }
+        if !self.lines.is_empty() {
+            let name = |bad: &BadLine| format!("{}:{}: {}", bad.path.display(), bad.line, bad.cause);
+            let named: Vec<String> = self.lines.iter().take(NAMED).map(name).collect();
+            warn(&format!("left out, lines that cannot be read: {}{}", named.join("; "), more(self.lines.len())));
+        }
+    }
+
+    /// The faults, for JSON.
+    pub fn json(&self) -> serde_json::Value {
+        let files: Vec<_> = self.files.iter().map(|(path, cause)| serde_json::json!({"path": path, "cause": cause})).collect();
+        let line = |bad: &BadLine| serde_json::json!({"path": bad.path, "line": bad.line, "cause": bad.cause});
+        let lines: Vec<_> = self.lines.iter().map(line).collect();
+        serde_json::json!({"files": files, "lines": lines})
+    }
+}
+
+/// Opens the files that may hold what is wanted, in the order of their names: of a node, that of time.
+pub fn open(dir: &Path, window: Window) -> Result<(Vec<LedgerFile>, LeftOut), Refusal> {
+    let refuse = |error: std::io::Error| {
+        let way = match error.kind() {
+            std::io::ErrorKind::NotFound => "no ledger there; give --ledger=DIR, or [node] ledger_dir in the configuration",
+            std::io::ErrorKind::PermissionDenied => "you may not read it; who may is the admin's to say",
+            _ => "cannot be read",
+        };
+        Refusal::new(format!("{}: {way} ({error})", dir.display()))
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(refuse)? {
+        let path = entry.map_err(refuse)?.path();
+        if path.extension().is_some_and(|ending| ending == "jsonl")
+            && month(&path).is_none_or(|month| window.may_hold_month(month))
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let (mut files, mut left_out) = (Vec::new(), LeftOut::default());
+    for path in paths {
+        match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((length, file)) => files.push(LedgerFile { path, file, length }),
+            Err(error) => left_out.files.push((path, error.to_string())),
+        }
+    }
+    Ok((files, left_out))
+}
+
+/// `2026-05` of `NODE.2026-05.jsonl`; none of a file that is named otherwise.
+fn month(path: &Path) -> Option<&str> {
+    let (_, month) = path.file_stem()?.to_str()?.rsplit_once('.')?;
+    let shape = |(i, b): (usize, u8)| if i == 4 { b == b'-' } else { b.is_ascii_digit() };
+    (month.len() == 7 && month.bytes().enumerate().all(shape)).then_some(month)
+}

@@ -1,0 +1,172 @@
+//! A job as one self-contained page: no script, no network, figures as text and as inline SVG; for a phone, a desk and paper.
+
+mod axis;
+mod bars;
+mod chart;
+mod timeline;
+
+use std::fmt::Write;
+
+use carm::quantity::{format_duration, format_mass};
+
+use crate::account::{Account, State};
+use crate::job_text::{self, Fact};
+use crate::words;
+use timeline::Timeline;
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page.
+pub fn page(account: &Account) -> String {
+    let name = account.last.name.as_ref().map_or(String::new(), |name| format!(", {name}"));
+    let title = escape(&format!("Job {}{name}", account.job.job));
+    let timeline = Timeline::of(account);
+    let mut body = String::new();
+    body += &header(account, &title);
+    body += &cards(account);
+    body += &bars::section(account);
+    body += &match &timeline {
+        Some(timeline) => chart::section(timeline),
+        None => {
+            "<section><h2>Over time</h2><p>The ledger does not hold this run in pieces: there is nothing to draw.</p></section>\n"
+                .to_owned()
+        }
+    };
+    body += &facts(&job_text::facts(account));
+    if let Some(timeline) = &timeline {
+        body += &pieces(timeline);
+    }
+    body += METHOD;
+    // The policy makes sure of what the page promises: it loads nothing, from nowhere, and runs nothing.
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         <title>{title}: carbon account</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    )
+}
+
+const METHOD: &str = "<footer>\n<p>Carbon is operational and location-based: PUE &times; (measured GPU energy + host power), times the \
+grid&#8217;s intensity of the time, on-site power first. Embodied carbon stands apart (O and M of SCI, ISO/IEC 21031). Both comparisons \
+are computed from this record: the same work by the profile&#8217;s speeds, its modelled energy scaled by measured over modelled energy of \
+this run, on the grid from the time on at which the job could have started. Times are local to where this page was made.</p>\n\
+<p>Made by carm-report from the ledger.</p>\n</footer>\n";
+
+/// A figure that stays on one line with its unit.
+fn figure(text: &str) -> String {
+    escape(text).replace(' ', "&nbsp;")
+}
+
+fn header(account: &Account, title: &str) -> String {
+    let last = account.last;
+    let by = last.user.as_ref().map_or(String::new(), |user| format!("{} &middot; ", escape(user)));
+    let site = last.site.as_ref().map_or(String::new(), |site| format!(" at {}", escape(site)));
+    let state = match account.state {
+        State::Ended(exit) => words::exit(exit),
+        State::Open => "not ended".to_owned(),
+    };
+    let span = account.begin.map_or_else(|| words::local(account.end), |begin| words::local_span(begin, account.end));
+    format!(
+        "<header>\n<h1>{title}</h1>\n<p>{by}{}{site} &middot; {} &middot; {}</p>\n</header>\n",
+        escape(&last.cluster),
+        escape(&span),
+        escape(&state)
+    )
+}
+
+fn cards(account: &Account) -> String {
+    let mut cards: Vec<(&str, String, String)> = Vec::new();
+    for (intensity, grams) in &account.carbon_g {
+        let what =
+            format!("CO\u{2082}e, {} intensity, \u{b1}\u{a0}{:.1}\u{a0}%", words::intensity(*intensity), account.error * 100.0);
+        cards.push(("Carbon", format_mass(*grams), what));
+    }
+    if let (Ok(compared), Some((_, grams))) = (&account.baselines, account.carbon()) {
+        let (saved, good) = job_text::saved(compared.full.carbon_g, grams);
+        let part = 100.0 * (compared.full.carbon_g - grams) / compared.full.carbon_g;
+        let (figure, what) = match good {
+            Some(true) => (format!("{part:.0} %"), format!("{saved} against full clock at once")),
+            Some(false) => (format!("{part:.0} %"), format!("{saved}, against full clock at once")),
+            None => ("0 %".to_owned(), "as much as at full clock at once".to_owned()),
+        };
+        cards.push(("Saved", figure, what));
+    }
+    cards.push((
+        "Energy",
+        words::energy(account.energy_kwh),
+        format!("{} of it the GPUs\u{2019} own", words::energy(account.gpu_kwh)),
+    ));
+    let waited = account.waited().map_or_else(
+        || format!("{:.*} GPU-hours", words::digits(account.gpu_h), account.gpu_h),
+        |waited| format!("put off by {}", format_duration(waited.as_seconds_f64())),
+    );
+    cards.push(("Run time", format_duration(account.run_s), waited));
+    let mut text = "<section class=\"cards\">\n".to_owned();
+    for (name, shown, what) in cards {
+        let _ = writeln!(text, "<div><h2>{name}</h2><p class=\"figure\">{}</p><p>{}</p></div>", figure(&shown), escape(&what));
+    }
+    text + "</section>\n"
+}
+
+fn facts(facts: &[Fact]) -> String {
+    let mut text = "<section>\n<h2>Account</h2>\n<dl>\n".to_owned();
+    for fact in facts {
+        let class = match fact.good {
+            Some(true) => " class=\"good\"",
+            Some(false) => " class=\"bad\"",
+            None => "",
+        };
+        if !fact.subject.is_empty() {
+            let _ = writeln!(text, "<dt>{}</dt>", fact.subject);
+        }
+        let _ = writeln!(text, "<dd{class}>{}</dd>", escape(&words::clean(&fact.said)));
+    }
+    text + "</dl>\n</section>\n"
+}
+
+fn pieces(timeline: &Timeline) -> String {
+    let onsite = timeline.has_onsite();
+    let mut text =
+        "<section>\n<h2>The run in figures</h2>\n<table>\n<thead><tr><th>From</th><th>Clock<br>MHz</th><th>Power<br>W</th>\
+                    <th>Grid<br>g/kWh</th>"
+            .to_owned();
+    text += if onsite { "<th>On-site<br>W</th>" } else { "" };
+    text += "<th>Carbon<br>g</th></tr></thead>\n<tbody>\n";
+    for piece in timeline.rows() {
+        let number = |value: Option<f64>| value.map_or("&ndash;".to_owned(), |value| format!("{value:.0}"));
+        let star = if piece.estimated { "*" } else { "" };
+        let site = if onsite { format!("<td>{:.0}</td>", piece.onsite_w) } else { String::new() };
+        let _ = writeln!(
+            text,
+            "<tr><td>{}</td><td>{}</td><td>{:.0}</td><td>{}{star}</td>{site}<td>{:.*}</td></tr>",
+            words::local_short(words::instant(piece.from_ms)),
+            number(piece.clock_mhz),
+            piece.facility_w,
+            number(piece.g_per_kwh),
+            words::digits(piece.carbon_g),
+            piece.carbon_g
+        );
+    }
+    text += "</tbody>\n</table>\n";
+    if timeline.has_estimates() {
+        text += "<p>* estimated</p>\n";
+    }
+    text + "</section>\n"
+}
+
+/// Text for HTML.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,176 @@
+//! Reads files in pieces, on as many threads as there are cores, and hands over what was made of the pieces in their order.
+//!
+//! Nothing is kept but what the caller makes of a piece: the ledger may be larger than memory.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use carm::ledger::BadLine;
+
+use crate::files::{LedgerFile, LeftOut};
+
+/// Bytes of a piece: large enough that handing over costs nothing, small enough that every thread has work to the end.
+const PIECE: u64 = 1 << 20;
+const MOST_THREADS: usize = 8;
+
+/// What was made of a piece.
+#[derive(Debug)]
+pub struct Made<T> {
+    /// The caller's own.
+    pub result: T,
+    /// Lines in the piece.
+    pub lines: usize,
+    /// Those that cannot be read: the line, from 0 in the piece, and why.
+    pub bad: Vec<(usize, String)>,
+}
+
+/// Gives each piece, whole lines all, to `make`, and what it made, in order, to `take`.
+pub fn scan<T: Send>(
+    files: &[LedgerFile],
+    left_out: &mut LeftOut,
+    make: impl Fn(&[u8]) -> Made<T> + Sync,
+    mut take: impl FnMut(T),
+) {
+    let pieces: Vec<(usize, u64)> =
+        files.iter().enumerate().flat_map(|(i, file)| (0..file.length.div_ceil(PIECE)).map(move |n| (i, n * PIECE))).collect();
+    let threads =
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS).min(pieces.len().max(1));
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::sync_channel(threads * 4);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next, pieces, make) = (sender.clone(), &next, &pieces, &make);
+            scope.spawn(move || {
+                let mut buffer = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&(file, from)) = pieces.get(number) else { break };
+                    let made = read_piece(&files[file], from, &mut buffer).map(|range| make(&buffer[range]));
+                    if sender.send((number, made)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let (mut due, mut line) = (0, 0);
+        for (number, made) in receiver {
+            waiting.insert(number, made);
+            while let Some(made) = waiting.remove(&due) {
+                let (file, from) = pieces[due];
+                let path: &Path = &files[file].path;
+                due += 1;
+                if from == 0 {
+                    line = 0;
+                }
+                match made {
+                    Ok(made) => {
+                        let bad = made.bad.into_iter();
+                        left_out.lines.extend(bad.map(|(at, cause)| BadLine {
+                            path: path.to_owned(),
+                            line: line + at + 1,
+                            cause,
+                        }));
+                        line += made.lines;
+                        take(made.result);
+                    }
+                    Err(error) => left_out.files.push((path.to_owned(), error.to_string())),
+                }
+            }
+        }
+    });
+}
+
+/// The lines that begin in a piece: `buffer` gets them, and the range tells where in it they are.
+fn read_piece(file: &LedgerFile, from: u64, buffer: &mut Vec<u8>) -> std::io::Result<std::ops::Range<usize>> {
+    // The byte before tells whether a line begins at the piece's first.
+    let before = from.saturating_sub(1);
+    let mut to = (from + PIECE).min(file.length);
+    let mut end = read(file, before, to, buffer, 0)?;
+    while to < file.length && buffer[..end].last() != Some(&b'\n') {
+        let further = (to + (PIECE >> 5)).min(file.length);
+        let seen = end;
+        end = read(file, to, further, buffer, seen)?;
+        to = further;
+        if let Some(at) = memchr::memchr(b'\n', &buffer[seen..end]) {
+            end = seen + at + 1;
+            break;
+        }
+    }
+    let begin = if from == 0 { 0 } else { memchr::memchr(b'\n', &buffer[..end]).map_or(end, |at| at + 1) };
+    // A line longer than a piece belongs to the piece that it begins in.
+    if begin as u64 > PIECE + 1 {
+        return Ok(0..0);
+    }
+    Ok(begin..end)
+}
+
+/// Reads a part of a file to behind `seen` bytes of the buffer, and says where it ends. The buffer only grows: clearing it anew
+/// for each piece would be a good part of the work.
+fn read(file: &LedgerFile, from: u64, to: u64, buffer: &mut Vec<u8>, seen: usize) -> std::io::Result<usize> {
+    let end = seen + usize::try_from(to - from).unwrap_or(0);
+    if buffer.len() < end {
+        buffer.resize(end, 0);
+    }
+    file.file.read_exact_at(&mut buffer[seen..end], from)?;
+    Ok(end)
+}
+
+/// The lines of a piece, with their numbers in it.
+pub fn lines(piece: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut from = 0;
+    let ends = memchr::memchr_iter(b'\n', piece).chain(std::iter::once(piece.len()));
+    ends.map(move |end| {
+        let line = &piece[from.min(end)..end];
+        from = end + 1;
+        line
+    })
+    .enumerate()
+    .filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn read_back(text: &[u8]) -> (Vec<Vec<u8>>, usize) {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(text).expect("a write");
+        let length = text.len() as u64;
+        let files = [LedgerFile { path: file.path().to_owned(), file: file.reopen().expect("the file"), length }];
+        let (mut found, mut left_out) = (Vec::new(), LeftOut::default());
+        let make = |piece: &[u8]| Made {
+            result: lines(piece).map(|(_, line)| line.to_vec()).collect::<Vec<_>>(),
+            lines: memchr::memchr_iter(b'\n', piece).count(),
+            bad: Vec::new(),
+        };
+        scan(&files, &mut left_out, make, |lines| found.extend(lines));
+        assert!(left_out.files.is_empty());
+        let count = found.len();
+        (found, count)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn every_line_comes_once_and_in_order(lengths in proptest::collection::vec(prop_oneof![1_usize..400, 100_000_usize..5_000_000], 1..14), torn: bool) {
+            let line = |(i, length): (usize, &usize)| format!("{i}{}\n", "x".repeat(*length)).into_bytes();
+            let mut text: Vec<u8> = lengths.iter().enumerate().flat_map(line).collect();
+            if torn {
+                text.pop();
+            }
+            let (found, count) = read_back(&text);
+            prop_assert_eq!(count, lengths.len());
+            for (i, line) in found.iter().enumerate() {
+                prop_assert_eq!(line.len(), i.to_string().len() + lengths[i]);
+                prop_assert!(line.starts_with(i.to_string().as_bytes()));
+            }
+        }
+    }
+}

@@ -12,12 +12,12 @@ use std::time::Instant;
 use carm::config::{Config, Site};
 use carm::plan::Start;
 use carm::site::{Offer, least_speed};
-use carm::slurm::queue;
+use carm::slurm::queue::{self, Queued};
 use carm::slurm::test_only::read_estimate;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-use crate::assemble::Assembled;
+use crate::assemble::{Assembled, Choice};
 use crate::places::Place;
 use crate::slurm::{Asked, PATIENCE, Says};
 use crate::submit::local_instant;
@@ -79,23 +79,59 @@ pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], 
         (About::Queue(partition), question)
     });
     let window_h = config.planner.max_delay_s / 3600.0;
+    let (mut late, mut told) = (Vec::new(), Vec::new());
     for (about, text) in answers(rooms.chain(queues).collect()) {
         match about {
             About::Room(site) => {
                 let Some(start) = read_estimate(&text).and_then(|estimate| local_instant(estimate.start)) else { continue };
-                for choice in assembled.choices.iter_mut().filter(|choice| choice.place.site == site) {
-                    choice.room_h = room_h(assembled.now, start, choice.start);
-                }
+                late.push((site, start));
             }
-            About::Queue(partition) => {
-                let queue_gpu_h = queue::gpu_hours(&queue::read_queue(&text), window_h);
-                for choice in assembled.choices.iter_mut().filter(|choice| partition.is_of(&choice.place)) {
-                    let gpus = partition.gpus(config, choice.place.site);
-                    let least_speed = least_speed(queue_gpu_h, gpus, window_h);
-                    choice.load = Some(Load { partition: partition.name.clone(), gpus, queue_gpu_h, least_speed });
-                }
-            }
+            About::Queue(partition) => told.push((partition, queue::read_queue(&text))),
         }
+    }
+    for (partition, queue) in &told {
+        let queue_gpu_h = queue::gpu_hours(queue, window_h);
+        for choice in assembled.choices.iter_mut().filter(|choice| partition.is_of(&choice.place)) {
+            let gpus = partition.gpus(config, choice.place.site);
+            let least_speed = least_speed(queue_gpu_h, gpus, window_h);
+            choice.load = Some(Load { partition: partition.name.clone(), gpus, queue_gpu_h, least_speed });
+        }
+    }
+    heed_room(assembled, config, &late, told);
+}
+
+/// Moves starts to Slurm's estimate where its own queue bears that out. sbatch --test-only names a time hours off in a busy moment, of a
+/// partition with GPUs to spare too (seen on 22.05): a job must not wait for that.
+fn heed_room(
+    assembled: &mut Assembled,
+    config: &Config,
+    late: &[(usize, DateTime<Utc>)],
+    mut told: Vec<(Partition, Vec<Queued>)>,
+) {
+    let now = assembled.now;
+    let is_late = |choice: &Choice| {
+        let estimate = late.iter().find(|(site, _)| *site == choice.place.site).map(|(_, start)| *start);
+        estimate.and_then(|start| room_h(now, start, choice.start))
+    };
+    let mut untold: Vec<Partition> = Vec::new();
+    for choice in assembled.choices.iter().filter(|choice| is_late(choice).is_some()) {
+        let partition = Partition::of(&choice.place).filter(|partition| told.iter().all(|(known, _)| known != partition));
+        untold.extend(partition.filter(|partition| !untold.contains(partition)));
+    }
+    let questions = untold.into_iter().map(|partition| {
+        let question = (squeue(&partition), Says::Stdout, None);
+        (partition, question)
+    });
+    told.extend(answers(questions.collect()).into_iter().map(|(partition, text)| (partition, queue::read_queue(&text))));
+    let widths: Vec<u32> = assembled.problem.candidates.iter().map(|candidate| candidate.workers).collect();
+    for (choice, width) in assembled.choices.iter_mut().zip(widths) {
+        let queue = told
+            .iter()
+            .find(|(partition, _)| partition.is_of(&choice.place))
+            .map(|(partition, queue)| (u64::from(partition.gpus(config, choice.place.site)), queue::gpus_ahead(queue)));
+        // Where the queue cannot be asked, or nobody named the partition, the estimate is all there is.
+        let is_full = queue.is_none_or(|(gpus, ahead)| ahead.saturating_add(u64::from(width)) > gpus);
+        choice.room_h = is_late(choice).filter(|_| is_full);
     }
 }
 
@@ -107,8 +143,7 @@ fn slowable(assembled: &Assembled, config: &Config) -> Vec<Partition> {
         return partitions;
     }
     for choice in assembled.choices.iter().filter(|choice| choice.levels.len() > 1) {
-        let Some(name) = choice.place.partition.clone() else { continue };
-        let partition = Partition { cluster: choice.place.cluster.clone(), name };
+        let Some(partition) = Partition::of(&choice.place) else { continue };
         if !partitions.contains(&partition) {
             partitions.push(partition);
         }
@@ -137,6 +172,10 @@ fn squeue(partition: &Partition) -> Command {
 }
 
 impl Partition {
+    fn of(place: &Place) -> Option<Self> {
+        Some(Self { cluster: place.cluster.clone(), name: place.partition.clone()? })
+    }
+
     fn is_of(&self, place: &Place) -> bool {
         place.cluster == self.cluster && place.partition.as_ref() == Some(&self.name)
     }

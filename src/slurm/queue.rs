@@ -24,12 +24,21 @@ pub struct Queued {
     pub tasks: u64,
     /// What is left of the time limit, h; `None`: no limit.
     pub left_h: Option<f64>,
+    /// Whether it has its GPUs, or takes the next that come free: it runs, or waits for nothing but room.
+    pub ahead: bool,
 }
 
 /// Reads squeue's answer; lines that are no jobs and jobs that someone holds are skipped.
 #[must_use]
 pub fn read_queue(text: &str) -> Vec<Queued> {
     text.lines().filter_map(read_line).collect()
+}
+
+/// The GPUs that are taken, or will be before those of a job that comes now.
+#[must_use]
+pub fn gpus_ahead(queue: &[Queued]) -> u64 {
+    let ahead = queue.iter().filter(|job| job.ahead);
+    ahead.map(|job| job.gpus.saturating_mul(job.tasks)).fold(0, u64::saturating_add)
 }
 
 /// The queue's GPU-hours, as far as they can fall into the next `window_h` hours: no task counts for more than that.
@@ -52,7 +61,9 @@ fn read_line(line: &str) -> Option<Queued> {
         _ if left.starts_with('-') => Some(0.0), // past its limit, and about to end
         _ => None,                               // UNLIMITED, NOT_SET
     };
-    Some(Queued { gpus: gpus.into_iter().find(|&gpus| gpus > 0).unwrap_or(0).min(MOST), tasks: tasks_in(id), left_h })
+    // A running job's reason is None; a begin time, a dependency, a limit of its user's or a licence is no wait for room.
+    let ahead = matches!(reason, "None" | "Resources" | "Priority");
+    Some(Queued { gpus: gpus.into_iter().find(|&gpus| gpus > 0).unwrap_or(0).min(MOST), tasks: tasks_in(id), left_h, ahead })
 }
 
 /// GPUs in a list of trackable resources: `gres:gpu:2`, `gres/gpu:a100=2`, `cpu=4,gres/gpu=2,gres/gpu:a100=2`.
@@ -141,6 +152,13 @@ mod tests {
         {
             assert_eq!(job("1:00:00", "N/A|N/A|gpu:1|N/A", id).tasks, tasks, "{id}");
         }
+    }
+
+    #[test]
+    fn what_runs_and_what_waits_for_room_alone_is_ahead_of_a_job_that_comes_now() {
+        let line = |gpus: u32, id: &str, reason: &str| format!("1:00:00|1|1|gres/gpu={gpus}|N/A|N/A|N/A|{id}|{reason}|\n");
+        let queue = [line(4, "1", "None"), line(2, "2", "Resources"), line(1, "3_[1-3]", "Priority"), line(8, "4", "BeginTime")];
+        assert_eq!(gpus_ahead(&read_queue(&queue.concat())), 4 + 2 + 3);
     }
 
     #[test]

@@ -231,3 +231,18 @@ fn a_queue_that_slurm_does_not_tell_is_empty() {
         assert_eq!(clocks(&login, SLOW).0, free, "{answer}");
     }
 }
+
+#[test]
+fn an_estimate_that_the_queue_does_not_bear_out_is_not_waited_for() {
+    let login = Login::new();
+    // Two of eight GPUs run a job, and this one wants two.
+    login.queue(2, 1);
+    login.room("gpu-north", "2026-05-01T14:20:00");
+    let json = |login: &Login| -> Value {
+        let ended = login.submit("--dry-run --json -p gpu-north --carbon-objective=ppc --carbon-max-delay=0s train.sh");
+        serde_json::from_str(&ended.stdout).expect("JSON")
+    };
+    assert_eq!(json(&login)["plan"]["start"], "2026-05-01T06:00:00.000Z");
+    login.queue(7, 1);
+    assert_eq!(json(&login)["plan"]["start"], "2026-05-01T14:20:00.000Z", "one GPU is too few");
+}

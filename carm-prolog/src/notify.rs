@@ -1,8 +1,6 @@
 //! What the governor tells systemd (sd_notify(3)): that it is ready, that it is alive, what it is doing. Started by hand, without
 //! NOTIFY_SOCKET, it tells nobody; and a telling that fails changes nothing.
 
-#![allow(dead_code, reason = "the governor's to tell")]
-
 use sd_notify::NotifyState;
 
 /// The first look is done: systemd starts what is ordered after the governor.

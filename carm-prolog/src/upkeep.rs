@@ -124,7 +124,7 @@ pub fn metrics(config: &Config, out: &mut impl Write) -> Result<()> {
 }
 
 /// The host's name up to its first dot, which is the node's name unless slurm.conf says otherwise.
-fn this_host() -> String {
+pub fn this_host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().split('.').next().unwrap_or_default().to_owned()
 }

@@ -274,3 +274,22 @@ fn a_run_of_days_books_a_line_a_day_that_add_up() {
     let used_j = node.energy_j(0) - before_j;
     assert!((day.gpu_energy_j + rest.gpu_energy_j - used_j).abs() < 0.1 * used_j, "{used_j} J");
 }
+
+#[test]
+fn monitoring_sees_what_the_governor_does_and_nothing_of_one_that_has_ended() {
+    let node = node().node("metrics_dir = \"metrics\"");
+    std::fs::create_dir(node.path("metrics")).expect("a folder");
+    let page = || std::fs::read_to_string(node.path("metrics/carm.prom")).unwrap_or_default();
+    let governor = Governor::start(&node);
+    node.prolog(&job(7).work("10s").deadline_in("19s"));
+    let load = node.busy(&[0]);
+    until("full clock is counted", || page().contains("carm_clock_changes_total{") && page().contains("job_id=\"7\""));
+    for name in ["carm_job_energy_joules_total", "carm_job_carbon_grams_total", "carm_governor_last_tick_timestamp_seconds"] {
+        assert!(page().contains(&format!("\n{name}{{")), "{name}: {}", page());
+    }
+    drop(load);
+    node.epilog(&job(7));
+    until("an ended job is gone", || !page().contains("job_id=\"7\""));
+    governor.stop();
+    assert_eq!(page(), "");
+}

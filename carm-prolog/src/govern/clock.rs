@@ -1,5 +1,7 @@
 //! A job's clock: what it shall be until the next look, and the setting of it.
 
+use std::time::Instant;
+
 use carm::config::{Config, OnBudget};
 use carm::govern::{self, Clock, Decision, OverBudget, Rules, Service, Situation, Standing};
 use carm::ledger::Mark;
@@ -33,13 +35,18 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
     if state.governed.hands_off || untouchable || !state.booked || state.request.is_empty() {
         return;
     }
-    match decision(config, look, state, outlook, now) {
+    let since = Instant::now();
+    let decided = decision(config, look, state, outlook, now);
+    look.totals.borrow_mut().count_decision(since.elapsed().as_secs_f64());
+    match decided {
         Ok((clock_mhz, reason, over_budget)) => {
             if over_budget {
                 state.mark([Mark::OverBudget]);
             }
             state.marks.retain(|mark| *mark != Mark::LimitUnknown);
-            set(config, look.store, look.driver, state, clock_mhz, reason, now);
+            if set(config, look.store, look.driver, state, clock_mhz, reason, now) {
+                look.totals.borrow_mut().count_clock_change(reason);
+            }
         }
         // What the prolog found is still so: it has been said.
         Err((cause, mark)) => {
@@ -48,14 +55,17 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
                 state.mark([mark]);
             }
             if mark == Mark::NoGrid || mark == Mark::LimitUnknown {
-                set(config, look.store, look.driver, state, None, cause, now);
+                let reason = if mark == Mark::NoGrid { "no grid data" } else { "the time limit is not known" };
+                if set(config, look.store, look.driver, state, None, &cause, now) {
+                    look.totals.borrow_mut().count_clock_change(reason);
+                }
             }
         }
     }
 }
 
 /// A clock, why, and whether the budget cannot be kept.
-type Chosen = (Option<u32>, String, bool);
+type Chosen = (Option<u32>, &'static str, bool);
 
 fn decision(
     config: &Config,
@@ -80,7 +90,7 @@ fn decision(
     let (done_s, sure_done_s) = (state.done_so_far().1, state.done_so_far().2);
     let whole_s = brief.work_s.map_or(0.0, |seconds| seconds as f64);
     if brief.work_s.is_some() && sure_done_s >= whole_s {
-        return Ok((None, "it runs longer than was said: full clock".to_owned(), false));
+        return Ok((None, "it runs longer than was said: full clock", false));
     }
     // By the profile's word it may be done already; a second is left then.
     let mut offer = brief.offer(config, outlook, (whole_s - done_s).max(1.0) / 3600.0, now)?;
@@ -121,7 +131,7 @@ fn decision(
         None if over_budget && rules.over_budget == OverBudget::Stay => state.clock_mhz,
         None => None,
     };
-    Ok((clock_mhz, reason.to_owned(), over_budget))
+    Ok((clock_mhz, reason, over_budget))
 }
 
 fn rules(config: &Config, outlook: &Outlook) -> Rules {
@@ -155,12 +165,12 @@ fn of_service(
     let service = Service { candidate, answering, objective: brief.objective, limit_h, budget_g };
     let clock = |level: usize| brief.lock_mhz(candidate.levels[level].clock_mhz);
     Ok(match govern::service_clock(&service).map_err(refused)? {
-        Clock::Full { reason } => (None, reason.to_owned(), false),
+        Clock::Full { reason } => (None, reason, false),
         Clock::Level { level, over_budget, reason, .. } => match standing.level {
             Some(current) if current != level && answering.contains(&current) && standing.for_h < rules.dwell_h => {
-                (clock(current), "a clock stays for its dwell time".to_owned(), over_budget)
+                (clock(current), "a clock stays for its dwell time", over_budget)
             }
-            _ => (clock(level), reason.to_owned(), over_budget),
+            _ => (clock(level), reason, over_budget),
         },
     })
 }
@@ -170,18 +180,18 @@ fn cards(state: &JobState) -> Vec<Card> {
     state.gpus.iter().map(|gpu| Card { uuid: gpu.uuid.clone(), minor: 0, name: gpu.model.clone() }).collect()
 }
 
-/// Brings the job's GPUs to a clock, if they are not at it.
+/// Brings the job's GPUs to a clock, if they are not at it; whether they were not.
 fn set(
     config: &Config,
     store: &Store,
     driver: &dyn Driver,
     state: &mut JobState,
     clock_mhz: Option<u32>,
-    reason: String,
+    reason: &str,
     now: DateTime<Utc>,
-) {
+) -> bool {
     if clock_mhz == state.clock_mhz {
-        return;
+        return false;
     }
     let name = |mhz: Option<u32>| mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
     // Before any clock moves: whoever comes after a kill must wish what may have been set.
@@ -195,10 +205,11 @@ fn set(
     }
     log::info!("job {}: {} -> {}: {reason}", state.job, name(state.clock_mhz), name(clock_mhz));
     state.clock_mhz = clock_mhz;
-    state.decision = reason;
+    state.decision = reason.to_owned();
     state.governed.clock_since = Some(format_instant(now));
     state.governed.clock_changes += 1;
     state.governed.strange_looks = 0;
+    true
 }
 
 /// The one clock that holds to the job's end if nobody decides again.
@@ -216,5 +227,5 @@ pub(super) fn steady(config: &Config, store: &Store, driver: &dyn Driver, node: 
         request.budget_g = request.budget_g.map(|budget| (budget - spent_g * f64::from(job.nodes)).max(0.0));
     }
     let choice = decide::choose(&job, config, driver, &cards(state), now);
-    set(config, store, driver, state, choice.clock_mhz, choice.reason, now);
+    set(config, store, driver, state, choice.clock_mhz, &choice.reason, now);
 }

@@ -69,6 +69,7 @@ impl Governor {
             // Nothing is known of it, nothing can be booked.
             None => look.store.remove_job(id),
         };
+        look.totals.borrow_mut().jobs_booked += u64::from(done.is_ok());
         if let Err(error) = done {
             log::error!("job {id}: {error:#}");
         }
@@ -104,7 +105,10 @@ fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
 fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>]) {
     let job = state.to_job(look.node);
     let record = booking::record(&job, config, Some(state), parts, look.now);
-    epilog::append(&Record { closed: false, ..record }, config, look.now);
+    let is_booked = epilog::append(&Record { closed: false, ..record }, config, look.now);
+    if !is_booked {
+        look.totals.borrow_mut().ledger_errors += 1;
+    }
     count::begin_span(state, look.now);
 }
 

@@ -6,7 +6,9 @@ mod clock;
 mod hands;
 mod job;
 mod share;
+mod shown;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,10 +21,13 @@ use carm::site::Outlook;
 use chrono::{DateTime, Utc};
 
 use crate::clocks::{self, Seen};
-use crate::gpu::{Driver, Nvml};
+use crate::gpu::{Driver, GpuError, Nvml};
+use crate::metrics::Totals;
+use crate::notify;
 use crate::settings::{self, Settings};
 use crate::state::Store;
 use alive::Questions;
+use shown::Shown;
 
 /// Waiting for a GPU that a prolog or epilog holds: the next look comes soon enough.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -49,6 +54,7 @@ pub fn run(config_path: &Path) -> Result<()> {
         governor.tick(Utc::now());
         governor.wait(&stop);
     }
+    notify::stopping();
     governor.leave(Utc::now());
     Ok(())
 }
@@ -65,6 +71,8 @@ struct Governor {
     looked: Option<(Instant, DateTime<Utc>)>,
     /// What was last said of a matter, so that it is said once.
     said: HashMap<String, String>,
+    totals: Totals,
+    shown: Shown,
 }
 
 /// What one look at a node goes by.
@@ -75,6 +83,8 @@ struct Look<'a> {
     seen: HashMap<String, Seen>,
     with_steps: &'a [u32],
     now: DateTime<Utc>,
+    /// What this look adds up to.
+    totals: RefCell<Totals>,
 }
 
 impl Governor {
@@ -87,6 +97,8 @@ impl Governor {
             first: true,
             looked: None,
             said: HashMap::new(),
+            totals: Totals::default(),
+            shown: Shown::default(),
         }
     }
 
@@ -124,12 +136,17 @@ impl Governor {
                     self.said.remove("driver");
                     self.nvml = Some(nvml);
                 }
-                Err(error) => return self.say("driver", format!("{error}; no job is governed until it does")),
+                Err(error) => {
+                    self.totals.count_nvml_error(&error.call);
+                    self.say("driver", format!("{error}; no job is governed until it does"));
+                    // Alive all the same, and what waits for it need not wait for a driver.
+                    return self.shown.tell(0);
+                }
             }
         }
         // Held open for as long as it answers: loading a driver costs more than a look.
         let Some(nvml) = self.nvml.take() else { return };
-        let answers = nvml.cards().is_ok_and(|cards| !cards.is_empty());
+        let cards = nvml.cards().inspect_err(|error| self.totals.count_nvml_error(&error.call)).unwrap_or_default();
         let with_steps = alive::jobs_with_steps(Path::new("/proc"));
         let mut here = HashSet::new();
         for node in Store::nodes(&self.config.node.state_dir) {
@@ -138,10 +155,15 @@ impl Governor {
                 Err(error) => self.say(&node, format!("node {node}: {error:#}")),
             }
         }
+        self.totals.last_tick = Some(now.timestamp_millis() as f64 / 1e3);
+        if let Err(error) = self.shown.show(&self.config, &nvml, &cards, &self.totals, now) {
+            self.say("metrics", format!("{error:#}"));
+        }
+        self.shown.tell(here.len());
         self.questions.keep(|job| here.iter().any(|(_, here)| *here == job));
         self.known = here;
         self.first = false;
-        self.nvml = answers.then_some(nvml);
+        self.nvml = (!cards.is_empty()).then_some(nvml);
     }
 
     fn node(
@@ -157,10 +179,16 @@ impl Governor {
         for uuid in store.gpus() {
             match clocks::look(store, driver, &uuid, self.config.node.restore_mhz) {
                 Ok(look) => _ = seen.insert(uuid, look),
-                Err(error) => self.say(&uuid, format!("gpu {uuid}: {error:#}")),
+                Err(error) => {
+                    if let Some(error) = error.downcast_ref::<GpuError>() {
+                        self.totals.count_nvml_error(&error.call);
+                    }
+                    self.say(&uuid, format!("gpu {uuid}: {error:#}"));
+                }
             }
         }
-        let look = Look { store, node, driver, seen, with_steps, now };
+        let totals = RefCell::new(std::mem::take(&mut self.totals));
+        let look = Look { store, node, driver, seen, with_steps, now, totals };
         let mut outlooks: BTreeMap<usize, Option<Outlook>> = BTreeMap::new();
         let mut jobs = Vec::new();
         for id in store.jobs() {
@@ -185,6 +213,7 @@ impl Governor {
                 self.say(&format!("job {}", state.job), format!("job {}: {error:#}; what is known of it is not kept", state.job));
             }
         }
+        self.totals = look.totals.into_inner();
     }
 
     /// Until the interval is over; a new job, or a signal, ends it.
@@ -195,6 +224,8 @@ impl Governor {
         let until = Instant::now() + Duration::from_secs_f64((interval_s - now_s.rem_euclid(interval_s)).max(0.01));
         while Instant::now() < until && !stop.load(Ordering::Relaxed) && !self.has_new_job() {
             std::thread::sleep(NAP.min(until.saturating_duration_since(Instant::now())));
+            // An interval may be longer than systemd's patience.
+            notify::watchdog();
         }
     }
 
@@ -220,6 +251,7 @@ impl Governor {
                 }
             }
         }
+        self.shown.end(&self.config);
         log::info!("ended; every job keeps a clock that holds to its end");
     }
 }

@@ -3,8 +3,6 @@
 //! The governor fills a snapshot in at each look, one for each node of the host; `carm-prolog status --prometheus` fills one
 //! in from the journal. What is not known is absent, never zero. A job's figures vanish when it ends: the ledger has them.
 
-#![allow(dead_code, unused_imports, reason = "status shows a snapshot; counting, the file and the port are the governor's")]
-
 mod families;
 mod look;
 mod server;

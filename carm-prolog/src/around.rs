@@ -53,8 +53,8 @@ pub fn under_slurmd(context: &str) -> ExitCode {
     match cli.verb.or_else(|| Verb::from_context(context)) {
         Some(Verb::Prolog { bounded }) => job(Side::Prolog, bounded, &cli.config),
         Some(Verb::Epilog { bounded }) => job(Side::Epilog, bounded, &cli.config),
-        // reset and status are for hands and for boot; other contexts (PrologSlurmctld, a task's) have no GPU to set.
-        Some(Verb::Reset { .. } | Verb::Status { .. }) | None => {
+        // reset, status and profile are for hands and for boot; other contexts (PrologSlurmctld, a task's) have no GPU to set.
+        Some(Verb::Reset { .. } | Verb::Status { .. } | Verb::Profile(_)) | None => {
             logging::start(&LogTarget::Syslog);
             log::error!("SLURM_SCRIPT_CONTEXT={}: carm-prolog works as Prolog and Epilog", carm::request::printable(context));
             ExitCode::SUCCESS

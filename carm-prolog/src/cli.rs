@@ -43,6 +43,8 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Measure a GPU profile: run a command at several clocks, or watch a running job at them
+    Profile(Box<crate::profile::Arguments>),
 }
 
 impl Verb {

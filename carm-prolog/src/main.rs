@@ -20,6 +20,7 @@ mod job;
 mod limit;
 mod logging;
 mod modelled;
+mod profile;
 mod prolog;
 mod resolve;
 mod settings;
@@ -47,8 +48,12 @@ fn by_hand(cli: Cli) -> ExitCode {
         Some(Verb::Epilog { bounded }) => return around::job(around::Side::Epilog, bounded, &cli.config),
         Some(Verb::Reset { all }) => config().and_then(|config| upkeep::reset(&config, all)),
         Some(Verb::Status { json }) => config().and_then(|config| upkeep::status(&config, json, &mut std::io::stdout().lock())),
+        Some(Verb::Profile(arguments)) => match config().and_then(|config| profile::run(&config, &arguments)) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         None => {
-            eprintln!("carm-prolog: nothing to do: name a verb (prolog, epilog, reset, status), see carm-prolog --help");
+            eprintln!("carm-prolog: nothing to do: name a verb (prolog, epilog, reset, status, profile), see carm-prolog --help");
             return ExitCode::from(2);
         }
     };

@@ -12,10 +12,8 @@ use crate::job::{green, job};
 use crate::node::{Node, files};
 
 /// The stand-in's own figures at some clocks: watts and speed.
-const TRUTH: [(u32, f64, f64); 4] =
-    [(1260, 162.2, 0.5714), (1680, 205.9, 0.7273), (2100, 279.3, 0.8696), (2520, 380.0, 1.0)];
+const TRUTH: [(u32, f64, f64); 4] = [(1260, 162.2, 0.5714), (1680, 205.9, 0.7273), (2100, 279.3, 0.8696), (2520, 380.0, 1.0)];
 const CLOCKS: &str = "1260,1680,2100,2520";
-const NAME: [&str; 4] = ["profile", "--name", "train", "--warm-up=0"];
 
 /// The stand-in's load, which cargo puts beside this program.
 fn gpu_load() -> PathBuf {
@@ -27,10 +25,16 @@ fn gpu_load() -> PathBuf {
 impl Node {
     fn profile(&self, arguments: &[&str], command: &[&str]) -> Command {
         let mut profile = Command::new(env!("CARGO_BIN_EXE_carm-prolog"));
-        profile.arg("--config").arg(self.path("carm.toml")).args(NAME).args(arguments).env_clear().current_dir(self.path(""));
+        profile
+            .arg("--config")
+            .arg(self.path("carm.toml"))
+            .args(["profile", "--name=train"])
+            .args(arguments)
+            .env_clear()
+            .current_dir(self.path(""));
         profile.env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if !command.is_empty() {
-            profile.arg("--").args(command);
+            profile.args(["--warm-up=0", "--"]).args(command);
         }
         profile
     }
@@ -90,7 +94,7 @@ fn the_profile_of_a_command_is_that_of_the_stand_in_to_2_percent() {
     assert_is_the_truth(&profile, &said);
     assert!(profile.measured && profile.name.as_str() == "train");
     assert_eq!((profile.gpu.as_deref(), profile.model.as_deref()), (Some("rtx4090"), Some("NVIDIA GeForce RTX 4090")));
-    for part in ["measured by carm-prolog profile 0", "driver 570.00.00, 1 GPUs, 3 repeats, command: ", "gpu-load --work=2"] {
+    for part in ["measured by carm-prolog profile 0", "driver 570.00.00, 1 GPU, 3 repeats, command: ", "gpu-load --work=2"] {
         assert!(profile.source.contains(part), "{}", profile.source);
     }
     assert!(said.contains("13 of 13: 2520 MHz ... ") && said.contains("written: train.toml"), "{said}");
@@ -109,7 +113,9 @@ fn the_profile_of_a_running_job_is_that_of_the_stand_in_to_2_percent() {
     let mut load = Command::new(&command[0]);
     load.args(&command[1..]).arg("--gpus=2,3").arg("--progress").arg(&file);
     let mut load = load.stdout(Stdio::null()).spawn().unwrap();
+    let since = Instant::now();
     while !file.exists() {
+        assert!(since.elapsed() < Duration::from_secs(10), "the load does not start");
         std::thread::sleep(Duration::from_millis(10));
     }
     let live = format!("--live={}", file.display());

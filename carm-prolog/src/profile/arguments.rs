@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeat: u32,
     /// Run the command before, uncounted, until so long has passed; 0 for not at all. With --live: the wait after each change
-    /// of clock
+    /// of clock, 10s
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s", default_value_if("live", clap::builder::ArgPredicate::IsPresent, "10s"))]
     pub warm_up: Duration,
     /// Measure a job that runs already: FILE holds its number of steps so far, or gets a line for each

@@ -55,6 +55,10 @@ impl Output {
     }
 }
 
+fn several(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 fn create(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }
@@ -79,12 +83,12 @@ pub fn text(arguments: &Arguments, from: &Provenance, outcome: &Outcome) -> Resu
         gpu: from.gpu.clone(),
         model: Some(from.model.clone()),
         source: format!(
-            "measured by carm-prolog profile {} on {}, driver {}, {} GPUs, {} repeats, {}",
+            "measured by carm-prolog profile {} on {}, driver {}, {}, {}, {}",
             env!("CARGO_PKG_VERSION"),
             Utc::now().format("%Y-%m-%d"),
             printable(&from.driver),
-            from.cards,
-            arguments.repeat,
+            several(from.cards, "GPU"),
+            several(arguments.repeat as usize, "repeat"),
             how.chars().take(300).collect::<String>(),
         ),
         measured: true,

@@ -178,9 +178,8 @@ fn normal_equations(rows: &[[f64; 3]], values: &[f64], used: &[usize]) -> Option
         for other in 0..n {
             if other != i {
                 let factor = matrix[other][i] / matrix[i][i];
-                for column in i..=n {
-                    matrix[other][column] -= factor * matrix[i][column];
-                }
+                let row = matrix[i].clone();
+                matrix[other].iter_mut().zip(row).for_each(|(value, pivot)| *value -= factor * pivot);
             }
         }
     }

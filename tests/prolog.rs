@@ -25,6 +25,8 @@ mod job;
 mod killed;
 #[path = "prolog/node.rs"]
 mod node;
+#[path = "prolog/profile.rs"]
+mod profile;
 #[path = "prolog/remembered.rs"]
 mod remembered;
 #[path = "prolog/services.rs"]

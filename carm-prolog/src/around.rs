@@ -54,7 +54,7 @@ pub fn under_slurmd(context: &str) -> ExitCode {
         Some(Verb::Prolog { bounded }) => job(Side::Prolog, bounded, &cli.config),
         Some(Verb::Epilog { bounded }) => job(Side::Epilog, bounded, &cli.config),
         // The others are for a unit, for hands and for boot; other contexts (PrologSlurmctld, a task's) have no GPU to set.
-        Some(Verb::Govern | Verb::Reset { .. } | Verb::Status { .. }) | None => {
+        Some(Verb::Govern | Verb::Reset { .. } | Verb::Status { .. } | Verb::Profile(_)) | None => {
             logging::start(&LogTarget::Syslog);
             log::error!("SLURM_SCRIPT_CONTEXT={}: carm-prolog works as Prolog and Epilog", carm::request::printable(context));
             ExitCode::SUCCESS

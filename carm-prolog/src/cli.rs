@@ -48,6 +48,8 @@ pub enum Verb {
         #[arg(long, conflicts_with = "json")]
         prometheus: bool,
     },
+    /// Measure a GPU profile: run a command at several clocks, or watch a running job at them
+    Profile(Box<crate::profile::Arguments>),
 }
 
 impl Verb {

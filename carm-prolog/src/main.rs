@@ -23,6 +23,7 @@ mod logging;
 mod metrics;
 mod modelled;
 mod notify;
+mod profile;
 mod prolog;
 mod resolve;
 mod settings;
@@ -56,8 +57,14 @@ fn by_hand(cli: Cli) -> ExitCode {
         Some(Verb::Status { json, .. }) => {
             config().and_then(|config| upkeep::status(&config, json, &mut std::io::stdout().lock()))
         }
+        Some(Verb::Profile(arguments)) => match config().and_then(|config| profile::run(&config, &arguments)) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         None => {
-            eprintln!("carm-prolog: nothing to do: name a verb (prolog, epilog, govern, reset, status), see carm-prolog --help");
+            eprintln!(
+                "carm-prolog: nothing to do: name a verb (prolog, epilog, govern, profile, reset, status), see carm-prolog --help"
+            );
             return ExitCode::from(2);
         }
     };

@@ -38,6 +38,8 @@ pub fn reset(config: &Config, every_gpu: bool) -> Result<()> {
             tell(&uuid, clocks::reset(&store, &nvml, &uuid, restore_mhz));
             seen.push(uuid);
         }
+        // No epilog comes for a measurement that was killed.
+        store.remove_job(crate::profile::JOB)?;
     }
     if every_gpu {
         for card in nvml.cards().context("listing GPUs")?.iter().filter(|card| !seen.contains(&card.uuid)) {

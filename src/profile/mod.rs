@@ -4,12 +4,16 @@
 //! finite, and says whether anybody measured it.
 
 mod builtin;
+mod fit;
 mod raw;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use builtin::generic;
+pub use fit::Fit;
+pub use write::Remarks;
 
 use crate::located::{Located, TomlError};
 use crate::request::{ProfileName, printable};

@@ -191,7 +191,8 @@ impl Governor {
         let look = Look { store, node, driver, seen, with_steps, now, totals };
         let mut outlooks: BTreeMap<usize, Option<Outlook>> = BTreeMap::new();
         let mut jobs = Vec::new();
-        for id in store.jobs() {
+        // A measurement holds its GPUs as a job of its own, and decides their clocks itself.
+        for id in store.jobs().into_iter().filter(|&id| id != crate::profile::JOB) {
             let is_new = !self.known.contains(&(node.to_owned(), id));
             if let Some(state) = self.take_up(&look, id, is_new) {
                 jobs.push(state);

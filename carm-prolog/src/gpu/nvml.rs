@@ -26,6 +26,16 @@ impl Nvml {
         nvml.map(Self).map_err(|e| fault(format!("loading {}", library.display()), &e))
     }
 
+    /// The card at NVML's index, as nvidia-smi counts.
+    pub fn by_index(&self, index: u32) -> Result<Card, GpuError> {
+        self.0.device_by_index(index).and_then(|device| card(&device)).map_err(|e| fault(format!("finding GPU {index}"), &e))
+    }
+
+    /// The driver's version.
+    pub fn driver_version(&self) -> Result<String, GpuError> {
+        self.0.sys_driver_version().map_err(|e| fault("reading the driver's version".into(), &e))
+    }
+
     fn device(&self, uuid: &str) -> Result<nvml_wrapper::Device<'_>, GpuError> {
         self.0.device_by_uuid(uuid).map_err(|e| fault(format!("finding {uuid}"), &e))
     }
@@ -43,12 +53,8 @@ impl Nvml {
 impl Driver for Nvml {
     fn cards(&self) -> Result<Vec<Card>, GpuError> {
         let count = self.0.device_count().map_err(|e| fault("counting GPUs".into(), &e))?;
-        let card = |index| -> Result<Card, NvmlError> {
-            let device = self.0.device_by_index(index)?;
-            Ok(Card { uuid: device.uuid()?, minor: device.minor_number()?, name: device.name()? })
-        };
         // A GPU that has fallen off the bus must not take the others along.
-        Ok((0..count).filter_map(|index| card(index).ok()).collect())
+        Ok((0..count).filter_map(|index| self.by_index(index).ok()).collect())
     }
 
     fn clocks_mhz(&self, uuid: &str) -> Result<Vec<u32>, GpuError> {
@@ -130,6 +136,10 @@ impl Driver for Nvml {
         self.on(uuid, || "reading throttle reasons".into(), |device| device.current_throttle_reasons())
             .map(|reasons| reasons.intersects(slowed))
     }
+}
+
+fn card(device: &nvml_wrapper::Device<'_>) -> Result<Card, NvmlError> {
+    Ok(Card { uuid: device.uuid()?, minor: device.minor_number()?, name: device.name()? })
 }
 
 /// A driver that is busy answers "timeout" or "unknown error" now and then: it is asked three times.

@@ -11,6 +11,6 @@ mod cluster;
 mod crash;
 mod setup;
 
-pub use cluster::{Client, Cluster, Environment, Ran, wait_for};
+pub use cluster::{Client, Cluster, Environment, Ran, wait_for, wait_for_long};
 pub use crash::{kill, processes_with};
 pub use setup::{Setup, SlurmRelease, built, plugin_for, repository, target};

@@ -64,12 +64,7 @@ impl Site {
         }
         assert!(built("carm-prolog").exists(), "carm-prolog is not built; cargo build --workspace");
         let programs = built("carm-prolog").parent().expect("a folder of programs").to_owned();
-        let cluster = setup
-            .prolog(path.join("prolog"))
-            .epilog(path.join("epilog"))
-            .bind(path)
-            .bind(&programs)
-            .start();
+        let cluster = setup.prolog(path.join("prolog")).epilog(path.join("epilog")).bind(path).bind(&programs).start();
         Self { cluster, folder, grid_start }
     }
 
@@ -101,10 +96,11 @@ impl Site {
 
     /// The clocks, in MHz, at which the card of a UUID was busy between two instants.
     pub fn busy_clocks(&self, uuid: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<u32> {
-        let index = index_of(uuid);
-        let points = self.power_log();
-        let inside = points.iter().filter(|p| p.gpu == index && p.watts > 100.0 && p.at >= seconds(from) && p.at < seconds(to));
-        inside.map(|p| p.clock_mhz).collect()
+        let points: Vec<Point> = self.power_log().into_iter().filter(|p| p.gpu == index_of(uuid)).collect();
+        // The log has a line for each change: what held at the beginning stands before it.
+        let before = points.iter().rfind(|p| p.at < seconds(from));
+        let inside = points.iter().filter(|p| p.at >= seconds(from) && p.at < seconds(to));
+        before.into_iter().chain(inside).filter(|p| p.watts > 100.0).map(|p| p.clock_mhz).collect()
     }
 
     /// What is called of the driver, in order: `nvmlDeviceSetGpuLockedClocks(gpu=1,min=210,max=1400),0`.
@@ -160,6 +156,13 @@ impl Site {
     /// The same carbon intensity from now on.
     pub fn flatten_grid(&self, g_per_kwh: f64) {
         std::fs::write(self.path("grid.csv"), trace("carbon_g_per_kwh", self.grid_start, |_| g_per_kwh)).expect("a trace");
+    }
+
+    /// The step of grid and roof that an instant lies in.
+    pub fn slot_of(&self, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+        let start = self.grid_start_as_written();
+        let from = start + TimeDelta::seconds((at - start).num_seconds() / STEP_S * STEP_S);
+        (from, from + TimeDelta::seconds(STEP_S))
     }
 
     /// The roof's power at an instant, in watts.

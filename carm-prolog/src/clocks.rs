@@ -41,6 +41,8 @@ pub struct Seen {
     /// 0..=1.
     pub utilization: Option<f64>,
     pub throttled: bool,
+    /// The highest clock that CARM's lock allows, for all jobs on the GPU together; none without a lock.
+    pub lock_mhz: Option<u32>,
 }
 
 /// A job's part of a GPU that was given back.
@@ -142,6 +144,7 @@ pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<
         power_w: driver.power_w(uuid).ok(),
         utilization: driver.utilization(uuid).ok(),
         throttled: driver.throttled(uuid).unwrap_or(false),
+        lock_mhz: gpu.state.locked_mhz.filter(|&range| range != GpuState::UNKNOWN).map(|(_, highest)| highest),
     })
 }
 

@@ -262,13 +262,18 @@ fn environment(bytes: &[u8]) -> Environment {
 }
 
 /// Asks again until there is an answer.
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    wait_for_long(what, PATIENCE, ask)
+}
+
+/// As [`wait_for`], for what Slurm takes its time with.
+pub fn wait_for_long<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(begin.elapsed() < PATIENCE, "waited {} s for {what}", PATIENCE.as_secs());
+        assert!(begin.elapsed() < patience, "waited {} s for {what}", patience.as_secs());
         sleep(Duration::from_millis(100));
     }
 }

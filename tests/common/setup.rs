@@ -75,6 +75,11 @@ impl Setup {
         self.option("--extra", line)
     }
 
+    /// So many shards of each GPU: jobs that ask for one share it.
+    pub fn shards(self, of_each_gpu: u32) -> Self {
+        self.option("--shards", &of_each_gpu.to_string())
+    }
+
     /// A folder that a chroot's Slurm shall see too.
     pub fn bind(self, folder: &Path) -> Self {
         let folder = folder.display().to_string();

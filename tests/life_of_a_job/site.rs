@@ -1,6 +1,8 @@
 //! A whole site for a test: a real Slurm with two partitions, the stand-in's eight GPUs, CARM's configuration, a grid that
 //! changes every ten seconds, and the carm-prolog of this build in Prolog and Epilog.
 
+#![allow(dead_code)] // each test file uses its own part of it
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,9 @@ pub const STEP_S: i64 = 10;
 
 /// The grid's carbon intensity by step, repeated: it falls and rises by more than half within a minute.
 const INTENSITY: [f64; 12] = [420.0, 400.0, 340.0, 260.0, 180.0, 120.0, 110.0, 150.0, 230.0, 320.0, 380.0, 410.0];
+
+/// The sun on the roof, every other step, in watts.
+pub const ROOF_W: f64 = 12000.0;
 
 /// What the configuration below says, for the test's own sums.
 pub const PUE: f64 = 1.2;
@@ -34,6 +39,12 @@ impl Site {
 
     /// A site on a release of choice, with more lines for `[node]`.
     pub fn on(release: SlurmRelease, node_lines: &str) -> Self {
+        let setup = Setup::on(release).node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");
+        Self::of(setup, node_lines, "")
+    }
+
+    /// A site on a Slurm of choice, with more lines for `[node]` and more sites; `onsite = "roof.csv"` is there to be named.
+    pub fn of(setup: Setup, node_lines: &str, sites: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("carm-site-").tempdir().expect("a folder");
         let path = folder.path();
         // Jobs of any user load the stand-in.
@@ -41,9 +52,10 @@ impl Site {
         nvidia_ml::place::place(&path.join("gpu"), nvidia_ml::place::EIGHT_GPUS).expect("the stand-in NVML");
         let grid_start = DateTime::<Utc>::from(std::time::SystemTime::now()) - TimeDelta::seconds(3 * STEP_S);
         std::fs::write(path.join("grid.csv"), grid(grid_start)).expect("a trace");
+        std::fs::write(path.join("roof.csv"), trace("onsite_w", grid_start, roof_w)).expect("a trace");
         std::fs::create_dir(path.join("profiles")).expect("a folder");
         std::fs::write(path.join("profiles/train.toml"), profile()).expect("a profile");
-        std::fs::write(path.join("carm.toml"), configuration(path, node_lines)).expect("a configuration");
+        std::fs::write(path.join("carm.toml"), configuration(path, node_lines, sites)).expect("a configuration");
         for verb in ["prolog", "epilog"] {
             let script =
                 format!("#!/bin/sh\nexec {} {verb} --config {}/carm.toml\n", built("carm-prolog").display(), path.display());
@@ -52,14 +64,7 @@ impl Site {
         }
         assert!(built("carm-prolog").exists(), "carm-prolog is not built; cargo build --workspace");
         let programs = built("carm-prolog").parent().expect("a folder of programs").to_owned();
-        let cluster = Setup::on(release)
-            .node("wind1:4:wind:01:00:00")
-            .node("solar1:4:solar:01:00:00")
-            .prolog(path.join("prolog"))
-            .epilog(path.join("epilog"))
-            .bind(path)
-            .bind(&programs)
-            .start();
+        let cluster = setup.prolog(path.join("prolog")).epilog(path.join("epilog")).bind(path).bind(&programs).start();
         Self { cluster, folder, grid_start }
     }
 
@@ -91,10 +96,11 @@ impl Site {
 
     /// The clocks, in MHz, at which the card of a UUID was busy between two instants.
     pub fn busy_clocks(&self, uuid: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<u32> {
-        let index = index_of(uuid);
-        let points = self.power_log();
-        let inside = points.iter().filter(|p| p.gpu == index && p.watts > 100.0 && p.at >= seconds(from) && p.at < seconds(to));
-        inside.map(|p| p.clock_mhz).collect()
+        let points: Vec<Point> = self.power_log().into_iter().filter(|p| p.gpu == index_of(uuid)).collect();
+        // The log has a line for each change: what held at the beginning stands before it.
+        let before = points.iter().rfind(|p| p.at < seconds(from));
+        let inside = points.iter().filter(|p| p.at >= seconds(from) && p.at < seconds(to));
+        before.into_iter().chain(inside).filter(|p| p.watts > 100.0).map(|p| p.clock_mhz).collect()
     }
 
     /// What is called of the driver, in order: `nvmlDeviceSetGpuLockedClocks(gpu=1,min=210,max=1400),0`.
@@ -111,25 +117,57 @@ impl Site {
     /// Energy of GPUs in joules and facility carbon in grams between two instants, summed here from the stand-in's power log
     /// over the trace, step by step: no code is shared with what CARM books.
     pub fn integrate(&self, uuids: &[String], from: DateTime<Utc>, to: DateTime<Utc>) -> (f64, f64) {
-        let points = self.power_log();
+        self.integrate_under(uuids, from, to, 0.0)
+    }
+
+    /// As [`Self::integrate`], for GPUs that count on a part of the roof's power, which emits nothing.
+    pub fn integrate_under(&self, uuids: &[String], from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> (f64, f64) {
+        let points: Vec<Point> = self.power_log();
+        let of = |uuid: &String| points.iter().filter(|p| p.gpu == index_of(uuid)).collect::<Vec<_>>();
+        let logs: Vec<Vec<&Point>> = uuids.iter().map(of).collect();
         let (from, to) = (seconds(from), seconds(to));
+        let grid_start = seconds(self.grid_start_as_written());
+        let mut cuts: Vec<f64> = logs.iter().flatten().map(|p| p.at).collect();
+        cuts.extend((0..1000).map(|step| grid_start + (step * STEP_S) as f64));
+        cuts.extend([from, to]);
+        cuts.retain(|&cut| cut >= from && cut <= to);
+        cuts.sort_by(f64::total_cmp);
         let (mut energy_j, mut carbon_g) = (0.0, 0.0);
-        for uuid in uuids {
-            let mut cuts: Vec<f64> = points.iter().filter(|p| p.gpu == index_of(uuid)).map(|p| p.at).collect();
-            let grid_start = seconds(self.grid_start_as_written());
-            cuts.extend((0..1000).map(|step| grid_start + (step * STEP_S) as f64));
-            cuts.extend([from, to]);
-            cuts.retain(|&cut| cut >= from && cut <= to);
-            cuts.sort_by(f64::total_cmp);
-            for pair in cuts.windows(2) {
-                let watts = points.iter().rfind(|p| p.gpu == index_of(uuid) && p.at <= pair[0]).map_or(0.0, |p| p.watts);
-                let step = ((pair[0] - grid_start) / STEP_S as f64 + 1e-9).floor() as usize;
-                let span_s = pair[1] - pair[0];
-                energy_j += watts * span_s;
-                carbon_g += PUE * (watts + HOST_WATTS) * span_s / 3.6e6 * INTENSITY[step % INTENSITY.len()];
-            }
+        for pair in cuts.windows(2) {
+            let now = |log: &Vec<&Point>| log.iter().rfind(|p| p.at <= pair[0]).map_or(0.0, |p| p.watts);
+            let watts: f64 = logs.iter().map(now).sum();
+            let step = ((pair[0] - grid_start) / STEP_S as f64 + 1e-9).floor() as usize;
+            let span_s = pair[1] - pair[0];
+            let bought_w = (PUE * (watts + HOST_WATTS * uuids.len() as f64) - share * roof_w(step)).max(0.0);
+            energy_j += watts * span_s;
+            carbon_g += bought_w * span_s / 3.6e6 * INTENSITY[step % INTENSITY.len()];
         }
         (energy_j, carbon_g)
+    }
+
+    /// What was seen of a card between two instants, each time that anything changed: seconds since 1970, watts, MHz.
+    pub fn power_of(&self, uuid: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(f64, f64, u32)> {
+        let index = index_of(uuid);
+        let points = self.power_log().into_iter();
+        let inside = points.filter(|p| p.gpu == index && p.at >= seconds(from) && p.at < seconds(to));
+        inside.map(|p| (p.at, p.watts, p.clock_mhz)).collect()
+    }
+
+    /// The same carbon intensity from now on.
+    pub fn flatten_grid(&self, g_per_kwh: f64) {
+        std::fs::write(self.path("grid.csv"), trace("carbon_g_per_kwh", self.grid_start, |_| g_per_kwh)).expect("a trace");
+    }
+
+    /// The step of grid and roof that an instant lies in.
+    pub fn slot_of(&self, at: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+        let start = self.grid_start_as_written();
+        let from = start + TimeDelta::seconds((at - start).num_seconds() / STEP_S * STEP_S);
+        (from, from + TimeDelta::seconds(STEP_S))
+    }
+
+    /// The roof's power at an instant, in watts.
+    pub fn roof_w(&self, at: DateTime<Utc>) -> f64 {
+        roof_w((at - self.grid_start_as_written()).num_seconds() as usize / STEP_S as usize)
     }
 
     /// The trace's times are written in whole seconds.
@@ -164,12 +202,21 @@ fn index_of(uuid: &str) -> usize {
     uuid.rsplit('-').next().and_then(|tail| tail.parse().ok()).unwrap_or_else(|| panic!("{uuid}: not a card of the stand-in"))
 }
 
+/// The roof by step: dark, then more sun than its half of the GPUs can use.
+fn roof_w(step: usize) -> f64 {
+    if step % 2 == 0 { 0.0 } else { ROOF_W }
+}
+
 fn grid(start: DateTime<Utc>) -> String {
+    trace("carbon_g_per_kwh", start, |step| INTENSITY[step % INTENSITY.len()])
+}
+
+fn trace(column: &str, start: DateTime<Utc>, value: impl Fn(usize) -> f64) -> String {
     let row = |step: usize| {
         let at = start + TimeDelta::seconds(step as i64 * STEP_S);
-        format!("{},{}\n", at.format("%Y-%m-%dT%H:%M:%SZ"), INTENSITY[step % INTENSITY.len()])
+        format!("{},{}\n", at.format("%Y-%m-%dT%H:%M:%SZ"), value(step))
     };
-    std::iter::once("time,carbon_g_per_kwh\n".to_owned()).chain((0..360).map(row)).collect()
+    std::iter::once(format!("time,{column}\n")).chain((0..360).map(row)).collect()
 }
 
 /// The stand-in's own card as a profile: what a sweep of it would find.
@@ -186,7 +233,7 @@ fn profile() -> String {
     std::iter::once(head).chain(efficient).collect()
 }
 
-fn configuration(folder: &Path, node_lines: &str) -> String {
+fn configuration(folder: &Path, node_lines: &str, sites: &str) -> String {
     format!(
         r#"
 [planner]
@@ -213,7 +260,7 @@ partition = "solar"
 gpu = "sim"
 profile = "train"
 gpus = 4
-
+{sites}
 [node]
 nvml_library = "gpu/libnvidia-ml.so.1"
 state_dir = "state"

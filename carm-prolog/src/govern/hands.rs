@@ -15,16 +15,17 @@ pub(super) fn watch(look: &Look, state: &mut JobState, seen: &[Seen]) {
     if state.governed.hands_off {
         return;
     }
-    let busy = seen.iter().filter(|seen| seen.utilization.is_some_and(|part| part >= 0.9) && !seen.throttled);
+    let mut busy = seen.iter().filter(|seen| seen.utilization.is_some_and(|part| part >= 0.9) && !seen.throttled);
     let top_mhz = state.profile.as_ref().map(|profile| profile.used.full.clock_mhz);
-    let set_mhz = state.clock_mhz.or(top_mhz);
-    let strange = busy.filter_map(|seen| seen.clock_mhz).find(|&mhz| {
-        let above = state.clock_mhz.is_some_and(|set| mhz > set + 2 * STEP_MHZ);
+    let strange = busy.find_map(|seen| {
+        // By the lock, not by this job's wish: on a shared GPU the fastest of several holds.
+        let (mhz, set_mhz) = (seen.clock_mhz?, seen.lock_mhz.or(top_mhz)?);
+        let above = seen.lock_mhz.is_some() && mhz > set_mhz + 2 * STEP_MHZ;
         // Without a flag a card may still run a little below its lock; what is far below was locked so.
-        let below = set_mhz.is_some_and(|set| f64::from(mhz) < 0.85 * f64::from(set));
-        above || below
+        let below = f64::from(mhz) < 0.85 * f64::from(set_mhz);
+        (above || below).then_some((mhz, seen.lock_mhz))
     });
-    let Some(mhz) = strange else {
+    let Some((mhz, lock_mhz)) = strange else {
         state.governed.strange_looks = 0;
         return;
     };
@@ -32,14 +33,14 @@ pub(super) fn watch(look: &Look, state: &mut JobState, seen: &[Seen]) {
     if state.governed.strange_looks < STRANGE_LOOKS {
         return;
     }
-    let set = state.clock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
+    let set = lock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
     log::warn!(
         "job {}: its GPUs run at {mhz} MHz, and {set} was set: another hand is on the clocks; CARM lets them be",
         state.job
     );
     state.mark([Mark::OtherHand]);
     state.governed.hands_off = true;
-    if state.clock_mhz.is_some_and(|set| mhz > set) {
+    if lock_mhz.is_some_and(|set| mhz > set) {
         // CARM's lock is no longer in force: to reset would be to undo another's.
         for gpu in &state.gpus {
             if let Err(error) = clocks::forget_lock(look.store, &gpu.uuid) {

@@ -17,12 +17,15 @@ const PROLOG: TimeDelta = TimeDelta::seconds(10);
 
 impl Governor {
     /// The job's state, if it is to be governed now. One that is found gone is closed.
-    pub(super) fn take_up(&mut self, look: &Look, id: u32, is_new: bool) -> Option<JobState> {
+    pub(super) fn take_up(&mut self, look: &Look, id: u32) -> Option<JobState> {
         let state = look.store.job(id);
         let started = state.as_ref().and_then(|state| parse_instant(&state.start).ok());
         if state.as_ref().is_some_and(|state| !state.ready) && started.is_some_and(|start| look.now - start < PROLOG) {
             return None;
         }
+        // A job that was requeued comes back under its number.
+        let known_run = self.known.get(&(look.node.to_owned(), id)).copied().flatten();
+        let is_new = known_run != state.as_ref().map(|state| state.run);
         if is_new && !self.first {
             // Its prolog has just ended: its first step is about to come.
             self.questions.postpone(id, std::time::Instant::now());

@@ -9,7 +9,7 @@ mod share;
 mod shown;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,12 +59,15 @@ pub fn run(config_path: &Path) -> Result<()> {
     Ok(())
 }
 
+type Known = HashMap<(String, u32), Option<u32>>;
+
 struct Governor {
     config: Config,
     nvml: Option<Nvml>,
     questions: Questions,
-    /// Jobs that were taken up, by node: a new one is looked at before the interval is over.
-    known: HashSet<(String, u32)>,
+    /// Jobs by node, and the run that was taken up; none while its prolog is at work. A new one is looked at before the interval
+    /// is over.
+    known: Known,
     /// Whether this is the first look since the daemon started: what it finds then may be long gone.
     first: bool,
     /// When the last look was, by a clock that nobody sets.
@@ -93,7 +96,7 @@ impl Governor {
             config,
             nvml: None,
             questions: Questions::default(),
-            known: HashSet::new(),
+            known: Known::new(),
             first: true,
             looked: None,
             said: HashMap::new(),
@@ -148,7 +151,7 @@ impl Governor {
         let Some(nvml) = self.nvml.take() else { return };
         let cards = nvml.cards().inspect_err(|error| self.totals.count_nvml_error(&error.call)).unwrap_or_default();
         let with_steps = alive::jobs_with_steps(Path::new("/proc"));
-        let mut here = HashSet::new();
+        let mut here = Known::new();
         for node in Store::nodes(&self.config.node.state_dir) {
             match Store::open(&self.config.node.state_dir, &node, PATIENCE) {
                 Ok(store) => self.node(&store, &node, &nvml, &with_steps, now, &mut here),
@@ -160,21 +163,13 @@ impl Governor {
             self.say("metrics", format!("{error:#}"));
         }
         self.shown.tell(here.len());
-        self.questions.keep(|job| here.iter().any(|(_, here)| *here == job));
+        self.questions.keep(|job| here.keys().any(|(_, here)| *here == job));
         self.known = here;
         self.first = false;
         self.nvml = (!cards.is_empty()).then_some(nvml);
     }
 
-    fn node(
-        &mut self,
-        store: &Store,
-        node: &str,
-        driver: &dyn Driver,
-        with_steps: &[u32],
-        now: DateTime<Utc>,
-        here: &mut HashSet<(String, u32)>,
-    ) {
+    fn node(&mut self, store: &Store, node: &str, driver: &dyn Driver, with_steps: &[u32], now: DateTime<Utc>, here: &mut Known) {
         let mut seen = HashMap::new();
         for uuid in store.gpus() {
             match clocks::look(store, driver, &uuid, self.config.node.restore_mhz) {
@@ -193,13 +188,11 @@ impl Governor {
         let mut jobs = Vec::new();
         // A measurement holds its GPUs as a job of its own, and decides their clocks itself.
         for id in store.jobs().into_iter().filter(|&id| id != crate::profile::JOB) {
-            let is_new = !self.known.contains(&(node.to_owned(), id));
-            if let Some(state) = self.take_up(&look, id, is_new) {
-                jobs.push(state);
-            }
+            let taken_up = self.take_up(&look, id);
             if store.has_job(id) {
-                here.insert((node.to_owned(), id));
+                here.insert((node.to_owned(), id), taken_up.as_ref().map(|state| state.run));
             }
+            jobs.extend(taken_up);
         }
         share::claim(&self.config, &look, &mut jobs);
         for mut state in jobs {
@@ -234,7 +227,8 @@ impl Governor {
         let dir = &self.config.node.state_dir;
         Store::nodes(dir).into_iter().any(|node| {
             let store = Store::at(dir, &node, Duration::ZERO);
-            let new = |id: &u32| !self.known.contains(&(node.clone(), *id)) && store.job(*id).is_some_and(|state| state.ready);
+            let taken_up = |id: u32| self.known.get(&(node.clone(), id)).is_some_and(Option::is_some);
+            let new = |id: &u32| !taken_up(*id) && store.job(*id).is_some_and(|state| state.ready);
             store.jobs().iter().any(new)
         })
     }

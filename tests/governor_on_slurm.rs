@@ -1,0 +1,162 @@
+//! The governor on a real Slurm: that it finds out what the prolog was not told, moves the clocks as the planner would, and
+//! loses nothing when daemons are killed, jobs requeued, arrays, GPUs and nodes shared.
+//!
+//! Figures are held against the test's own integration of the stand-in's power log over the trace.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // a test that cannot go on says so by panicking
+
+#[path = "common/mod.rs"]
+mod common;
+#[path = "governor_on_slurm/crashes.rs"]
+mod crashes;
+#[path = "governor_on_slurm/governor.rs"]
+mod governor;
+#[path = "governor_on_slurm/many.rs"]
+mod many;
+#[path = "life_of_a_job/site.rs"]
+mod site;
+#[path = "governor_on_slurm/sun.rs"]
+mod sun;
+
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use carm::ledger::{Record, Step};
+use carm::quantity::parse_instant;
+use chrono::{DateTime, Utc};
+use common::{Setup, SlurmRelease};
+use governor::Governor;
+use site::Site;
+
+/// Governed every second; clocks move as soon as they may.
+const QUICK: &str = "interval = \"1s\"\ndwell = \"1s\"";
+
+/// The site's eight GPUs in one partition, and the same under a roof.
+const ALL: &str = r#"
+[[site]]
+name = "all"
+zone = "test"
+partition = "all"
+gpu = "sim"
+profile = "train"
+gpus = 8
+
+[[site]]
+name = "roof"
+zone = "test"
+partition = "roof"
+gpu = "sim"
+profile = "train"
+gpus = 8
+onsite = "roof.csv"
+onsite_g_per_kwh = 0
+"#;
+
+/// A site with the partitions of [`ALL`].
+fn site_with(setup: Setup) -> Site {
+    let partition = |name: &str| format!("PartitionName={name} Nodes=wind1,solar1 MaxTime=01:00:00 State=UP");
+    let setup = setup.node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");
+    // A step is known by its job's number, and the slurmds of other tests run on this machine too.
+    static SITES: AtomicU32 = AtomicU32::new(1);
+    let first = format!("FirstJobId={}", (std::process::id() % 3000) * 20_000 + SITES.fetch_add(1, Relaxed) * 1000);
+    Site::of(setup.extra(&first).extra(&partition("all")).extra(&partition("roof")), QUICK, ALL)
+}
+
+fn site() -> Site {
+    site_with(Setup::on(SlurmRelease::Installed))
+}
+
+impl Site {
+    /// What the node knows of a running job: its state file.
+    fn known_of(&self, node: &str, job: u32) -> Option<serde_json::Value> {
+        serde_json::from_slice(&std::fs::read(self.path(&format!("state/{node}/job-{job}.json"))).ok()?).ok()
+    }
+
+    /// Waits until the governor has brought a job's clocks below full clock; the clock.
+    fn slowed(&self, node: &str, job: u32) -> u64 {
+        common::wait_for(&format!("a clock below full clock for job {job}"), || self.known_of(node, job)?["clock_mhz"].as_u64())
+    }
+
+    /// No GPU is locked or held, and no job is known any more.
+    fn assert_nothing_is_left(&self) {
+        for node in ["wind1", "solar1"] {
+            let entries = std::fs::read_dir(self.path("state").join(node)).into_iter().flatten();
+            let files: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+            assert!(files.is_empty(), "{node}: {files:?}\n{}", self.log());
+        }
+        let (mut locked, calls) = (std::collections::BTreeSet::new(), self.driver_calls());
+        for call in calls.iter().filter(|call| call.ends_with(",0")) {
+            let gpu = call.split(['=', ',', ')']).nth(1).expect("a GPU").to_owned();
+            if call.starts_with("nvmlDeviceSetGpuLockedClocks") {
+                locked.insert(gpu);
+            } else if call.starts_with("nvmlDeviceResetGpuLockedClocks") {
+                locked.remove(&gpu);
+            }
+        }
+        assert!(locked.is_empty(), "locked: {locked:?}");
+    }
+}
+
+fn now() -> DateTime<Utc> {
+    std::time::SystemTime::now().into()
+}
+
+/// From prolog to epilog.
+fn span(line: &Record) -> (DateTime<Utc>, DateTime<Utc>) {
+    let start = line.start.as_deref().expect("a start");
+    (parse_instant(start).expect("a start"), parse_instant(&line.end).expect("an end"))
+}
+
+fn within_one_percent(what: &str, booked: f64, summed: f64) {
+    assert!((booked - summed).abs() <= 0.01 * summed, "{what}: booked {booked}, summed here {summed}");
+}
+
+/// A line's figures are those of the power log, and its steps add up to them.
+fn assert_true_statement(site: &Site, line: &Record, roof_share: f64) {
+    let (start, end) = span(line);
+    let uuids: Vec<String> = line.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
+    let (energy_j, carbon_g) = site.integrate_under(&uuids, start, end, roof_share);
+    within_one_percent("GPU energy in J", line.gpu_energy_j, energy_j);
+    within_one_percent("carbon in g", line.carbon_g, carbon_g);
+    let sum = |of: fn(&Step) -> f64| line.steps.iter().map(of).sum::<f64>();
+    assert!((sum(|step| step.gpu_energy_j) - line.gpu_energy_j).abs() < 1e-6 * line.gpu_energy_j, "{line:#?}");
+    assert!((sum(|step| step.carbon_g) - line.carbon_g).abs() < 1e-6 * line.carbon_g, "{line:#?}");
+    assert!((sum(|step| step.seconds) - (end - start).as_seconds_f64()).abs() < 0.05, "{line:#?}");
+}
+
+/// How often slurmctld was asked about one job.
+fn questions(site: &Site) -> usize {
+    let log = site.cluster.log("slurmctld");
+    log.lines().filter(|line| line.contains("Processing RPC") && line.contains("REQUEST_JOB_INFO_SINGLE")).count()
+}
+
+/// Plain sbatch tells the prolog neither a limit nor a name (Slurm 22.05); the governor finds out with one question.
+fn a_job_of_plain_sbatch_is_governed(release: SlurmRelease) {
+    let site = site_with(Setup::on(release).extra("SlurmctldDebug=debug2"));
+    let governor = Governor::start(&site);
+    let script = site.training_script("#SBATCH --gpus=2 --time=5 --job-name=night --carbon-runtime=0:15", 15.0);
+    let job = site.cluster.sbatch(&["--partition=solar", "--carbon-deadline=now+4minutes", &script]).job();
+    let clock = site.slowed("solar1", job);
+    assert!((1000..2500).contains(&clock), "{clock} MHz");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    // From 23.02 on slurmd tells the prolog when the job ends.
+    let expected = usize::from(release == SlurmRelease::Installed);
+    assert_eq!(questions(&site), expected, "{}", site.log());
+    assert_eq!(site.cluster.wait_for_job(job), "COMPLETED", "{}", site.cluster.output_of(job));
+    let line = site.ledger_line(job);
+    assert_eq!((line.decision.as_str(), &line.marks[..], line.closed), ("least carbon in time", &[][..], true), "{}", site.log());
+    assert!(line.clock_changes >= 1 && line.name.as_deref() == Some("night").filter(|_| expected == 1), "{line:#?}");
+    assert_true_statement(&site, &line, 0.0);
+    site.assert_nothing_is_left();
+    governor.stop().cluster.assert_no_node_was_lost();
+}
+
+#[test]
+fn a_job_of_plain_sbatch_is_governed_by_one_question() {
+    a_job_of_plain_sbatch_is_governed(SlurmRelease::Installed);
+}
+
+#[test]
+fn on_debian_13_without_any() {
+    a_job_of_plain_sbatch_is_governed(SlurmRelease::Debian13);
+}

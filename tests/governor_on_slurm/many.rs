@@ -70,6 +70,7 @@ fn eight_jobs_at_once_on_eight_gpus() {
 fn two_jobs_on_one_gpu_share_its_energy_and_the_faster_wish_holds() {
     let setup = Setup::on(SlurmRelease::Installed).shards(2).node("wind1:1:wind:01:00:00").node("solar1:1:solar:01:00:00");
     let site = Site::of(setup, QUICK, "");
+    site.flatten_grid(400.0);
     let governor = Governor::start(&site);
     let before = now();
     let directives = "#SBATCH --gres=shard:1 --time=5";

@@ -83,6 +83,10 @@ impl Governor {
 pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>) {
     let site = config.site_of(state.partition.as_deref(), look.node).map(|(_, site)| site);
     let parts = parts(look, state);
+    if parts.iter().any(Option::is_none) {
+        // Its epilog is giving the GPUs back, and counts it to the end; to count meanwhile would find its energy lost.
+        return;
+    }
     let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
     state.governed.taken_up = true;
     count::count(state, &parts, count::clock_seen(&seen), config, site, outlook, look.now);

@@ -33,7 +33,11 @@ impl Shown {
         if self.port.as_ref().map(|(address, _)| *address) != listens {
             // Closed before the next is opened: it may be the same port.
             self.port = None;
-            self.port = listens.map(|address| anyhow::Ok((address, Server::start(address)?))).transpose()?;
+            if let Some(address) = listens {
+                let server = Server::start(address)?;
+                log::info!("metrics at http://{}/metrics", server.address());
+                self.port = Some((address, server));
+            }
         }
         if self.port.is_none() && config.node.metrics_dir.is_none() {
             return Ok(());

@@ -100,10 +100,11 @@ fn decision(
     let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
     offer.candidate.slots = outlook.slots(now, until, share);
     let current_mhz = state.clock_mhz.unwrap_or(brief.top_mhz);
-    let since = state.governed.clock_since.as_deref().unwrap_or(&state.start);
+    let since = state.governed.clock_since.as_deref().and_then(|text| parse_instant(text).ok());
     let standing = Standing {
         level: offer.candidate.levels.iter().position(|level| level.clock_mhz == current_mhz),
-        for_h: parse_instant(since).map_or(0.0, |since| Offer::hours_until(since, now).max(0.0)),
+        // The prolog's clock has no dwell time: it knew less.
+        for_h: since.map_or(f64::INFINITY, |since| Offer::hours_until(since, now).max(0.0)),
         sure_work_h: (whole_s - sure_done_s) / 3600.0,
         whole_work_h: whole_s / 3600.0,
         spent_g: state.done_so_far().0,

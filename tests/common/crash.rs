@@ -20,14 +20,15 @@ impl Cluster {
         run(setup::privileged(&setup::throwaway()).arg("slurmd").arg(self.folder()).arg(node));
     }
 
-    /// Ends a job's steps and all that they started with SIGKILL, as a node that crashes does.
+    /// Ends a job's steps and all that they started with SIGKILL, as a node that crashes does. The job's number must be this
+    /// machine's only one (`FirstJobId`).
     pub fn kill_steps_of(&self, job: u32) {
         let folder = self.folder().display().to_string();
         let steps = processes_with("cmdline", &[&format!("slurmstepd: [{job}.")]);
         let own = processes_with("environ", &[&format!("SLURM_JOB_ID={job}\0"), &folder]);
-        let marked = processes_with("environ", &[&format!("CARM_THROWAWAY_SLURM={folder}\0")]);
-        let steps = steps.into_iter().filter(|pid| marked.contains(pid));
-        for pid in steps.chain(own) {
+        assert!(!steps.is_empty(), "job {job} has no step");
+        // First those who would tell of the others' end.
+        for pid in steps.into_iter().chain(own) {
             kill(pid, "KILL");
         }
     }

@@ -194,6 +194,22 @@ fn another_hand_on_the_clocks_is_seen_said_once_and_let_be() {
 }
 
 #[test]
+fn a_job_that_joins_and_wishes_a_faster_clock_is_no_other_hand() {
+    let node = node();
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    node.prolog(&green(7));
+    until("it is governed", || node.lock(0).is_some());
+    node.prolog(&job(8));
+    sleep_s(3.5);
+    assert!(node.locked().is_empty() && !node.log().contains("another hand"), "{}", node.log());
+    node.epilog(&job(8));
+    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
+    node.epilog(&green(7)).assert_clean();
+    assert_eq!(node.line().marks, [Mark::SharedGpu]);
+}
+
+#[test]
 fn two_governors_do_not_govern_one_host() {
     let node = node();
     let _governor = Governor::start(&node);

@@ -1,5 +1,7 @@
 //! What the ledger says of a job's earlier runs, and of its user's earlier jobs of the same name.
 
+use std::collections::BTreeMap;
+
 use carm::config::Config;
 use carm::ledger::{self, Record, Workload};
 use chrono::{DateTime, Utc};
@@ -36,11 +38,12 @@ pub fn spent_g(job: &Job, config: &Config, now: DateTime<Utc>) -> f64 {
     if job.restart_count == 0 {
         return 0.0;
     }
-    let mut runs: std::collections::BTreeMap<u32, Vec<f64>> = std::collections::BTreeMap::new();
+    // A run of days has several lines on a node; they add up.
+    let mut runs: BTreeMap<u32, BTreeMap<String, f64>> = BTreeMap::new();
     for record in records(job, config, now).into_iter().filter(|record| record.run < job.restart_count) {
-        runs.entry(record.run).or_default().push(record.carbon_g);
+        *runs.entry(record.run).or_default().entry(record.node).or_default() += record.carbon_g;
     }
-    runs.values().map(|grams| grams.iter().sum::<f64>() / grams.len() as f64).sum()
+    runs.values().map(|nodes| nodes.values().sum::<f64>() / nodes.len() as f64).sum()
 }
 
 /// Whether the run that has just ended has its line already. The epilog of a requeued job's run counts the next one.

@@ -123,7 +123,9 @@ fn decision(
     let limit_h = Offer::hours_until(now, end);
     let current_mhz = state.clock_mhz.unwrap_or(brief.top_mhz);
     let since = state.governed.clock_since.as_deref().unwrap_or(&state.start);
-    let for_h = parse_instant(since).map_or(0.0, |since| Offer::hours_until(since, now).max(0.0));
+    // One that was set in the future was so by a clock that has been set back: it must not bind until then.
+    let for_h = parse_instant(since).map_or(0.0, |since| Offer::hours_until(since, now));
+    let for_h = if for_h < 0.0 { config.node.dwell_s / 3600.0 } else { for_h };
     let mhz = |level: usize| offer.candidate.levels[level].clock_mhz;
     if let Some(latency_s) = brief.request.latency_s {
         let answering =

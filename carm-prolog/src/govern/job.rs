@@ -20,7 +20,9 @@ impl Governor {
     pub(super) fn take_up(&mut self, look: &Look, id: u32, is_new: bool) -> Option<JobState> {
         let state = look.store.job(id);
         let started = state.as_ref().and_then(|state| parse_instant(&state.start).ok());
-        if state.as_ref().is_some_and(|state| !state.ready) && started.is_some_and(|start| look.now - start < PROLOG) {
+        // A start in the future is that of a clock that was set back: it tells nothing.
+        let at_work = started.is_some_and(|start| (TimeDelta::zero()..PROLOG).contains(&(look.now - start)));
+        if state.as_ref().is_some_and(|state| !state.ready) && at_work {
             return None;
         }
         if is_new && !self.first {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{GpuNames, Job};
 use crate::modelled::KnownProfile;
+use crate::uptime::Uptime;
 
 /// What is known of a running job: written by the prolog, read and removed by the epilog. Who it belongs to stands here as
 /// well, since a slurmd that was restarted tells its epilog little more than the job's id.
@@ -68,6 +69,9 @@ fn one() -> u32 {
 pub struct Counted {
     /// RFC 3339 UTC; none where nothing but the start is.
     pub until: Option<String>,
+    /// The same by the count that nobody sets.
+    #[serde(default)]
+    pub uptime: Option<Uptime>,
     /// Joules of each GPU that the tally has, of those that its journal gives the job.
     pub joules: BTreeMap<String, f64>,
     /// Joules of each GPU that earlier lines of the run have.
@@ -177,7 +181,7 @@ impl JobState {
             nodes: job.nodes,
             slurm_conf: job.slurm_conf.clone(),
             ends: job.end_time.map(format_instant),
-            counted: Counted::default(),
+            counted: Counted { uptime: Uptime::of(now), ..Counted::default() },
             governed: Governed::default(),
             ready: false,
         }

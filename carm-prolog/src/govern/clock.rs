@@ -75,6 +75,8 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
             state.marks.retain(|mark| *mark != Mark::LimitUnknown);
             set(config, look.store, look.driver, state, clock_mhz, reason, look.now);
         }
+        // A card that does not answer now may do so at the next look: its clock stays as it is, and so does the job's record.
+        Err((cause, Mark::ClocksUntouched)) => log::debug!("job {}: {cause}", state.job),
         // What the prolog found is still so: it has been said.
         Err((cause, mark)) => {
             if !state.marks.contains(&mark) && mark != Mark::Other {

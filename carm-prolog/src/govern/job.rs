@@ -99,12 +99,14 @@ fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
     state.gpus.iter().map(|gpu| part(&gpu.uuid)).collect()
 }
 
-/// The line of a day. Whether or not it can be written, a new span begins: the log has what the ledger lacks.
+/// The line of a day. One that cannot be written is no loss: the span goes on, and the next look tries again.
 fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>], _site: Option<&Site>) {
     let job = state.to_job(look.node);
     let record = booking::record(&job, config, Some(state), parts, look.now);
-    epilog::append(&Record { closed: false, ..record }, config, look.now);
-    count::begin_span(state, look.now);
+    match carm::ledger::append(&config.node.ledger_dir, &Record { closed: false, ..record }, look.now) {
+        Ok(_) => count::begin_span(state, look.now),
+        Err(error) => log::warn!("job {}: its line of the day: {error}; it grows until it can be written", state.job),
+    }
 }
 
 /// When Slurm ends the job, where that is known.

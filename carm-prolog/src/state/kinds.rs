@@ -55,13 +55,17 @@ pub struct JobState {
     /// What the governor did with its clocks.
     #[serde(default)]
     pub governed: Governed,
-    /// The prolog has come to its end.
-    #[serde(default)]
+    /// The prolog has come to its end. One of an earlier release did not say so.
+    #[serde(default = "yes")]
     pub ready: bool,
 }
 
 fn one() -> u32 {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How far a job has been counted: what is newer than this is still in the GPUs' journals.

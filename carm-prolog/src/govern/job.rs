@@ -64,7 +64,7 @@ impl Governor {
                 log::error!("job {id}: {error:#}");
             }
         }
-        let parts = epilog::give_back(look.store, id, state.as_ref(), &self.config);
+        let parts = epilog::give_back(look.store, look.node, id, state.as_mut(), &self.config, look.now);
         let known = state.as_ref().map(|state| state.to_job(look.node));
         let done = match known {
             Some(job) => epilog::close(look.store, &job, &self.config, state, parts, None, look.now),

@@ -58,6 +58,10 @@ pub struct JobState {
     /// The prolog has come to its end. One of an earlier release did not say so.
     #[serde(default = "yes")]
     pub ready: bool,
+    /// When an epilog, or the governor in its place, began to close the run, RFC 3339 UTC: what the GPUs' counters show from
+    /// then on is not the job's.
+    #[serde(default)]
+    pub ended: Option<String>,
 }
 
 fn one() -> u32 {
@@ -188,6 +192,7 @@ impl JobState {
             counted: Counted { uptime: Uptime::of(now), ..Counted::default() },
             governed: Governed::default(),
             ready: false,
+            ended: None,
         }
     }
 

@@ -25,6 +25,8 @@ mod job;
 mod killed;
 #[path = "prolog/node.rs"]
 mod node;
+#[path = "prolog/outlived.rs"]
+mod outlived;
 #[path = "prolog/profile.rs"]
 mod profile;
 #[path = "prolog/remembered.rs"]
@@ -35,3 +37,5 @@ mod services;
 mod sharing;
 #[path = "prolog/speed.rs"]
 mod speed;
+#[path = "prolog/write_points.rs"]
+mod write_points;

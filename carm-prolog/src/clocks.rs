@@ -148,6 +148,15 @@ pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<
     })
 }
 
+/// A job's part of a GPU up to now.
+pub fn read_part(store: &Store, driver: &dyn Driver, uuid: &str, job: u32) -> Result<Option<Part>> {
+    let mut gpu = store.gpu(uuid)?;
+    let counter_j = reading(&mut gpu.state, driver);
+    gpu.state.share_out(counter_j);
+    gpu.save()?;
+    Ok(part_of(&gpu.state, job))
+}
+
 /// A job's part of a GPU as its journal has it.
 pub fn part_of(gpu: &GpuState, job: u32) -> Option<Part> {
     let holder = gpu.holders.iter().find(|holder| holder.job == job)?;

@@ -9,9 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clocks::{Part, Seen};
 use crate::state::JobState;
+use crate::uptime::Uptime;
 
 /// Below this a GPU is idle, and its clock tells nothing of what the job would run at.
 const BUSY: f64 = 0.5;
+
+/// Two clocks that differ by more over a piece of a run are no rounding: one of them was set.
+const CLOCK_WAS_SET: TimeDelta = TimeDelta::seconds(2);
 
 /// The site's surroundings of a GPU.
 pub fn facility(config: &Config, site: Option<&Site>) -> Facility {
@@ -39,8 +43,8 @@ pub fn count(
     outlook: Option<&Outlook>,
     now: DateTime<Utc>,
 ) {
-    let until = state.counted.until.as_deref().unwrap_or(&state.start);
-    let from = parse_instant(until).unwrap_or(now);
+    let uptime = Uptime::of(now);
+    let from = from(state, uptime.as_ref(), now);
     let mut fresh_j = 0.0;
     for (gpu, part) in state.gpus.iter().zip(parts) {
         // Two readings of a counter that fell in between tell nothing; with a governor's they tell nearly all.
@@ -81,8 +85,20 @@ pub fn count(
         modelled_w: level.map(|level| gpus * level.watts),
     };
     state.counted.tally.add(&piece, &facility(config, site), outlook);
-    // A clock that was set back must not make time count twice: from here on it counts anew.
     state.counted.until = Some(format_instant(now));
+    state.counted.uptime = uptime;
+}
+
+/// Since when the job has not been counted. Where the machine's clock was set meanwhile, the time that really passed counts:
+/// none of it is lost, and none that never was is added.
+fn from(state: &JobState, uptime: Option<&Uptime>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let until = state.counted.until.as_deref().unwrap_or(&state.start);
+    let from = parse_instant(until).unwrap_or(now);
+    let passed = uptime.zip(state.counted.uptime.as_ref()).and_then(|(now, then)| now.since(then));
+    match passed {
+        Some(passed) if (now - from - passed).abs() > CLOCK_WAS_SET => now - passed,
+        _ => from,
+    }
 }
 
 /// Reckons a job on several nodes up to an instant: by its profile and the clock that is set, as each of its nodes does.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use carm::config::Config;
 use carm::ledger::{Exit, Mark, Record};
+use carm::quantity::{format_instant, parse_instant};
 use carm::site::Outlook;
 use chrono::{DateTime, Utc};
 
@@ -25,17 +26,25 @@ pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -
             return Ok(());
         }
     };
-    let state = store.job(job.id);
-    let parts = give_back(&store, job.id, state.as_ref(), config);
+    let mut state = store.job(job.id);
+    let parts = give_back(&store, &job.node, job.id, state.as_mut(), config, now);
     // Last, when the GPUs are free: it may take a second.
     let ended = exit::of_run(job, config, state.as_ref());
     close(&store, job, config, state, parts, ended, now)
 }
 
-/// Gives a job's GPUs back; what their journals say of its part, GPU by GPU as the job has them.
-pub fn give_back(store: &Store, job: u32, state: Option<&JobState>, config: &Config) -> Vec<Option<Part>> {
+/// Gives a job's GPUs back; what their journals say of its part, GPU by GPU as the job has them. Before a GPU is let go the job's
+/// state has what it used: whoever closes the job after a kill finds it there.
+pub fn give_back(
+    store: &Store,
+    node: &str,
+    job: u32,
+    mut state: Option<&mut JobState>,
+    config: &Config,
+    now: DateTime<Utc>,
+) -> Vec<Option<Part>> {
     let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(store, uuid, job)).collect();
-    let used: Vec<&JobGpu> = state.iter().flat_map(|state| &state.gpus).collect();
+    let used: Vec<JobGpu> = state.iter().flat_map(|state| state.gpus.clone()).collect();
     if used.is_empty() && owed.is_empty() {
         return Vec::new();
     }
@@ -43,14 +52,36 @@ pub fn give_back(store: &Store, job: u32, state: Option<&JobState>, config: &Con
         log::warn!("job {job}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
     });
     let driver = nvml.as_ref().ok().map(|nvml| nvml as &dyn Driver);
-    // The counters first: once the job's GPUs are free their energy is another's.
-    let ends: Vec<Option<f64>> = used.iter().map(|gpu| driver?.energy_j(&gpu.uuid).ok()).collect();
-    let whole = |gpu: &JobGpu, end: Option<f64>| gpu.energy_start_j.zip(end).map(|(start, end)| end - start);
-    let part = |(gpu, end): (&&JobGpu, Option<f64>)| {
+    // The counters first: once the job's GPUs are free their energy is another's; at a second attempt it may be already.
+    let is_first = state.as_ref().is_some_and(|state| state.ended.is_none());
+    let ends: Vec<Option<f64>> = used.iter().map(|gpu| driver.filter(|_| is_first)?.energy_j(&gpu.uuid).ok()).collect();
+    let whole = |gpu: &JobGpu, end: Option<f64>| {
         // A journal that is locked, or was reset by hand, tells nothing: then the readings at start and end do.
-        release(store, driver, &gpu.uuid, job, config).or_else(|| Some(Part::alone(whole(gpu, end).filter(|&used| used >= 0.0)?)))
+        let used = gpu.energy_start_j.zip(end).map(|(start, end)| end - start);
+        Some(Part::alone(used.filter(|&used| used >= 0.0)?))
     };
-    let parts = used.iter().zip(ends).map(part).collect();
+    let counted_j = state.as_ref().map(|state| state.counted.joules.clone()).unwrap_or_default();
+    let mut parts: Vec<Option<Part>> = match driver {
+        Some(driver) if is_first => {
+            let part = |(gpu, &end): (&JobGpu, &Option<f64>)| {
+                clocks::read_part(store, driver, &gpu.uuid, job).ok().flatten().or_else(|| whole(gpu, end))
+            };
+            used.iter().zip(&ends).map(part).collect()
+        }
+        Some(_) => used.iter().map(|gpu| counted_j.get(&gpu.uuid).copied().map(Part::alone)).collect(),
+        None => vec![None; used.len()],
+    };
+    if let (Some(state), true) = (&mut state, is_first && driver.is_some()) {
+        count_to(state, &parts, config, node, None, now);
+        state.ended = Some(format_instant(now));
+        if let Err(error) = store.rewrite_job(state) {
+            log::warn!("job {job}: {error:#}");
+        }
+    }
+    for (gpu, part) in used.iter().zip(&mut parts) {
+        let released = release(store, driver, &gpu.uuid, job, config);
+        *part = part.or(released.filter(|_| is_first));
+    }
     // And what else the journal says: a prolog that was cut short may not have told all in the job's state.
     for uuid in owed.iter().filter(|uuid| used.iter().all(|gpu| gpu.uuid != **uuid)) {
         release(store, driver, uuid, job, config);
@@ -84,9 +115,10 @@ pub fn cut_short(job: &Job, config: &Config, patience: Duration, now: DateTime<U
     let store = Store::open(&config.node.state_dir, &job.node, patience)?;
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
     state.mark([Mark::CutShort]);
-    store.write_job(&state)?;
+    // To keep the mark is good, to close the job is what matters: on a full disk too.
+    let kept = store.write_job(&state);
     let (parts, ended) = (vec![None; state.gpus.len()], exit::known_without_asking(job, &state));
-    close(&store, job, config, Some(state), parts, ended, now)
+    close(&store, job, config, Some(state), parts, ended, now).and(kept)
 }
 
 /// Whether a GPU is held by the job, or by nobody who is left, and still owed its clocks.
@@ -111,22 +143,40 @@ fn book(
     if !worth_a_line {
         return;
     }
-    let mut grid = Vec::new();
+    let (mut grid, mut end) = (Vec::new(), now);
     if let Some(state) = &mut state {
-        let partition = job.partition.clone().or_else(|| state.partition.clone());
-        let site = config.site_of(partition.as_deref(), &job.node).map(|(_, site)| site);
-        let outlook = site.and_then(|site| outlook(config, site, state, now));
-        count::count(state, parts, None, config, site, outlook.as_ref(), now);
-        let record = booking::record(job, config, Some(state), parts, now);
+        if !state.ready {
+            state.mark([Mark::CutShort]);
+        }
+        // The end of the run is when it was first about to be closed.
+        end = state.ended.as_deref().and_then(|text| parse_instant(text).ok()).unwrap_or(now);
+        let outlook = count_to(state, parts, config, &job.node, job.partition.clone(), end);
+        let record = booking::record(job, config, Some(state), parts, end);
         grid = outlook.map(|outlook| booking::grid(&record, state, config, &outlook)).unwrap_or_default();
     }
-    append(&Record { exit: ended, grid, ..booking::record(job, config, state.as_ref(), parts, now) }, config, now);
+    append(&Record { exit: ended, grid, ..booking::record(job, config, state.as_ref(), parts, end) }, config, now);
+}
+
+/// Counts a job up to its end; the grid that it was counted by.
+fn count_to(
+    state: &mut JobState,
+    parts: &[Option<Part>],
+    config: &Config,
+    node: &str,
+    partition: Option<String>,
+    now: DateTime<Utc>,
+) -> Option<Outlook> {
+    let partition = partition.or_else(|| state.partition.clone());
+    let site = config.site_of(partition.as_deref(), node).map(|(_, site)| site);
+    let outlook = site.and_then(|site| outlook(config, site, state, now));
+    count::count(state, parts, None, config, site, outlook.as_ref(), now);
+    outlook
 }
 
 /// The grid for booking: as it was since the job was last counted.
 fn outlook(config: &Config, site: &carm::config::Site, state: &JobState, now: DateTime<Utc>) -> Option<Outlook> {
     let from = state.counted.until.as_deref().unwrap_or(&state.start);
-    let from = carm::quantity::parse_instant(from).unwrap_or(now);
+    let from = parse_instant(from).unwrap_or(now);
     Outlook::load(config, site, from).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()
 }
 

@@ -38,7 +38,7 @@ pub fn spent_g(job: &Job, config: &Config, now: DateTime<Utc>) -> f64 {
     if job.restart_count == 0 {
         return 0.0;
     }
-    // A run of days has several lines a node.
+    // A run of days has several lines on a node; they add up.
     let mut runs: BTreeMap<u32, BTreeMap<String, f64>> = BTreeMap::new();
     for record in records(job, config, now).into_iter().filter(|record| record.run < job.restart_count) {
         *runs.entry(record.run).or_default().entry(record.node).or_default() += record.carbon_g;

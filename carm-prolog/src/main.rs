@@ -30,6 +30,7 @@ mod settings;
 mod squeue;
 mod state;
 mod upkeep;
+mod uptime;
 
 use std::process::ExitCode;
 

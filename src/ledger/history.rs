@@ -102,6 +102,7 @@ struct NodeRun<'a> {
 impl<'a> NodeRun<'a> {
     fn of(mut lines: Vec<&'a Record>) -> Option<Self> {
         lines.sort_by(|a, b| (&a.end, a.closed).cmp(&(&b.end, b.closed)));
+        super::read::count_once(&mut lines);
         let last = *lines.last()?;
         let ends_well = last.closed && last.exit?.is_success();
         // The first line begins with the run and each later one where the one before it ends: no day is missing, none twice.

@@ -1,5 +1,6 @@
 //! Reads ledger files; a line that cannot be read is counted and named, never fatal.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ pub fn read_dir(dir: &Path) -> std::io::Result<Reading> {
         all.records.extend(one.records);
         all.bad.extend(one.bad);
     }
+    count_once(&mut all.records);
     Ok(all)
 }
 
@@ -79,8 +81,22 @@ pub fn of_job(dir: &Path, cluster: &str, job: u32, at: DateTime<Utc>) -> std::io
             records.extend(read_lines(&path, may_be, |record| record.job == job && record.cluster == cluster)?.records);
         }
     }
+    count_once(&mut records);
     records.sort_by(|a, b| (a.run, &a.node).cmp(&(b.run, &b.node)));
     Ok(records)
+}
+
+/// Leaves one line for each span of a run, the last that was written: whoever writes a line may be killed before it can note
+/// that, and then it is written again.
+pub(super) fn count_once<R: std::borrow::Borrow<Record>>(records: &mut Vec<R>) {
+    type Span = (String, u32, u32, String, Option<String>, Option<String>);
+    let span = |record: &Record| -> Span {
+        let (cluster, node) = (record.cluster.clone(), record.node.clone());
+        (cluster, record.job, record.run, node, record.start.clone(), record.since.clone())
+    };
+    let mut seen = HashSet::new();
+    let mut last: Vec<bool> = records.iter().rev().map(|record| seen.insert(span(record.borrow()))).collect();
+    records.retain(|_| last.pop().unwrap_or(true));
 }
 
 fn read_lines(path: &Path, may_be: impl Fn(&[u8]) -> bool, keep: impl Fn(&Record) -> bool) -> std::io::Result<Reading> {

@@ -134,3 +134,16 @@ fn a_jobs_lines_are_found_on_every_node_in_this_month_and_the_last() {
     assert_eq!(found.iter().map(|r| (r.run, r.node.as_str())).collect::<Vec<_>>(), [(0, "a"), (0, "b"), (1, "a")]);
     assert_eq!(of_job(&dir.path().join("none"), "c", 7, at()).expect("none"), []);
 }
+
+#[test]
+fn a_line_that_was_written_again_counts_once_and_the_last_of_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let day = |end: &str, closed| Record { end: format!("2026-05-{end}T01:00:00.000Z"), closed, ..record(1) };
+    let rest = Record { since: Some(day("03", false).end), ..day("04", true) };
+    for line in [day("02", false), day("03", false), rest.clone(), rest.clone(), Record { run: 1, ..rest.clone() }] {
+        append(dir.path(), &line, at()).expect("a line");
+    }
+    let expected = [day("03", false), rest.clone(), Record { run: 1, ..rest }];
+    assert_eq!(read_dir(dir.path()).expect("a ledger").records, expected);
+    assert_eq!(of_job(dir.path(), "c", 1, at()).expect("a ledger"), expected);
+}

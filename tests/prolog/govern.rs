@@ -1,5 +1,7 @@
 //! The governor beside prolog and epilog: the real daemon on the stand-in's cards.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,26 +12,37 @@ use crate::job::{green, job};
 use crate::node::{GREENEST_MHZ, Node};
 
 /// A governor that is killed when the test is over.
-struct Governor(Child);
+pub struct Governor(Child);
 
 impl Governor {
-    fn start(node: &Node) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_carm-prolog"));
+    pub fn start(node: &Node) -> Self {
+        Self::start_by(node, Command::new(env!("CARGO_BIN_EXE_carm-prolog")))
+    }
+
+    /// Where `squeue` is this script.
+    pub fn start_with_squeue(node: &Node, script: &str) -> Self {
+        Self::start_by(node, with_squeue(node, script, &Command::new(env!("CARGO_BIN_EXE_carm-prolog"))))
+    }
+
+    fn start_by(node: &Node, mut command: Command) -> Self {
+        let said = || node.log().matches("governing").count();
+        let before = said();
         command.arg("--config").arg(node.path("carm.toml")).arg("govern").env_clear().env("SLURM_CONF", node.path("slurm.conf"));
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("carm-prolog");
         let governor = Self(child);
-        until("the governor is there", || node.log().contains("governing"));
+        until("the governor is there", || said() > before);
         governor
     }
 
     /// As systemd ends it.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a process");
         assert!(self.0.wait().expect("its end").success());
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.0.kill().expect("a process");
         self.0.wait().expect("its end");
     }
@@ -42,7 +55,24 @@ impl Drop for Governor {
     }
 }
 
-fn until(what: &str, is: impl Fn() -> bool) {
+/// A command in a mount namespace of its own, where `squeue` is this script.
+pub fn with_squeue(node: &Node, script: &str, program: &Command) -> Command {
+    let squeue = ["/usr/bin", "/usr/local/bin", "/opt/slurm/bin"].map(|dir| Path::new(dir).join("squeue"));
+    let squeue = squeue.iter().find(|path| path.exists()).expect("squeue; install it by tests/install-needs slurm");
+    let own = node.path("squeue");
+    // Anew, not written over: it may be running.
+    let _ = std::fs::remove_file(&own);
+    std::fs::write(&own, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"", "sh"]);
+    command.arg(own).arg(squeue).arg(program.get_program()).args(program.get_args());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.envs(program.get_envs().filter_map(|(name, text)| Some((name, text?))));
+    command
+}
+
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let since = Instant::now();
     while !is() {
         assert!(since.elapsed() < Duration::from_secs(30), "in vain: {what}");

@@ -48,6 +48,8 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
                 look.totals.borrow_mut().count_clock_change(reason);
             }
         }
+        // A card that does not answer now may do so at the next look: its clock stays as it is, and so does the job's record.
+        Err((cause, Mark::ClocksUntouched)) => log::debug!("job {}: {cause}", state.job),
         // What the prolog found is still so: it has been said.
         Err((cause, mark)) => {
             if !state.marks.contains(&mark) && mark != Mark::Other {
@@ -103,8 +105,8 @@ fn decision(
     let since = state.governed.clock_since.as_deref().and_then(|text| parse_instant(text).ok());
     let standing = Standing {
         level: offer.candidate.levels.iter().position(|level| level.clock_mhz == current_mhz),
-        // The prolog's clock has no dwell time: it knew less.
-        for_h: since.map_or(f64::INFINITY, |since| Offer::hours_until(since, now).max(0.0)),
+        // The prolog's clock has no dwell time: it knew less. Nor has one that was set in the future, by a clock that was set back.
+        for_h: since.map(|since| Offer::hours_until(since, now)).filter(|&hours| hours >= 0.0).unwrap_or(f64::INFINITY),
         sure_work_h: (whole_s - sure_done_s) / 3600.0,
         whole_work_h: whole_s / 3600.0,
         spent_g: state.done_so_far().0,

@@ -20,7 +20,9 @@ impl Governor {
     pub(super) fn take_up(&mut self, look: &Look, id: u32) -> Option<JobState> {
         let state = look.store.job(id);
         let started = state.as_ref().and_then(|state| parse_instant(&state.start).ok());
-        if state.as_ref().is_some_and(|state| !state.ready) && started.is_some_and(|start| look.now - start < PROLOG) {
+        // A start in the future is that of a clock that was set back: it tells nothing.
+        let at_work = started.is_some_and(|start| (TimeDelta::zero()..PROLOG).contains(&(look.now - start)));
+        if state.as_ref().is_some_and(|state| !state.ready) && at_work {
             return None;
         }
         // A job that was requeued comes back under its number.
@@ -65,7 +67,7 @@ impl Governor {
                 log::error!("job {id}: {error:#}");
             }
         }
-        let parts = epilog::give_back(look.store, id, state.as_ref(), &self.config);
+        let parts = epilog::give_back(look.store, look.node, id, state.as_mut(), &self.config, look.now);
         let known = state.as_ref().map(|state| state.to_job(look.node));
         let done = match known {
             Some(job) => epilog::close(look.store, &job, &self.config, state, parts, None, look.now),
@@ -108,15 +110,17 @@ fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
     state.gpus.iter().map(|gpu| part(&gpu.uuid)).collect()
 }
 
-/// The line of a day. Whether or not it can be written, a new span begins: the log has what the ledger lacks.
+/// The line of a day. One that cannot be written is no loss: the span goes on, and the next look tries again.
 fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>]) {
     let job = state.to_job(look.node);
     let record = booking::record(&job, config, Some(state), parts, look.now);
-    let is_booked = epilog::append(&Record { closed: false, ..record }, config, look.now);
-    if !is_booked {
-        look.totals.borrow_mut().ledger_errors += 1;
+    match carm::ledger::append(&config.node.ledger_dir, &Record { closed: false, ..record }, look.now) {
+        Ok(_) => count::begin_span(state, look.now),
+        Err(error) => {
+            log::warn!("job {}: its line of the day: {error}; it grows until it can be written", state.job);
+            look.totals.borrow_mut().ledger_errors += 1;
+        }
     }
-    count::begin_span(state, look.now);
 }
 
 /// When Slurm ends the job, where that is known.

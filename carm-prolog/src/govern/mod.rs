@@ -130,7 +130,7 @@ impl Governor {
         if let Some((since, then)) = self.looked.replace((Instant::now(), now)) {
             let astray = (now - then).as_seconds_f64() - since.elapsed().as_secs_f64();
             if astray.abs() > 5.0 {
-                log::warn!("the clock of this machine was set by {astray:.0} s; times before and after do not join");
+                log::warn!("the clock of this machine was set by {astray:.0} s; jobs are counted by the time that passed");
             }
         }
         if self.nvml.is_none() {

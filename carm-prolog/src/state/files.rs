@@ -1,9 +1,11 @@
 //! State files on disk: read with mistrust, written whole.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
@@ -23,7 +25,18 @@ struct Versioned {
     version: u32,
 }
 
+/// The files that cannot be read, and why: each is said once, though a daemon may look for days.
+static BROKEN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+
 pub fn read<T: DeserializeOwned>(path: &Path) -> Found<T> {
+    let found = read_anew(path);
+    if !matches!(found, Found::Broken) {
+        BROKEN.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+    found
+}
+
+fn read_anew<T: DeserializeOwned>(path: &Path) -> Found<T> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Found::Absent,
@@ -39,7 +52,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Found<T> {
 }
 
 fn broken<T>(path: &Path, cause: &str) -> Found<T> {
-    log::warn!("{}: cannot be read: {cause}; what it said is lost", path.display());
+    let before = BROKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), cause.to_owned());
+    if before.as_deref() != Some(cause) {
+        log::warn!("{}: cannot be read: {cause}; what it said is lost", path.display());
+    }
     Found::Broken
 }
 
@@ -54,6 +70,16 @@ pub fn write(path: &Path, state: &impl Serialize) -> Result<()> {
         std::fs::rename(&temporary, path)
     };
     put().inspect_err(|_| _ = std::fs::remove_file(&temporary)).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Removes what processes that were killed half-way through a [`write`] have left.
+pub fn sweep(dir: &Path) {
+    for path in std::fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+        let writer = path.extension().and_then(|ending| ending.to_str()?.strip_prefix("tmp-"));
+        if writer.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
 }
 
 pub fn remove(path: &Path) -> Result<()> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{GpuNames, Job};
 use crate::modelled::KnownProfile;
+use crate::uptime::Uptime;
 
 /// What is known of a running job: written by the prolog, read and removed by the epilog. Who it belongs to stands here as
 /// well, since a slurmd that was restarted tells its epilog little more than the job's id.
@@ -57,13 +58,21 @@ pub struct JobState {
     /// What the governor did with its clocks.
     #[serde(default)]
     pub governed: Governed,
-    /// The prolog has come to its end.
-    #[serde(default)]
+    /// The prolog has come to its end. One of an earlier release did not say so.
+    #[serde(default = "yes")]
     pub ready: bool,
+    /// When an epilog, or the governor in its place, began to close the run, RFC 3339 UTC: what the GPUs' counters show from
+    /// then on is not the job's.
+    #[serde(default)]
+    pub ended: Option<String>,
 }
 
 fn one() -> u32 {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How far a job has been counted: what is newer than this is still in the GPUs' journals.
@@ -71,6 +80,9 @@ fn one() -> u32 {
 pub struct Counted {
     /// RFC 3339 UTC; none where nothing but the start is.
     pub until: Option<String>,
+    /// The same by the count that nobody sets.
+    #[serde(default)]
+    pub uptime: Option<Uptime>,
     /// Joules of each GPU that the tally has, of those that its journal gives the job.
     pub joules: BTreeMap<String, f64>,
     /// Joules of each GPU that earlier lines of the run have.
@@ -191,9 +203,10 @@ impl JobState {
             slurm_conf: job.slurm_conf.clone(),
             ends: job.end_time.map(format_instant),
             began: job.start_time.map(format_instant),
-            counted: Counted::default(),
+            counted: Counted { uptime: Uptime::of(now), ..Counted::default() },
             governed: Governed::default(),
             ready: false,
+            ended: None,
         }
     }
 

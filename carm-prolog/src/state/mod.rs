@@ -51,6 +51,7 @@ impl Store {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
             made.with_context(|| format!("making {}", dir.display()))?;
         }
+        files::sweep(&store.node_dir);
         Ok(store)
     }
 

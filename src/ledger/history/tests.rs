@@ -120,7 +120,7 @@ fn the_days_of_a_long_run_add_up_and_a_missing_day_spoils_it() {
         assert_eq!(works(&rest), [0.0; 0], "without line {missing}");
     }
     let twice = [&lines[..], &lines[1..2]].concat();
-    assert_eq!(works(&twice), [0.0; 0], "a day that stands twice");
+    assert_eq!(works(&twice), [150_005.0], "a day that was written twice counts once");
 }
 
 #[test]

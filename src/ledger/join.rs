@@ -1,9 +1,9 @@
 //! The join: the lines of one run over nodes and days, the runs of one job over requeues.
 //!
-//! A span that stands twice (slurmd ran the epilog again) is counted once, the first that was written. What is missing is noted,
-//! never guessed.
+//! A span that stands twice (slurmd ran the epilog again, or whoever wrote it was killed before it could note that) is counted
+//! once, the last that was written. What is missing is noted, never guessed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Record, Span};
@@ -121,7 +121,6 @@ impl Job {
 pub fn join(records: Vec<Record>) -> (Vec<Job>, usize) {
     type Key = (String, u32, u32, String);
     let mut unreadable = 0;
-    let mut seen = HashSet::new();
     let mut parts: BTreeMap<Key, Vec<(Span, Record)>> = BTreeMap::new();
     let mut twice: Vec<Key> = Vec::new();
     for record in records {
@@ -130,10 +129,13 @@ pub fn join(records: Vec<Record>) -> (Vec<Job>, usize) {
             continue;
         };
         let key = (record.cluster.clone(), record.job, record.run, record.node.clone());
-        if seen.insert((key.clone(), span.begin_ms)) {
-            parts.entry(key).or_default().push((span, record));
-        } else {
-            twice.push(key);
+        let lines = parts.entry(key.clone()).or_default();
+        match lines.iter_mut().find(|(known, _)| known.begin_ms == span.begin_ms) {
+            Some(before) => {
+                *before = (span, record);
+                twice.push(key);
+            }
+            None => lines.push((span, record)),
         }
     }
     for (key, lines) in &mut parts {
@@ -266,7 +268,7 @@ mod tests {
         let longer = Record { end: "2026-05-01T02:00:00.000Z".into(), carbon_g: 999.0, ..second.clone() };
         let bare = Record { start: None, since: None, exit: Some(Exit { code: 0, signal: 0 }), ..second.clone() };
         let job = one(vec![first, second, longer, bare]);
-        assert_eq!(job.total(|sum| sum.carbon_g), 140.0);
+        assert_eq!(job.total(|sum| sum.carbon_g), 100.0 + 999.0 - 60.0, "the last that was written");
         assert_eq!(job.notes, [Note::Twice { run, node: node.clone() }, Note::Twice { run, node }]);
     }
 

@@ -268,7 +268,7 @@ mod tests {
         let longer = Record { end: "2026-05-01T02:00:00.000Z".into(), carbon_g: 999.0, ..second.clone() };
         let bare = Record { start: None, since: None, exit: Some(Exit { code: 0, signal: 0 }), ..second.clone() };
         let job = one(vec![first, second, longer, bare]);
-        assert_eq!(job.total(|sum| sum.carbon_g), 100.0 + 999.0 - 60.0, "the last that was written");
+        assert_eq!(job.total(|sum| sum.carbon_g), 1039.0, "the last that was written");
         assert_eq!(job.notes, [Note::Twice { run, node: node.clone() }, Note::Twice { run, node }]);
     }
 

@@ -20,9 +20,13 @@ impl Governor {
     pub(super) fn take_up(&mut self, look: &Look, id: u32) -> Option<JobState> {
         let state = look.store.job(id);
         let started = state.as_ref().and_then(|state| parse_instant(&state.start).ok());
-        // A start in the future is that of a clock that was set back: it tells nothing.
-        let at_work = started.is_some_and(|start| (TimeDelta::zero()..PROLOG).contains(&(look.now - start)));
-        if state.as_ref().is_some_and(|state| !state.ready) && at_work {
+        let age = started.map(|start| look.now - start);
+        // A start in the far future is that of a clock that was set back: it tells nothing.
+        if state.as_ref().is_some_and(|state| !state.ready) && age.is_some_and(|age| (-PROLOG..PROLOG).contains(&age)) {
+            return None;
+        }
+        // A look takes its time with many jobs: one that began meanwhile has its turn at once after, with a time of its own.
+        if age.is_some_and(|age| (-PROLOG..TimeDelta::zero()).contains(&age)) {
             return None;
         }
         // A job that was requeued comes back under its number.

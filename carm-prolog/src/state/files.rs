@@ -72,7 +72,7 @@ pub fn write(path: &Path, state: &impl Serialize) -> Result<()> {
     put().inspect_err(|_| _ = std::fs::remove_file(&temporary)).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Removes what processes that were killed half-way through a [`write`] have left.
+/// Removes what processes that were killed half-way through a [`write()`] have left.
 pub fn sweep(dir: &Path) {
     for path in std::fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
         let writer = path.extension().and_then(|ending| ending.to_str()?.strip_prefix("tmp-"));

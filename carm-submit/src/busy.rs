@@ -1,5 +1,5 @@
-//! Asks Slurm how busy it is at the places of a plan: `sbatch --test-only`, when it would have room for this very job, and
-//! `squeue`, how much work waits for the same GPUs.
+//! Asks Slurm how busy it is at the places of a plan: `squeue`, how much work runs and waits on the same GPUs, and where they are
+//! taken `sbatch --test-only`, when it would have room for this very job.
 //!
 //! The first moves a candidate's earliest start, the second its clock floor ([`Assembled::heed`]), and nothing else: what Slurm does not
 //! tell, or not in time, counts as room at once and as an empty queue. The first is Slurm's own estimate, hours off in a busy
@@ -34,14 +34,6 @@ pub const NEVER_H: f64 = 1e5;
 /// A command, where its answer stands, and the folder that it needs.
 pub type Question = (Command, Says, Option<TempDir>);
 
-/// What a question is about.
-enum About {
-    /// The room at a site, by its index in the configuration.
-    Room(usize),
-    /// The queue of a partition.
-    Queue(Partition),
-}
-
 /// A partition, as Slurm is told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Partition {
@@ -62,93 +54,81 @@ pub struct Load {
     pub least_speed: f64,
 }
 
-/// Asks of each place that candidates stand for, once, when there is room, and of each partition, once, what waits there, where a
-/// candidate might run slower than it could. `room` words the first for the options of a place and a number of GPUs.
+/// Asks of each partition, once, what runs and waits there, and of each place that is full by that, once, when there is room. `room`
+/// words the second for the options of a place and a number of GPUs.
 pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], u32) -> std::io::Result<Question>) {
-    let mut sites: Vec<usize> = assembled.choices.iter().map(|choice| choice.place.site).collect();
-    sites.dedup();
-    let rooms = sites.iter().filter_map(|&site| {
-        let mut there = (0..assembled.choices.len()).filter(|&i| assembled.choices[i].place.site == site);
-        let width = |i: usize| assembled.problem.candidates[i].workers;
-        let first = there.clone().next()?;
-        let asked = there.find(|&i| width(i) == assembled.requested).unwrap_or(first);
-        Some((About::Room(site), room(&assembled.choices[asked].place.options, width(asked)).ok()?))
-    });
-    let queues = slowable(assembled, config).into_iter().map(|partition| {
-        let question = (squeue(&partition), Says::Stdout, None);
-        (About::Queue(partition), question)
-    });
-    let window_h = config.planner.max_delay_s / 3600.0;
-    let (mut late, mut told) = (Vec::new(), Vec::new());
-    for (about, text) in answers(rooms.chain(queues).collect()) {
-        match about {
-            About::Room(site) => {
-                let Some(start) = read_estimate(&text).and_then(|estimate| local_instant(estimate.start)) else { continue };
-                late.push((site, start));
-            }
-            About::Queue(partition) => told.push((partition, queue::read_queue(&text))),
-        }
-    }
-    for (partition, queue) in &told {
-        let queue_gpu_h = queue::gpu_hours(queue, window_h);
-        for choice in assembled.choices.iter_mut().filter(|choice| partition.is_of(&choice.place)) {
-            let gpus = partition.gpus(config, choice.place.site);
-            let least_speed = least_speed(queue_gpu_h, gpus, window_h);
-            choice.load = Some(Load { partition: partition.name.clone(), gpus, queue_gpu_h, least_speed });
-        }
-    }
-    heed_room(assembled, config, &late, told);
-}
-
-/// Moves starts to Slurm's estimate where its own queue bears that out. sbatch --test-only names a time hours off in a busy moment, of a
-/// partition with GPUs to spare too (seen on 22.05): a job must not wait for that.
-fn heed_room(
-    assembled: &mut Assembled,
-    config: &Config,
-    late: &[(usize, DateTime<Utc>)],
-    mut told: Vec<(Partition, Vec<Queued>)>,
-) {
-    let now = assembled.now;
-    let is_late = |choice: &Choice| {
-        let estimate = late.iter().find(|(site, _)| *site == choice.place.site).map(|(_, start)| *start);
-        estimate.and_then(|start| room_h(now, start, choice.start))
-    };
-    let mut untold: Vec<Partition> = Vec::new();
-    for choice in assembled.choices.iter().filter(|choice| is_late(choice).is_some()) {
-        let partition = Partition::of(&choice.place).filter(|partition| told.iter().all(|(known, _)| known != partition));
-        untold.extend(partition.filter(|partition| !untold.contains(partition)));
-    }
-    let questions = untold.into_iter().map(|partition| {
+    let until = Instant::now() + PATIENCE;
+    let questions = partitions(assembled, config).into_iter().map(|partition| {
         let question = (squeue(&partition), Says::Stdout, None);
         (partition, question)
     });
-    told.extend(answers(questions.collect()).into_iter().map(|(partition, text)| (partition, queue::read_queue(&text))));
-    let widths: Vec<u32> = assembled.problem.candidates.iter().map(|candidate| candidate.workers).collect();
-    for (choice, width) in assembled.choices.iter_mut().zip(widths) {
-        let queue = told
-            .iter()
-            .find(|(partition, _)| partition.is_of(&choice.place))
-            .map(|(partition, queue)| (u64::from(partition.gpus(config, choice.place.site)), queue::gpus_ahead(queue)));
-        // Where the queue cannot be asked, or nobody named the partition, the estimate is all there is.
-        let is_full = queue.is_none_or(|(gpus, ahead)| ahead.saturating_add(u64::from(width)) > gpus);
-        choice.room_h = is_late(choice).filter(|_| is_full);
+    let told: Vec<(Partition, Vec<Queued>)> =
+        answers(questions.collect(), until).into_iter().map(|(partition, text)| (partition, queue::read_queue(&text))).collect();
+    heed_load(assembled, config, &told);
+
+    let full = full_places(assembled, config, &told);
+    let mut sites: Vec<usize> = full.iter().map(|&i| assembled.choices[i].place.site).collect();
+    sites.dedup();
+    let questions = sites.iter().filter_map(|&site| {
+        let mut there = full.iter().copied().filter(|&i| assembled.choices[i].place.site == site);
+        let width = |i: usize| assembled.problem.candidates[i].workers;
+        let first = there.clone().next()?;
+        let asked = there.find(|&i| width(i) == assembled.requested).unwrap_or(first);
+        Some((site, room(&assembled.choices[asked].place.options, width(asked)).ok()?))
+    });
+    for (site, text) in answers(questions.collect(), until) {
+        let Some(start) = read_estimate(&text).and_then(|estimate| local_instant(estimate.start)) else { continue };
+        for &i in &full {
+            let choice = &mut assembled.choices[i];
+            if choice.place.site == site {
+                choice.room_h = room_h(assembled.now, start, choice.start);
+            }
+        }
     }
 }
 
-/// The partitions in which a candidate might run slower than it could. A service is not: it is as long as its limit at any clock.
-/// Without a configuration nobody knows how many GPUs there are.
-fn slowable(assembled: &Assembled, config: &Config) -> Vec<Partition> {
+/// The partitions of the candidates. Without a configuration nobody knows how many GPUs they have.
+fn partitions(assembled: &Assembled, config: &Config) -> Vec<Partition> {
     let mut partitions: Vec<Partition> = Vec::new();
-    if assembled.latency_ms.is_some() || config.path.is_none() {
-        return partitions;
-    }
-    for choice in assembled.choices.iter().filter(|choice| choice.levels.len() > 1) {
-        let Some(partition) = Partition::of(&choice.place) else { continue };
+    let named = assembled.choices.iter().filter(|_| config.path.is_some()).filter_map(|choice| Partition::of(&choice.place));
+    for partition in named {
         if !partitions.contains(&partition) {
             partitions.push(partition);
         }
     }
     partitions
+}
+
+/// Tells the work that waits to the candidates that might run slower than they could. A service is not among them: it is as long as
+/// its limit at any clock.
+fn heed_load(assembled: &mut Assembled, config: &Config, told: &[(Partition, Vec<Queued>)]) {
+    if assembled.latency_ms.is_some() {
+        return;
+    }
+    let window_h = config.planner.max_delay_s / 3600.0;
+    for (partition, queue) in told {
+        let queue_gpu_h = queue::gpu_hours(queue, window_h);
+        let slowable = |choice: &&mut Choice| choice.levels.len() > 1 && partition.is_of(&choice.place);
+        for choice in assembled.choices.iter_mut().filter(slowable) {
+            let gpus = partition.gpus(config, choice.place.site);
+            let least_speed = least_speed(queue_gpu_h, gpus, window_h);
+            choice.load = Some(Load { partition: partition.name.clone(), gpus, queue_gpu_h, least_speed });
+        }
+    }
+}
+
+/// The candidates whose GPUs are not free, behind those who run and those who wait for nothing but room; where the queue is not
+/// known any of them. Slurm's own estimate alone is not believed: sbatch --test-only names a time hours off in a busy moment, of a
+/// partition with GPUs to spare too (seen on 22.05).
+fn full_places(assembled: &Assembled, config: &Config, told: &[(Partition, Vec<Queued>)]) -> Vec<usize> {
+    let is_full = |&i: &usize| {
+        let place = &assembled.choices[i].place;
+        told.iter().find(|(partition, _)| partition.is_of(place)).is_none_or(|(partition, queue)| {
+            let wanted = u64::from(assembled.problem.candidates[i].workers);
+            queue::gpus_ahead(queue).saturating_add(wanted) > u64::from(partition.gpus(config, place.site))
+        })
+    };
+    (0..assembled.choices.len()).filter(is_full).collect()
 }
 
 fn squeue(partition: &Partition) -> Command {
@@ -189,9 +169,8 @@ impl Partition {
     }
 }
 
-/// What Slurm says to each question, as far as it does so in time; they run beside each other.
-fn answers<T>(questions: Vec<(T, Question)>) -> Vec<(T, String)> {
-    let until = Instant::now() + PATIENCE;
+/// What Slurm says to each question, as far as it does so until then; they run beside each other.
+fn answers<T>(questions: Vec<(T, Question)>, until: Instant) -> Vec<(T, String)> {
     let mut answers = Vec::new();
     let mut waiting = questions.into_iter().peekable();
     while waiting.peek().is_some() {

@@ -132,9 +132,13 @@ impl Login {
         let line = format!("sbatch: Job 7 to start at {from} using 2 processors on nodes n1 in partition {partition}");
         self.write(&format!("bin/room-{partition}"), &format!("echo '{line}' >&2"));
         if !self.home.path().join("bin/queue").exists() {
-            // All eight GPUs are taken, for a moment.
-            self.write("bin/queue", "echo '0:30|1|1|cpu=1,node=1|N/A|gres:gpu:8|N/A|5|None|'");
+            self.full();
         }
+    }
+
+    /// All eight GPUs of every partition are taken, for a moment.
+    pub fn full(&self) {
+        self.write("bin/queue", "echo '0:30|1|1|cpu=1,node=1|N/A|gres:gpu:8|N/A|5|None|'");
     }
 
     /// So many GPU-hours are running in every partition, as one job.

@@ -65,6 +65,7 @@ fn a_dry_run_of_work_that_may_pause_tells_what_pauses_would_save() {
 #[test]
 fn of_several_sites_the_one_with_the_width_that_the_deadline_needs_takes_the_job() {
     let login = moldable();
+    login.full();
     login.write("south.csv", &fake::trace(|_| 600.0));
     login.script("#SBATCH --gpus=2 --time=3:00:00 --carbon-profile=mold --carbon-workers=1,2,4\n");
     let path = login.home.path().join("carm.toml");

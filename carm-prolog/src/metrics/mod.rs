@@ -137,6 +137,7 @@ const CALLS: &[(&str, &str)] = &[
     ("reading power", "power"),
     ("reading utilization", "utilization"),
     ("reading throttle reasons", "throttle_reasons"),
+    ("reading the driver's version", "driver_version"),
 ];
 
 #[cfg(test)]

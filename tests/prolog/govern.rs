@@ -300,6 +300,8 @@ fn a_run_of_days_books_a_line_a_day_that_add_up() {
     let mut state: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let start = Utc::now() - TimeDelta::hours(25);
     state["start"] = start.to_rfc3339_opts(SecondsFormat::Millis, true).into();
+    // The machine's own count would tell that it was not.
+    state["counted"]["uptime"] = serde_json::Value::Null;
     std::fs::write(&path, state.to_string()).expect("a state");
     let governor = Governor::start(&node);
     until("a day's line", || !node.ledger().is_empty());

@@ -1,0 +1,90 @@
+//! What was possible: the least carbon of each job alone, as if the cluster were its own ([`carm::plan::limit`]): it may pause for nothing, change its
+//! clock at will, run at the best of all sites and widths, counts on all of a site's on-site power, and the future is known. No policy that keeps the deadlines emits less; together
+//! the jobs can hardly emit as little, least of all where they share a roof.
+//!
+//! A job without a deadline may take as long as its user's patience and the slowest clock. The bound that knows the capacity is
+//! worked out elsewhere and handed in: see [`Capacity`].
+
+use carm::plan::{self, Candidate, Start};
+
+use crate::jobs::Job;
+use crate::policy;
+use crate::world::{Place, World};
+
+/// A bound that knows how many GPUs there are. None is built in.
+pub trait Capacity: Sync {
+    /// The least facility carbon of an episode, g; none where it cannot be worked out.
+    fn least_g(&self, world: &World) -> Option<f64>;
+}
+
+/// The sum of all jobs' own limits, g. Whoever cannot meet its deadline counts with what the least limit without one is.
+#[must_use]
+pub fn per_job_g(world: &World) -> f64 {
+    world.jobs.iter().map(|job| job_g(world, job)).sum()
+}
+
+/// The least carbon of one job, g.
+#[must_use]
+pub fn job_g(world: &World, job: &Job) -> f64 {
+    let least = |by_h: f64| {
+        let sites = world.sites.iter().filter(|place| place.site.gpus >= job.gpus);
+        sites.filter_map(|place| at(world, place, job, by_h)).fold(f64::INFINITY, f64::min)
+    };
+    if let Some(demand) = &job.service {
+        return service_g(&world.sites[job.home], job, demand);
+    }
+    let slowest = world.sites.iter().flat_map(|place| &place.levels[job.workload]).map(|level| level.speed).fold(1.0, f64::min);
+    let patience_h = job.submit_h + job.max_delay_h + job.work_h / slowest + 24.0;
+    let kept = least(job.deadline_h.unwrap_or(patience_h));
+    let late = if kept.is_finite() { kept } else { least(patience_h) };
+    if late.is_finite() { late } else { 0.0 }
+}
+
+fn at(world: &World, place: &Place, job: &Job, by_h: f64) -> Option<f64> {
+    let profile = &place.profiles[job.workload];
+    let own = [job.gpus];
+    let widths = if job.widths.is_empty() { &own[..] } else { &job.widths };
+    let (now, until) = (world.instant(job.submit_h), world.instant(by_h));
+    // Instants are cut to milliseconds; a bound must not lack one.
+    let slots = place.truth.slots(now, until + chrono::TimeDelta::milliseconds(2), 1.0);
+    if slots.is_empty() {
+        return None;
+    }
+    let of = |&width: &u32| {
+        let throughput = profile.relative_throughput(width, job.gpus)? * profile.throughput.unwrap_or(1.0);
+        let candidate = Candidate {
+            slots: slots.clone(),
+            levels: place.levels[job.workload].clone(),
+            workers: width,
+            work_h: job.work_h / throughput,
+            host_watts: place.site.host_watts,
+            pue: place.site.pue,
+            onsite_g_per_kwh: place.site.onsite_g_per_kwh,
+            start: Start::Within { earliest_h: 0.0, latest_h: 1e6 },
+            max_run_h: None,
+        };
+        plan::limit(&candidate, None).ok().flatten()
+    };
+    widths.iter().filter(|&&width| width <= place.site.gpus).filter_map(of).reduce(f64::min)
+}
+
+/// A service runs all its time; in each slot at the clock of least carbon among those that answer in time.
+fn service_g(place: &Place, job: &Job, demand: &crate::jobs::service::Demand) -> f64 {
+    let levels = &place.levels[job.workload];
+    let mut allowed = policy::answering(demand, levels, place.measured(job.workload));
+    if allowed.is_empty() {
+        allowed.push(place.full_clock(job.workload));
+    }
+    let least_w = allowed.iter().map(|&level| place.power_w(job.workload, level, job.gpus)).fold(f64::INFINITY, f64::min);
+    let end_h = job.submit_h + job.limit_h;
+    let (mut at_h, mut slot, mut grams) = (job.submit_h, place.slot(job.submit_h), 0.0);
+    while at_h < end_h {
+        let to_h = place.slot_end(slot).min(end_h);
+        let onsite_w = place.onsite_w[slot].min(least_w);
+        let cheaper = place.g_per_kwh[slot].min(place.site.onsite_g_per_kwh);
+        let rate = ((least_w - onsite_w) * place.g_per_kwh[slot] + onsite_w * cheaper) / 1000.0;
+        grams += rate * (to_h - at_h);
+        (at_h, slot) = (to_h, slot + 1);
+    }
+    grams
+}

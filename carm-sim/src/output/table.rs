@@ -1,0 +1,60 @@
+//! Results as a table on the terminal.
+
+use carm::quantity::format_mass;
+
+use crate::account::summary::PolicySummary;
+use crate::run::Results;
+
+const HEADS: [&str; 10] =
+    ["policy", "carbon", "kWh", "saved", "vs static", "of possible", "waiting h", "slowdown", "late", "clocks"];
+
+/// The text.
+#[must_use]
+pub fn text(results: &Results) -> String {
+    let mut rows: Vec<[String; 10]> = vec![HEADS.map(str::to_owned)];
+    rows.extend(results.policies.iter().map(row));
+    let widths: Vec<usize> = (0..10).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; 10]| {
+        let cells = row.iter().zip(&widths).enumerate();
+        let cell = |(i, (text, &width)): (usize, (&String, &usize))| match i {
+            0 => format!("{text:<width$}"),
+            _ => format!("{text:>width$}"),
+        };
+        cells.map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let jobs: usize = results.episodes.iter().map(|episode| episode.jobs).sum();
+    let dropped: usize = results.episodes.iter().map(|episode| episode.dropped).sum();
+    let mut text = format!(
+        "{}: {} episode{} of {:.1} days, {jobs} jobs, {} forecast, seed {}\n",
+        results.scenario,
+        results.episodes.len(),
+        if results.episodes.len() == 1 { "" } else { "s" },
+        results.length_h / 24.0,
+        results.forecast,
+        results.seed
+    );
+    if dropped > 0 {
+        text += &format!("{dropped} jobs need more GPUs than any site has: left out\n");
+    }
+    results.remarks.iter().for_each(|remark| text += &format!("{remark}\n"));
+    text += "\n";
+    rows.iter().for_each(|row| text += &line(row));
+    text + "\nsaved: carbon against first come, first served at full clock, and against the same at the static energy-optimal clock;\n\
+            of possible: part of what each job alone could save; late: jobs after their deadline, and of these not late with fcfs\n"
+}
+
+fn row(of: &PolicySummary) -> [String; 10] {
+    let percent = |part: Option<f64>| part.map_or("-".to_owned(), |part| format!("{:.1} %", 100.0 * part));
+    [
+        of.name.clone(),
+        format_mass(of.carbon_g),
+        format!("{:.0}", of.energy_kwh),
+        percent(of.saved_vs_fcfs),
+        percent(of.saved_vs_static_clock),
+        percent(of.share_of_bound),
+        format!("{:.2}", of.waiting_h_mean),
+        format!("{:.2}", of.bounded_slowdown_mean),
+        format!("{}/{}", of.deadline_misses, of.deadline_misses_beyond_fcfs),
+        of.clock_changes.to_string(),
+    ]
+}

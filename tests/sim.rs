@@ -13,6 +13,8 @@ mod bounds;
 mod by_hand;
 #[path = "sim/carm.rs"]
 mod carm_itself;
+#[path = "sim/docs.rs"]
+mod docs;
 #[path = "sim/future.rs"]
 mod future;
 #[path = "sim/program.rs"]

@@ -17,6 +17,8 @@ mod carm_itself;
 mod docs;
 #[path = "sim/future.rs"]
 mod future;
+#[path = "sim/known.rs"]
+mod known;
 #[path = "sim/program.rs"]
 mod program;
 #[path = "sim/readers.rs"]

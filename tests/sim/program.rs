@@ -131,8 +131,8 @@ fn refusals_are_one_line_and_say_the_way_out() {
 #[test]
 fn records_have_a_row_for_each_job_and_policy() {
     let folder = case().folder();
-    told(folder.path(), &["run", "scenario.toml", "--policy=fcfs,carm-ppc", "--records=jobs.csv"]);
-    let text = std::fs::read_to_string(folder.path().join("jobs.csv")).unwrap();
+    told(folder.path(), &["run", "scenario.toml", "--policy=fcfs,carm-ppc", "--records=fate.csv"]);
+    let text = std::fs::read_to_string(folder.path().join("fate.csv")).unwrap();
     let object = told(folder.path(), &["run", "scenario.toml", "--policy=fcfs", "--json"]);
     let object: serde_json::Value = serde_json::from_str(&object).unwrap();
     let jobs = object["episodes"][0]["jobs"].as_u64().unwrap() as usize;

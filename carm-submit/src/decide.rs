@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::assemble::{Assembled, Choice, Heed};
 use crate::busy::earliest_h;
 use crate::explain::local;
+use crate::unfit::{self, Unfit};
 use crate::warning::Warning;
 
 /// A plan that can be carried out.
@@ -42,6 +43,8 @@ pub struct Missed {
     pub assembled: Assembled,
     /// By how much it misses.
     pub infeasible: Infeasible,
+    /// What stands in its way, where it fits nowhere.
+    pub unfit: Option<Unfit>,
     /// As in [`Decided`].
     pub now_run: Option<Plan>,
 }
@@ -59,7 +62,8 @@ pub fn decide(
             Ok(Ok(told(assembled, plan, now_run)?))
         }
         Outcome::Infeasible(infeasible) => {
-            let missed = Missed { assembled, infeasible, now_run };
+            let unfit = unfit::cause(&assembled, &infeasible)?;
+            let missed = Missed { assembled, infeasible, unfit, now_run };
             let closest = if best_effort { closest(&missed)? } else { None };
             let Some(plan) = closest else { return Ok(Err(Box::new(missed))) };
             warnings.push(Warning::BestEffort(missed.reason()));
@@ -208,6 +212,9 @@ fn run_at_full_clock(problem: &Problem, candidate: usize, level: usize, start_h:
 /// the deadline is too near.
 fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
     let problem = &missed.assembled.problem;
+    if let Some(Unfit::Patience(plan)) = &missed.unfit {
+        return Ok(Some(Plan::clone(plan)));
+    }
     match missed.infeasible.reason {
         Reason::Budget | Reason::DeadlineAndBudget if missed.infeasible.least_carbon_g.is_some() => {
             let relaxed = Problem {
@@ -325,10 +332,11 @@ impl Missed {
                 ]);
                 format!("--carbon-budget: '{budget}' cannot be kept by the deadline '{deadline}'; give {options}")
             }
-            Reason::MaxRun => "the run is longer than the partition allows even at full clock; give a partition with a longer MaxTime".to_owned(),
-            Reason::Horizon => {
-                "the run does not fit between its earliest start and the end of the grid's forecast; extend the trace, or set extend = \"forecast\"".to_owned()
+            Reason::MaxRun => {
+                "the run is longer than the partition allows even at full clock; give a partition with a longer MaxTime"
+                    .to_owned()
             }
+            Reason::Horizon => self.unfit.as_ref().map(|unfit| unfit.reason(&self.assembled)).unwrap_or_default(),
         }
     }
 }

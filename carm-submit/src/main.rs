@@ -20,6 +20,7 @@ mod places;
 mod script;
 mod slurm;
 mod submit;
+mod unfit;
 mod warning;
 mod widths;
 

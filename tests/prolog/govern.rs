@@ -224,6 +224,24 @@ fn another_hand_on_the_clocks_is_seen_said_once_and_let_be() {
 }
 
 #[test]
+fn a_hand_on_one_card_of_a_job_leaves_no_lock_on_its_others() {
+    let node = node();
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0, 1]);
+    node.prolog(&green(7).gpus("0,1"));
+    until("it is governed", || node.locked() == [0, 1]);
+    // nvidia-smi -i 0 -rgc: this card alone runs at full clock again.
+    let card = Node::card(0);
+    node.bench().look(|now| now.card(card).1.lock = None).expect("the stand-in");
+    until("it is seen", || node.log().contains("another hand is on the clocks"));
+    sleep_s(1.5);
+    // The other would slow the job for good, with nobody to speed it up when time runs out.
+    assert_eq!(node.locked(), [0; 0], "{}", node.log());
+    node.epilog(&green(7).gpus("0,1")).assert_clean();
+    assert_eq!(node.line().marks, [Mark::OtherHand]);
+}
+
+#[test]
 fn a_job_that_joins_and_wishes_a_faster_clock_is_no_other_hand() {
     let node = node();
     let _governor = Governor::start(&node);

@@ -53,6 +53,31 @@ fn a_fault_of_carms_own_never_costs_a_submission() {
 }
 
 #[test]
+fn data_that_end_before_the_job_would_cost_no_submission() {
+    for words in ["", "--carbon-budget=2kg", "--carbon-deadline=2026-05-03T06:00Z", "--carbon-max-delay=0s"] {
+        let login = Login::new();
+        login.write("north.csv", "time,carbon_g_per_kwh\n2026-05-01T06:00:00Z,5\n2026-05-01T07:00:00Z,5\n");
+        let words = format!("-p gpu-north {words} train.sh");
+        let ended = login.submit(&words);
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{words}: {}", ended.stderr);
+        ended.says("no grid data to the end of a run of 3 h: they are known to 2026-05-01 08:00; extend the trace, set extend");
+        ended.says("the job is submitted as written, without a plan");
+        login.submit(&format!("--strict {words}")).refused(1, "no grid data to the end of a run of 3 h");
+    }
+}
+
+#[test]
+fn a_job_longer_than_the_horizon_is_submitted_as_written() {
+    let login = Login::new();
+    login
+        .write("carm.toml", "[[zone]]\nname = \"N\"\nsource = \"typical-day\"\n[[site]]\nname = \"a\"\nzone = \"N\"\ngpus = 8\n");
+    let ended = login.submit("--time=10-00:00:00 train.sh");
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{}", ended.stderr);
+    ended.says("no grid data to the end of a run of 10 d");
+    ended.says("or raise [planner] horizon; the job is submitted as written, without a plan");
+}
+
+#[test]
 fn a_job_that_no_site_takes_is_submitted_with_each_sites_reason() {
     let ended = Login::new().submit("-p other train.sh");
     ended.says(

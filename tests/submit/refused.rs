@@ -55,3 +55,27 @@ fn best_effort_submits_what_comes_closest() {
     let ended = login.submit("--best-effort --carbon-budget=10g train.sh");
     assert!(ended.given().contains(&"--begin=now+21600"), "south's clean hours: {:?}", ended.given());
 }
+
+#[test]
+fn a_run_that_closed_hours_leave_no_room_for_is_refused_with_their_site_and_end() {
+    let closed = |windows: &str| {
+        let login = Login::new();
+        let config = std::fs::read_to_string(login.home.path().join("carm.toml")).expect("a configuration");
+        login.write("carm.toml", &(config + &format!("closed = [{windows}]\n")));
+        login
+    };
+    let weekend = closed("\"2026-05-01T00:00Z/2026-05-02T08:30Z\"");
+    let refused = weekend.submit("-p gpu-south train.sh");
+    refused.refused(3, "closed hours of south leave no room for the run before 2026-05-02 08:30; give 1590m at least");
+    // What the line tells the user to give is enough, and no more than is needed.
+    assert_eq!(weekend.submit("-p gpu-south --carbon-max-delay=1590m train.sh").code, 0);
+    weekend.submit("-p gpu-south --carbon-max-delay=1589m train.sh").refused(3, "give 1590m at least");
+    let ended = weekend.submit("-p gpu-south --best-effort train.sh");
+    assert!(ended.given().contains(&"--begin=now+95400"), "{:?}", ended.given());
+    // Where waiting does not help, nobody is told to.
+    closed("\"00:00-10:00\", \"12:00-24:00\"").submit("-p gpu-south train.sh").refused(
+        3,
+        "carm-submit: closed hours leave no room for the run at south in time; --carbon-off submits it without a plan",
+    );
+    weekend.submit("-p gpu-south --carbon-deadline=now+12h train.sh").refused(3, "closed hours leave no room");
+}

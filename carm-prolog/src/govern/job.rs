@@ -105,7 +105,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     if state.nodes > 1 {
         count::reckon(state, config, site, outlook, clock::instant(config, look, state));
     }
-    hands::watch(look, state, &seen);
+    hands::watch(config, look, state);
     clock::decide(config, look, state, outlook);
 }
 

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::live;
 use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawZone};
 use super::{Account, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Zone};
+use crate::grid::Intensity;
 use crate::located::{Located, TomlError};
 use crate::quantity::parse_duration;
 use crate::request::Objective;
-
-/// Sources that carm-grid fetches.
-const LIVE_SOURCES: &[&str] = &["electricity-maps", "watttime", "carbon-intensity-gb", "energy-charts", "entsoe", "eia"];
 
 pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config, TomlError> {
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -38,7 +37,8 @@ pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config,
 pub(super) fn embedded(utc_offset_s: i32) -> Config {
     let planner = planner_defaults();
     let grid = grid_defaults();
-    let zones = vec![Zone { name: "typical-day".to_owned(), source: Source::TypicalDay { utc_offset_s } }];
+    let zones =
+        vec![Zone { name: "typical-day".to_owned(), source: Source::TypicalDay { utc_offset_s }, intensity: Intensity::Average }];
     let site = Site {
         name: "default".to_owned(),
         zone: 0,
@@ -72,7 +72,13 @@ fn planner_defaults() -> Planner {
 }
 
 fn grid_defaults() -> Grid {
-    Grid { cache_dir: "/var/cache/carm".into(), max_age_s: 7_200.0, renewable_g_per_kwh: 30.0, fossil_g_per_kwh: 650.0 }
+    Grid {
+        cache_dir: "/var/cache/carm".into(),
+        max_age_s: 7_200.0,
+        interval_s: 900.0,
+        renewable_g_per_kwh: 30.0,
+        fossil_g_per_kwh: 650.0,
+    }
 }
 
 fn node_defaults() -> Node {
@@ -113,7 +119,9 @@ fn check_planner(raw: &RawPlanner, at: &Located) -> Result<Planner, TomlError> {
 
 fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {
     let defaults = grid_defaults();
+    let interval_s = raw.interval.as_deref().map(|text| live::interval(at, "grid.interval", text)).transpose()?;
     Ok(Grid {
+        interval_s: interval_s.unwrap_or(defaults.interval_s),
         cache_dir: raw.cache_dir.as_ref().map_or(defaults.cache_dir, PathBuf::from),
         max_age_s: duration(at, "grid.max_age", raw.max_age.as_deref(), defaults.max_age_s)?,
         renewable_g_per_kwh: intensity(at, "grid.renewable_g_per_kwh", raw.renewable_g_per_kwh, defaults.renewable_g_per_kwh)?,
@@ -123,6 +131,12 @@ fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {
 
 fn check_zone(raw: RawZone, index: usize, at: &Located, folder: &Path) -> Result<Zone, TomlError> {
     let key = |field: &str| format!("zone[{index}].{field}");
+    if raw.name.is_empty() || raw.name.len() > 100 || raw.name.chars().any(char::is_control) {
+        return Err(at.refuse(&key("name"), &raw.name, "not a name; give 1 to 100 characters"));
+    }
+    if let Some((live, intensity)) = live::check(&raw, index, at, folder)? {
+        return Ok(Zone { name: raw.name, source: Source::Live(live), intensity });
+    }
     let source = match raw.source.as_str() {
         "trace" => {
             let path = raw
@@ -142,13 +156,13 @@ fn check_zone(raw: RawZone, index: usize, at: &Located, folder: &Path) -> Result
             }
             Source::TypicalDay { utc_offset_s: (hours * 3_600.0) as i32 }
         }
-        live if LIVE_SOURCES.contains(&live) => {
-            let cause = "fetched by carm-grid, which this release does not have; give \"trace\" with a path, or \"typical-day\"";
-            return Err(at.refuse(&key("source"), live, cause));
+        other => {
+            let live: Vec<&str> = live::Service::ALL.iter().map(|service| service.name()).collect();
+            let cause = format!("no such source; give \"trace\", \"typical-day\", or one of {}", live.join(", "));
+            return Err(at.refuse(&key("source"), other, cause));
         }
-        other => return Err(at.refuse(&key("source"), other, "no such source; give \"trace\" or \"typical-day\"")),
     };
-    Ok(Zone { name: raw.name, source })
+    Ok(Zone { name: raw.name, source, intensity: raw.signal.unwrap_or_default() })
 }
 
 fn check_site(

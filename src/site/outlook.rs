@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::config::{Config, Site, Source};
-use crate::grid::{self, Signal, Step, TYPICAL_DAY_SOURCE, TraceError};
+use crate::config::{Config, Live, Site, Source, Zone};
+use crate::grid::{self, Intensity, Signal, Step, TYPICAL_DAY_SOURCE, TraceError, cache};
 use crate::plan::Slot;
 use crate::quantity::Moment;
 
@@ -23,6 +23,12 @@ pub struct Outlook {
     pub onsite_g_per_kwh: f64,
     /// Where the intensity comes from, for people.
     pub source: String,
+    /// Which intensity it is.
+    pub kind: Intensity,
+    /// How long ago it was fetched, in seconds; none where nothing is fetched.
+    pub age_s: Option<f64>,
+    /// What a user should know of the data: they are too old, or not there and the typical day stands in.
+    pub doubt: Option<String>,
 }
 
 /// A site whose grid is not known.
@@ -63,7 +69,13 @@ impl Outlook {
     pub fn load(config: &Config, site: &Site, now: DateTime<Utc>) -> Result<Self, OutlookError> {
         let zone = config.zone_of(site);
         let horizon = now + TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
+        let (mut age_s, mut doubt) = (None, None);
         let (intensity, source) = match &zone.source {
+            Source::Live(live) => {
+                let fetched = fetched(config, zone, live, now, horizon);
+                (age_s, doubt) = (fetched.age_s, fetched.doubt);
+                (fetched.intensity, fetched.source)
+            }
             Source::TypicalDay { utc_offset_s } => {
                 // A day back as well: what has run is booked against it too.
                 let day = grid::typical_day(now - TimeDelta::days(31), horizon, *utc_offset_s);
@@ -71,9 +83,7 @@ impl Outlook {
             }
             Source::Trace { path, extend } => {
                 let trace = grid::load::trace(path)?;
-                let (clean, fossil) = (config.grid.renewable_g_per_kwh, config.grid.fossil_g_per_kwh);
-                let from_share = |share: Signal| share.map(|rho| rho * clean + (1.0 - rho) * fossil);
-                let given = trace.carbon_g_per_kwh.or_else(|| trace.renewable_share.map(from_share));
+                let given = trace.carbon_g_per_kwh.or_else(|| trace.renewable_share.map(|share| from_share(config, &share)));
                 let given = given.map(|signal| if *extend { grid::extend(&signal, horizon) } else { signal });
                 (given, path.display().to_string())
             }
@@ -92,7 +102,7 @@ impl Outlook {
                 Some(trace.onsite_w.ok_or_else(missing)?)
             }
         };
-        Ok(Self { intensity, onsite_w, onsite_g_per_kwh: site.onsite_g_per_kwh, source })
+        Ok(Self { intensity, onsite_w, onsite_g_per_kwh: site.onsite_g_per_kwh, source, kind: zone.intensity, age_s, doubt })
     }
 
     /// The planner's slots from `now` to `until` (or the end of the data): the union of both signals' steps. `share` is the
@@ -198,6 +208,42 @@ impl Outlook {
         let ends = cuts.iter().copied().chain(std::iter::once(to));
         starts.zip(ends).filter_map(|(from, to)| Some((from, to, self.intensity.at(from)?))).collect()
     }
+}
+
+/// Intensity of a grid of which the renewable share alone is known: both parts at the configuration's figures.
+fn from_share(config: &Config, share: &Signal) -> Signal {
+    let (clean, fossil) = (config.grid.renewable_g_per_kwh, config.grid.fossil_g_per_kwh);
+    share.map(|rho| rho * clean + (1.0 - rho) * fossil)
+}
+
+/// What the cache knows of a zone's intensity, or what stands in for it.
+struct Fetched {
+    intensity: Option<Signal>,
+    source: String,
+    age_s: Option<f64>,
+    doubt: Option<String>,
+}
+
+/// Reads a live zone's cache. A job is never held up by it: without data that reach the present, the typical day stands in.
+fn fetched(config: &Config, zone: &Zone, live: &Live, now: DateTime<Utc>, horizon: DateTime<Utc>) -> Fetched {
+    let stand_in = |cause: String| Fetched {
+        intensity: grid::typical_day(now - TimeDelta::days(31), horizon, 0),
+        source: TYPICAL_DAY_SOURCE.to_owned(),
+        age_s: None,
+        doubt: Some(format!("no data of zone '{}': {cause}", zone.name)),
+    };
+    let data = match cache::read(&config.grid.cache_dir, &zone.name) {
+        Ok(data) => data,
+        Err(error) => return stand_in(error.to_string()),
+    };
+    let given = data.carbon_g_per_kwh.or_else(|| data.renewable_share.map(|share| from_share(config, &share)));
+    let Some(given) = given else { return stand_in("its source gives neither intensity nor renewable share".to_owned()) };
+    let intensity = if live.extend { grid::extend(&given, horizon) } else { given };
+    if intensity.at(now).is_none() {
+        return stand_in(format!("the data end at {}", intensity.end()));
+    }
+    let age_s = grid::signal_hours(now - data.fetched) * 3_600.0;
+    Fetched { intensity: Some(intensity), source: live.service.name().to_owned(), age_s: Some(age_s), doubt: None }
 }
 
 /// A span of time in which neither the grid nor the roof changes.

@@ -67,7 +67,10 @@ fn every_fault_names_file_line_key_and_the_way_out() {
             "[[zone]]\nname = \"X\"\nsource = \"trace\"\n",
             "/etc/carm/carm.toml:1: zone[0].path: missing; a zone with source = \"trace\" names its file",
         ),
-        ("[[zone]]\nname = \"X\"\nsource = \"eia\"\n", "/etc/carm/carm.toml:1: zone[0].token_file: missing; this source wants a token"),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"eia\"\n",
+            "/etc/carm/carm.toml:1: zone[0].token_file: missing; this source wants a token",
+        ),
         ("[[site]]\nname = \"a\"\nzone = \"X\"\n", "/etc/carm/carm.toml:3: site[0].zone: 'X': no such [[zone]]; give one of "),
         ("[node]\nsite = \"a\"\n", "/etc/carm/carm.toml:2: node.site: 'a': no such [[site]]"),
         ("[node]\nrestore_mhz = [2000, 1000]\n", "/etc/carm/carm.toml:2: node.restore_mhz: '[2000, 1000]': not a clock range"),

@@ -234,8 +234,11 @@ fn connection(mut stream: impl Read + Write, raw: &TcpStream, knobs: &Mutex<Knob
     }
 }
 
+/// Headers: names in small letters, and values.
+type Headers = Vec<(String, String)>;
+
 /// Target, headers and length of the next request's head; `None` at the connection's end or at anything but a GET.
-fn request(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Option<(String, Vec<(String, String)>, usize)> {
+fn request(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Option<(String, Headers, usize)> {
     loop {
         let mut room = [httparse::EMPTY_HEADER; 64];
         let mut parsed = httparse::Request::new(&mut room);
@@ -254,7 +257,7 @@ fn request(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Option<(String, Vec<(
 }
 
 /// A request in its parts, and the trouble that its path asks for: `/~stall/eia/v2/...`.
-fn read(target: &str, headers: Vec<(String, String)>) -> (Asked, Option<Trouble>) {
+fn read(target: &str, headers: Headers) -> (Asked, Option<Trouble>) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (path, own) = match path.strip_prefix("/~").and_then(|rest| rest.split_once('/')) {
         Some((word, rest)) => (rest, word.parse().ok()),

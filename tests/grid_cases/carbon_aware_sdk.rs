@@ -1,0 +1,1 @@
+//! Source `carbon-aware-sdk`: what it gives, checked against the stand-in's world.

@@ -1,0 +1,1 @@
+//! Source `command`: what it gives, checked against the stand-in's world.

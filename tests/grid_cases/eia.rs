@@ -1,0 +1,1 @@
+//! Source `eia`: what it gives, checked against the stand-in's world.

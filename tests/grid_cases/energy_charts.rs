@@ -1,0 +1,1 @@
+//! Source `energy-charts`: what it gives, checked against the stand-in's world.

@@ -1,0 +1,1 @@
+//! Source `entsoe`: what it gives, checked against the stand-in's world.

@@ -1,0 +1,1 @@
+//! Source `prometheus`: what it gives, checked against the stand-in's world.

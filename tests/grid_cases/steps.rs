@@ -1,0 +1,1 @@
+//! Signals of all steps, in all weathers: clock changes, gaps, repetitions, nonsense.

@@ -1,0 +1,1 @@
+//! Tokens are never shown, nor kept.

@@ -5,6 +5,7 @@
 mod bench;
 mod electricity_maps;
 mod value;
+mod watttime;
 
 use carm::config::{Live, Service};
 use carm::grid::Intensity;
@@ -98,6 +99,7 @@ pub trait Source: Sync {
 pub fn of(service: Service) -> Option<&'static dyn Source> {
     match service {
         Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
+        Service::WattTime => Some(&watttime::WattTime),
         _ => None,
     }
 }

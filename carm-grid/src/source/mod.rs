@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod bench;
+mod carbon_intensity_gb;
 mod electricity_maps;
 mod value;
 mod watttime;
@@ -100,6 +101,7 @@ pub fn of(service: Service) -> Option<&'static dyn Source> {
     match service {
         Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
         Service::WattTime => Some(&watttime::WattTime),
+        Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
         _ => None,
     }
 }

@@ -2,11 +2,13 @@
 //! read for what they mean, the last is refused, for it means an hour that nobody knows.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use carm::quantity::parse_trace_time;
 use carm::request::printable;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Point;
 
@@ -19,22 +21,27 @@ pub struct Number(pub Option<f64>);
 pub struct Time(pub DateTime<Utc>);
 
 /// One or several: where a service gives a list in one place and its only member in another.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMore<T> {
-    /// Several, or a list of one.
-    More(Vec<T>),
-    /// One by itself.
-    One(T),
-}
+#[derive(Debug, Clone)]
+pub struct OneOrMore<T>(pub Vec<T>);
 
-impl<T> OneOrMore<T> {
-    /// As a list.
-    pub fn into_vec(self) -> Vec<T> {
-        match self {
-            Self::More(all) => all,
-            Self::One(one) => vec![one],
+// Not serde's `untagged`, which tells nothing of what is wrong inside.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = OneOrMore<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object or a list of objects")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMore)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, one: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(one)).map(|one| OneOrMore(vec![one]))
+            }
         }
+        deserializer.deserialize_any(Reader(PhantomData))
     }
 }
 

@@ -132,6 +132,15 @@ fn a_plan_without_a_forecast_is_a_remark_and_no_fault() {
 }
 
 #[test]
+fn a_horizon_that_the_plan_refuses_gives_way_to_the_usual_one() {
+    let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
+    bench.server.trouble("horizonHours", Trouble::Status { status: 400, retry_after: None });
+    let reading = bench.ask().expect("a reading");
+    assert_eq!((reading.carbon_g_per_kwh.forecast.len(), reading.renewable_share.forecast.len()), (25, 25));
+    assert_eq!(reading.remarks, [""; 0]);
+}
+
+#[test]
 fn the_share_comes_from_renewable_energy_where_the_breakdown_is_refused() {
     let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
     bench.server.trouble("power-breakdown", Trouble::Status { status: 404, retry_after: None });
@@ -155,7 +164,8 @@ fn a_wrong_token_an_unknown_zone_and_another_zones_answer_are_faults() {
 
 #[test]
 fn a_fault_that_passes_is_no_remark() {
-    for trouble in [Trouble::Status { status: 503, retry_after: None }, Trouble::Status { status: 429, retry_after: Some(7) }] {
+    for status in [429, 503] {
+        let trouble = Trouble::Status { status, retry_after: Some(600) };
         let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
         bench.server.trouble("forecast", trouble);
         assert!(bench.ask().expect_err("a fault").is_passing());

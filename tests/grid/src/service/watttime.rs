@@ -1,6 +1,6 @@
 //! WattTime, version 3.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta};
 use serde_json::{Value, json};
 
 use crate::asked::Asked;

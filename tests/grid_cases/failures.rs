@@ -104,7 +104,9 @@ fn each_failure_leaves_the_cache_in_place_and_says_once_what_is_wrong_and_what_t
         }
         assert_eq!(fs::read(troubled.file(zone)).expect("cached"), before, "{trouble}: the last good data");
     }
-    if std::env::var_os("SHOW").is_some() { eprintln!("{}", said.err); }
+    if std::env::var_os("SHOW").is_some() {
+        eprintln!("{}", said.err);
+    }
     assert_eq!(said.err.lines().count(), troubled.zones.len(), "nothing else: {}", said.err);
     let said = desk.run(&fetch);
     assert_eq!((said.code, said.err.as_str()), (3, ""), "once");

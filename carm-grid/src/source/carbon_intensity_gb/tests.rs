@@ -66,7 +66,7 @@ fn an_answer_of_another_shape_is_refused_with_what_is_wrong() {
             "missing field `forecast`",
         ),
         ("", "an empty answer, as to an unknown postcode; look at area"),
-        ("<html>", "a page and no JSON"),
+        ("<html>", "a page instead of JSON"),
     ] {
         let error = national(body).expect_err(body);
         assert!(error.contains(cause), "{error}");

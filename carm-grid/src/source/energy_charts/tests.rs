@@ -130,7 +130,7 @@ fn an_answer_of_another_shape_is_refused_with_what_is_wrong() {
         (r#"{"unix_seconds":[]}"#.to_owned(), "missing field `production_types`"),
         (r#"{"production_types":[]}"#.to_owned(), "missing field `unix_seconds`"),
         (r#"{"detail":[{"loc":["query"]}]}"#.to_owned(), "missing field"),
-        ("<html>".to_owned(), "a page and no JSON"),
+        ("<html>".to_owned(), "a page instead of JSON"),
     ] {
         let error = read(&body).expect_err(&body);
         assert!(error.contains(cause), "{error}");

@@ -75,7 +75,8 @@ impl Source for EnergyCharts {
         let get = |path: &str| Request::to(format!("{base}/{path}")).with("country", &country);
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let mut reading = Reading::default();
-        let power = http.get(&get("public_power").with("start", text(ask.since)).with("end", text(ask.now)))?;
+        let power = http.get(&get("public_power").with("start", text(ask.since)).with("end", text(ask.now)));
+        let power = power.map_err(with_way_out)?;
         let (intensity, share) = read_power(&power, &mut reading.remarks)?;
         let has_begun = |point: &Point| point.from <= ask.now;
         reading.carbon_g_per_kwh.observed = intensity.into_iter().filter(has_begun).collect();
@@ -107,6 +108,16 @@ fn country(area: &str) -> Result<String, Fault> {
         return Ok(area.to_ascii_lowercase());
     }
     Err(Fault::Setup(format!("area: '{}' is no country; give its two letters, such as de", printable(area))))
+}
+
+/// A country that the service does not know is refused as a parameter of a wrong form.
+fn with_way_out(fault: Fault) -> Fault {
+    match fault {
+        Fault::Status { url, status: status @ (400 | 404 | 422), said, retry_after, .. } => {
+            Fault::Status { url, status, said, retry_after, way_out: "look at area; carm-grid zones lists the countries" }
+        }
+        other => other,
+    }
 }
 
 /// What was given; nothing where the service does not have it for this country.

@@ -195,6 +195,7 @@ fn the_traffic_lights_share_stands_in_where_there_is_no_forecast() {
 fn a_country_that_there_is_not_and_a_fault_that_passes_are_faults() {
     let fault = Bench::of(Service::EnergyCharts, "XX").fault();
     assert!(fault.contains("/public_power: answered 422 ('"), "{fault}");
+    assert!(fault.ends_with("look at area; carm-grid zones lists the countries"), "{fault}");
     for area in ["DE-LU", "d", "10Y", ""] {
         let fault = Bench::of(Service::EnergyCharts, area).fault();
         assert!(fault.ends_with("is no country; give its two letters, such as de"), "{fault}");

@@ -5,6 +5,9 @@
 mod bench;
 mod carbon_intensity_gb;
 mod electricity_maps;
+mod energy_charts;
+#[cfg(test)]
+mod hostile;
 mod value;
 mod watttime;
 
@@ -101,6 +104,7 @@ pub fn of(service: Service) -> Option<&'static dyn Source> {
     match service {
         Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
         Service::WattTime => Some(&watttime::WattTime),
+        Service::EnergyCharts => Some(&energy_charts::EnergyCharts),
         Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
         _ => None,
     }

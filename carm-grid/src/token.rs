@@ -47,7 +47,6 @@ impl Token {
     }
 }
 
-#[cfg(test)]
 impl From<&str> for Token {
     fn from(text: &str) -> Self {
         Self(text.to_owned())

@@ -1,6 +1,13 @@
 //! The sources: one small trait, one file each. A source knows the service's requests and answers and nothing else: what is
 //! asked when, retried, cached, joined with earlier data and forecast is the same for all, elsewhere.
 
+#[cfg(test)]
+mod bench;
+mod carbon_intensity_gb;
+mod electricity_maps;
+mod value;
+mod watttime;
+
 use carm::config::{Live, Service};
 use carm::grid::Intensity;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -92,6 +99,9 @@ pub trait Source: Sync {
 /// Sources come one by one: the match grows with them.
 pub fn of(service: Service) -> Option<&'static dyn Source> {
     match service {
+        Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
+        Service::WattTime => Some(&watttime::WattTime),
+        Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
         _ => None,
     }
 }

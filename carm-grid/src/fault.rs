@@ -51,4 +51,8 @@ impl Fault {
             Self::Answer { .. } | Self::Setup(_) => false,
         }
     }
+    /// How long the service wants to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Status { retry_after, .. } = self { *retry_after } else { None }
+    }
 }

@@ -1,25 +1,42 @@
-//! HTTP, for all sources: one client with time-outs and bounds, and what went wrong in words.
+//! HTTP, for all sources: one client with time-outs and bounds, asked again where that may help, and what went wrong in words.
 
 use std::error::Error as _;
 use std::io::Read;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use reqwest::blocking::Client;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{AGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, USER_AGENT};
 use serde::de::DeserializeOwned;
 
 use crate::fault::Fault;
+use crate::kept::Kept;
 use crate::token::Token;
 
-/// How long a connection may take, and a whole answer.
+/// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long a whole answer may take, unless the command line says otherwise.
+pub const ANSWER: Duration = Duration::from_secs(30);
 /// A larger answer is not of a service that CARM asks.
-const MOST_BYTES: u64 = 32 << 20;
+const MOST_BYTES: usize = 32 << 20;
+/// How often a request is sent in all, where it may go through a little later.
+const TRIES: u32 = 3;
+/// The wait before the second; it doubles, and jitter takes or adds up to a half.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// A service that wants to be left alone for longer than this is asked at a later fetch.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A client of all services.
 pub struct Http {
     client: Client,
+    answer_within: Duration,
+    kept: Option<Kept>,
+    /// This host's clock, and when it was looked at.
+    clock: (DateTime<Utc>, Instant),
+    /// How far this host's clock is ahead of a service's, as each answer tells.
+    ahead: Mutex<Vec<TimeDelta>>,
 }
 
 /// One request: a GET.
@@ -91,17 +108,89 @@ impl Http {
     pub fn new() -> Result<Self, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("carm-grid/", env!("CARGO_PKG_VERSION"))));
-        let client = Client::builder().connect_timeout(CONNECT).timeout(ANSWER).default_headers(headers).build();
-        client.map(|client| Self { client }).map_err(|error| Fault::Setup(format!("HTTP client: {}", chain(&error))))
+        let client = Client::builder().connect_timeout(CONNECT).default_headers(headers).build();
+        let client = client.map_err(|error| Fault::Setup(format!("HTTP client: {}", chain(&error))))?;
+        let clock = (Utc::now(), Instant::now());
+        Ok(Self { client, answer_within: ANSWER, kept: None, clock, ahead: Mutex::default() })
     }
 
-    /// Sends a request once and reads the answer whole.
+    /// With another bound on how long an answer may take.
+    #[must_use]
+    pub fn within(self, answer_within: Duration) -> Self {
+        Self { answer_within, ..self }
+    }
+
+    /// With a folder for answers that carry an ETag, so that they need not be sent twice.
+    #[must_use]
+    pub fn keeping(self, folder: PathBuf) -> Self {
+        Self { kept: Some(Kept::new(folder)), ..self }
+    }
+
+    /// With another time as this host's.
+    #[must_use]
+    pub fn at(self, now: DateTime<Utc>) -> Self {
+        Self { clock: (now, Instant::now()), ..self }
+    }
+
+    /// How far this host's clock is ahead of those of the services that were asked; none where no answer told.
+    pub fn ahead(&self) -> Option<TimeDelta> {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ahead.sort_unstable();
+        // The middle one: a service whose own clock is off is outvoted.
+        ahead.get(ahead.len() / 2).copied()
+    }
+
+    /// Sends a request, again where that may help, and reads the answer whole.
     ///
     /// # Errors
     /// No answer, or another status than 200.
     pub fn get(&self, request: &Request) -> Result<Answer, Fault> {
+        let mut wait = FIRST_WAIT;
+        for _ in 1..TRIES {
+            match self.get_once(request) {
+                Err(fault) if fault.is_passing() => match fault.retry_after() {
+                    Some(asked) if asked > LONGEST_WAIT => return Err(fault),
+                    Some(asked) => std::thread::sleep(asked.max(Duration::from_millis(100)) + jittered(FIRST_WAIT / 4)),
+                    // Asked too often: another request now makes it worse.
+                    None if matches!(fault, Fault::Status { status: 429, .. }) => return Err(fault),
+                    None => std::thread::sleep(jittered(wait)),
+                },
+                done => return done,
+            }
+            wait *= 2;
+        }
+        self.get_once(request)
+    }
+
+    fn get_once(&self, request: &Request) -> Result<Answer, Fault> {
         let url = request.url.clone();
-        let mut call = self.client.get(&url).query(&request.query);
+        let sent = Instant::now();
+        let kept = self.kept.as_ref().filter(|_| request.basic.is_none());
+        let known = kept.and_then(|kept| kept.find(request));
+        let mut call = self.call(request);
+        if let Some(known) = &known {
+            call = call.header(IF_NONE_MATCH, &known.etag);
+        }
+        let answer = call.timeout(self.answer_within).send().map_err(|error| no_answer(&url, &error))?;
+        self.compare_clocks(&answer, sent);
+        let status = answer.status().as_u16();
+        if let (304, Some(known)) = (status, known) {
+            return Ok(Answer { url, body: known.body });
+        }
+        let retry_after = text_of(&answer, &RETRY_AFTER).and_then(|text| self.retry_after(text));
+        let etag = text_of(&answer, &ETAG).map(str::to_owned);
+        let body = self.body(answer, &url, sent)?;
+        if status != 200 {
+            return Err(Fault::Status { way_out: way_out(status), said: said(&body), retry_after, url, status });
+        }
+        if let (Some(kept), Some(etag)) = (kept, etag) {
+            kept.keep(request, &etag, &body);
+        }
+        Ok(Answer { url, body })
+    }
+
+    fn call(&self, request: &Request) -> RequestBuilder {
+        let mut call = self.client.get(&request.url).query(&request.query);
         let secrets: Vec<_> = request.secret_query.iter().map(|(name, token)| (name, token.secret())).collect();
         call = call.query(&secrets);
         for (name, token) in &request.secret_headers {
@@ -111,28 +200,66 @@ impl Http {
             let (user, password) = basic.secret().split_once(':').unwrap_or((basic.secret(), ""));
             call = call.basic_auth(user, Some(password));
         }
-        if let Some(bearer) = &request.bearer {
-            call = call.bearer_auth(bearer.secret());
+        match &request.bearer {
+            Some(bearer) => call.bearer_auth(bearer.secret()),
+            None => call,
         }
-        let answer = call.send().map_err(|error| no_answer(&url, &error))?;
-        let status = answer.status().as_u16();
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let mut body = Vec::new();
-        answer.take(MOST_BYTES + 1).read_to_end(&mut body).map_err(|error| cut_short(&url, &error))?;
-        if body.len() as u64 > MOST_BYTES {
-            return Err(Fault::Answer { url, cause: format!("an answer of more than {} MiB", MOST_BYTES >> 20) });
-        }
-        if status != 200 {
-            return Err(Fault::Status {
-                way_out: way_out(status),
-                said: said(&body),
-                retry_after: retry_after.map(Duration::from_secs),
-                url,
-                status,
-            });
-        }
-        Ok(Answer { url, body })
     }
+
+    /// The body, in time: a service that sends a byte now and then must not hold a fetch up.
+    fn body(&self, mut answer: Response, url: &str, sent: Instant) -> Result<Vec<u8>, Fault> {
+        let (mut body, mut part) = (Vec::new(), vec![0; 64 << 10]);
+        loop {
+            match answer.read(&mut part) {
+                Ok(0) => return Ok(body),
+                Ok(count) => body.extend_from_slice(&part[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(cut_short(url, &error)),
+            }
+            if body.len() > MOST_BYTES {
+                let cause = format!("an answer of more than {} MiB; look at base_url and area", MOST_BYTES >> 20);
+                return Err(Fault::Answer { url: url.to_owned(), cause });
+            }
+            if sent.elapsed() > self.answer_within {
+                return Err(Fault::NoAnswer {
+                    url: url.to_owned(),
+                    cause: format!("the answer was not whole after {} s", self.answer_within.as_secs()),
+                    way_out: LATER,
+                });
+            }
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.0 + TimeDelta::from_std(self.clock.1.elapsed()).unwrap_or_default()
+    }
+
+    /// `Retry-After`: seconds, or a date.
+    fn retry_after(&self, text: &str) -> Option<Duration> {
+        let text = text.trim();
+        let date = || (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - self.now()).to_std().ok();
+        text.parse().ok().map(Duration::from_secs).or_else(date)
+    }
+
+    fn compare_clocks(&self, answer: &Response, sent: Instant) {
+        let Some(date) = text_of(answer, &DATE).and_then(|text| DateTime::parse_from_rfc2822(text).ok()) else { return };
+        // A cache on the way hands on the date of the day when it was asked, and says how long ago that was.
+        let age = text_of(answer, &AGE).and_then(|text| text.parse().ok()).map_or(TimeDelta::zero(), TimeDelta::seconds);
+        let half_way = TimeDelta::from_std(sent.elapsed() / 2).unwrap_or_default();
+        let ahead = self.now() - half_way - (date.to_utc() + age);
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).push(ahead);
+    }
+}
+
+fn text_of<'a>(answer: &'a Response, name: &HeaderName) -> Option<&'a str> {
+    answer.headers().get(name)?.to_str().ok()
+}
+
+/// Half of a wait to one and a half: those who failed together do not come again together.
+fn jittered(wait: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let chance = RandomState::new().hash_one(0) >> 11;
+    wait.mul_f64(0.5 + chance as f64 / (1_u64 << 53) as f64)
 }
 
 /// An error with its causes: reqwest's own text leaves them out.
@@ -150,21 +277,32 @@ fn chain(error: &reqwest::Error) -> String {
     if text.is_empty() { "no answer".to_owned() } else { text }
 }
 
+const LATER: &str = "it is asked again at the next fetch";
+
 fn no_answer(url: &str, error: &reqwest::Error) -> Fault {
-    let cause = if error.is_timeout() { "timed out".to_owned() } else { chain(error) };
-    Fault::NoAnswer {
-        url: url.to_owned(),
-        cause,
-        way_out: "it is asked again at the next fetch; look at network, proxy and base_url",
-    }
+    let text = chain(error);
+    let (cause, way_out) = if error.is_timeout() {
+        ("no answer in time".to_owned(), "it is asked again at the next fetch; look at network, proxy and base_url")
+    } else if text.contains("certificate") {
+        (text, "look at this host's certificates and clock, and at what stands between it and the service")
+    } else if text.contains("dns error") {
+        (text, "look at base_url, and at whether this host finds names of the internet")
+    } else {
+        (text, "it is asked again at the next fetch; look at network, proxy and base_url")
+    };
+    Fault::NoAnswer { url: url.to_owned(), cause, way_out }
 }
 
 fn cut_short(url: &str, error: &std::io::Error) -> Fault {
-    Fault::NoAnswer {
-        url: url.to_owned(),
-        cause: format!("the answer broke off: {error}"),
-        way_out: "it is asked again at the next fetch",
-    }
+    // reqwest hides its own error in one of the standard library.
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
+    let cause = match inner {
+        _ if error.kind() == std::io::ErrorKind::TimedOut => "the answer stopped half-way".to_owned(),
+        Some(inner) if inner.is_timeout() => "the answer stopped half-way".to_owned(),
+        Some(inner) => format!("the answer broke off: {}", chain(inner)),
+        None => format!("the answer broke off: {error}"),
+    };
+    Fault::NoAnswer { url: url.to_owned(), cause, way_out: LATER }
 }
 
 fn way_out(status: u16) -> &'static str {

@@ -3,6 +3,8 @@
 //! It brings signals from services into the cache that everybody plans with, continues them by CARM's own forecast, and
 //! shows them. A job never waits for it: where it fails, the last good data stay.
 
+mod asking;
+mod assemble;
 mod check;
 mod cli;
 mod exit;
@@ -10,9 +12,11 @@ mod fault;
 mod fetch;
 mod http;
 mod import;
+mod kept;
 mod score;
 mod show;
 mod source;
+mod state;
 mod token;
 mod zones;
 

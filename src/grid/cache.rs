@@ -31,10 +31,12 @@ pub const CACHE_VERSION: u32 = 1;
 
 /// A larger file is none of carm-grid's: a year of five-minute steps with bands and three signals stays below it.
 const MOST_BYTES: u64 = 32 << 20;
-/// The values that a signal may have; above, a value is in another unit (see [`super::trace`]).
-const CARBON: std::ops::RangeInclusive<f64> = 0.0..=10_000.0;
-const SHARE: std::ops::RangeInclusive<f64> = 0.0..=1.0;
-const WATTS: std::ops::RangeInclusive<f64> = 0.0..=1e12;
+/// What a carbon intensity may be, g/kWh; above, a value is in another unit (see [`super::trace`]).
+pub const CARBON_G_PER_KWH: std::ops::RangeInclusive<f64> = 0.0..=10_000.0;
+/// What a renewable share may be.
+pub const RENEWABLE_SHARE: std::ops::RangeInclusive<f64> = 0.0..=1.0;
+/// What an on-site power may be, W.
+pub const ONSITE_W: std::ops::RangeInclusive<f64> = 0.0..=1e12;
 
 /// What is known of a zone.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,9 +176,9 @@ pub fn parse(bytes: &[u8]) -> Result<ZoneData, String> {
     Ok(ZoneData {
         fetched: instant(&form.fetched)?,
         observed_until: instant(&form.observed_until)?,
-        carbon_g_per_kwh: signal("carbon_g_per_kwh", form.carbon_g_per_kwh, CARBON)?,
-        renewable_share: signal("renewable_share", form.renewable_share, SHARE)?,
-        onsite_w: signal("onsite_w", form.onsite_w, WATTS)?,
+        carbon_g_per_kwh: signal("carbon_g_per_kwh", form.carbon_g_per_kwh, CARBON_G_PER_KWH)?,
+        renewable_share: signal("renewable_share", form.renewable_share, RENEWABLE_SHARE)?,
+        onsite_w: signal("onsite_w", form.onsite_w, ONSITE_W)?,
         zone: form.zone,
         source: form.source,
         intensity: form.intensity,

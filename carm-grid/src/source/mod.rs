@@ -4,7 +4,9 @@
 #[cfg(test)]
 mod bench;
 mod carbon_intensity_gb;
+mod eia;
 mod electricity_maps;
+mod generation;
 mod value;
 mod watttime;
 
@@ -102,6 +104,7 @@ pub fn of(service: Service) -> Option<&'static dyn Source> {
         Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
         Service::WattTime => Some(&watttime::WattTime),
         Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
+        Service::Eia => Some(&eia::Eia),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod carbon_intensity_gb;
 mod eia;
 mod electricity_maps;
+mod entsoe;
 mod generation;
 mod value;
 mod watttime;
@@ -104,6 +105,7 @@ pub fn of(service: Service) -> Option<&'static dyn Source> {
         Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
         Service::WattTime => Some(&watttime::WattTime),
         Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
+        Service::Entsoe => Some(&entsoe::Entsoe),
         Service::Eia => Some(&eia::Eia),
         _ => None,
     }

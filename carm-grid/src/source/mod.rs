@@ -3,11 +3,13 @@
 
 #[cfg(test)]
 mod bench;
+mod carbon_aware_sdk;
 mod carbon_intensity_gb;
 mod eia;
 mod electricity_maps;
 mod entsoe;
 mod generation;
+mod prometheus;
 mod value;
 mod watttime;
 
@@ -105,6 +107,8 @@ pub fn of(service: Service) -> Option<&'static dyn Source> {
         Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
         Service::WattTime => Some(&watttime::WattTime),
         Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
+        Service::CarbonAwareSdk => Some(&carbon_aware_sdk::CarbonAwareSdk),
+        Service::Prometheus => Some(&prometheus::Prometheus),
         Service::Entsoe => Some(&entsoe::Entsoe),
         Service::Eia => Some(&eia::Eia),
         _ => None,

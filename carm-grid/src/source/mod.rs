@@ -5,6 +5,7 @@
 mod bench;
 mod carbon_aware_sdk;
 mod carbon_intensity_gb;
+mod command;
 mod eia;
 mod electricity_maps;
 mod entsoe;
@@ -109,6 +110,7 @@ pub fn of(service: Service) -> Option<&'static dyn Source> {
         Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
         Service::CarbonAwareSdk => Some(&carbon_aware_sdk::CarbonAwareSdk),
         Service::Prometheus => Some(&prometheus::Prometheus),
+        Service::Command => Some(&command::Command),
         Service::Entsoe => Some(&entsoe::Entsoe),
         Service::Eia => Some(&eia::Eia),
         _ => None,

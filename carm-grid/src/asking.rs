@@ -43,7 +43,20 @@ pub fn questions<'a>(zones: &[&'a Zone]) -> Vec<Question<'a>> {
 /// All that an answer depends on, as text. Data fetched under one key are no history of another.
 pub fn key(live: &Live, intensity: Intensity) -> String {
     // Not a token's content: a renewed one asks for the same.
-    let Live { service, area, token_file, base_url, api, query, quantity, command, user, interval_s: _, extend: _ } = live;
+    let Live {
+        service,
+        area,
+        token_file,
+        base_url,
+        api,
+        query,
+        quantity,
+        command,
+        user,
+        interval_s: _,
+        extend: _,
+        utc_offset_s: _,
+    } = live;
     format!("{service:?} {area:?} {token_file:?} {base_url:?} {api:?} {query:?} {quantity:?} {command:?} {user:?} {intensity:?}")
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{AGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, USER_AGENT};
+use reqwest::redirect::Policy;
 use serde::de::DeserializeOwned;
 
 use crate::fault::Fault;
@@ -89,8 +90,15 @@ impl Answer {
         let bytes = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
         serde_json::from_slice(bytes).map_err(|error| {
             let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).trim().to_owned();
-            let what = if start.starts_with('<') { "a page and no JSON" } else { "no JSON of the documented shape" };
-            self.wrong(format!("{what} ({error}); begins '{}'", carm::request::printable(&start)))
+            let start = start.split_whitespace().collect::<Vec<_>>().join(" ");
+            let begins = carm::request::printable(&start);
+            self.wrong(if start.starts_with('<') {
+                format!("a page instead of JSON: '{begins}...'; look at base_url, and at proxies that answer in its place")
+            } else if error.is_eof() {
+                format!("JSON that breaks off after {} bytes; {LATER}", bytes.len())
+            } else {
+                format!("no JSON of the documented shape ({error}): '{begins}...'; look at base_url and api")
+            })
         })
     }
 
@@ -108,7 +116,7 @@ impl Http {
     pub fn new() -> Result<Self, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("carm-grid/", env!("CARGO_PKG_VERSION"))));
-        let client = Client::builder().connect_timeout(CONNECT).default_headers(headers).build();
+        let client = Client::builder().connect_timeout(CONNECT).default_headers(headers).redirect(within_the_host()).build();
         let client = client.map_err(|error| Fault::Setup(format!("HTTP client: {}", chain(&error))))?;
         let clock = (Utc::now(), Instant::now());
         Ok(Self { client, answer_within: ANSWER, kept: None, clock, ahead: Mutex::default() })
@@ -251,6 +259,16 @@ impl Http {
     }
 }
 
+/// Redirections within a host are followed; any other would carry a token's header to somebody else.
+fn within_the_host() -> Policy {
+    Policy::custom(|attempt| {
+        let from = attempt.previous().last();
+        let here =
+            from.is_some_and(|from| from.host_str() == attempt.url().host_str() && from.scheme() == attempt.url().scheme());
+        if here && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
+    })
+}
+
 fn text_of<'a>(answer: &'a Response, name: &HeaderName) -> Option<&'a str> {
     answer.headers().get(name)?.to_str().ok()
 }
@@ -274,7 +292,12 @@ fn chain(error: &reqwest::Error) -> String {
         text += &cause.to_string();
         next = cause.source();
     }
-    if text.is_empty() { "no answer".to_owned() } else { text }
+    // hyper's own words for where it was, and the number of an error that is named already.
+    for noise in ["client error (Connect): ", "client error (SendRequest): ", "tcp connect error: "] {
+        text = text.replace(noise, "");
+    }
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    if text.is_empty() { "no answer".to_owned() } else { text.to_owned() }
 }
 
 const LATER: &str = "it is asked again at the next fetch";
@@ -308,6 +331,7 @@ fn cut_short(url: &str, error: &std::io::Error) -> Fault {
 fn way_out(status: u16) -> &'static str {
     match status {
         401 | 403 => "look at the token, and at what its plan includes",
+        300..=399 => "it has moved; look at base_url",
         404 => "look at area, base_url and api",
         429 => "asked too often; raise interval, or let one host fetch for all",
         500..=599 => "the service has a fault; it is asked again at the next fetch",
@@ -315,8 +339,14 @@ fn way_out(status: u16) -> &'static str {
     }
 }
 
-/// The start of what a service says beside a status, for people.
+/// What a service says beside a status, for people: its message, or the start of its text.
 fn said(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(200)]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|json| {
+        let texts = ["message", "error", "detail", "title"].into_iter().filter_map(|name| json.get(name));
+        // `{"error": {"message": "..."}}` as well.
+        texts.filter_map(|text| text.as_str().or_else(|| text.get("message")?.as_str())).next().map(str::to_owned)
+    });
+    let text = message.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned());
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
     if text.is_empty() || text.starts_with('<') { String::new() } else { format!(" ('{}')", carm::request::printable(&text)) }
 }

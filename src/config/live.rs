@@ -64,7 +64,7 @@ impl Service {
         Self::ALL.into_iter().find(|service| service.name() == name)
     }
 
-    /// The keys of a zone that this service takes beside `interval`, `signal` and `extend`.
+    /// The keys of a zone that this service takes beside those that all take.
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::ElectricityMaps => &["area", "token_file", "base_url", "api"],
@@ -159,13 +159,17 @@ pub struct Live {
     pub interval_s: Option<f64>,
     /// Whether CARM's own forecast continues it past its end.
     pub extend: bool,
+    /// The zone's clocks, for the typical day where nothing was fetched: seconds east of Greenwich.
+    pub utc_offset_s: i32,
 }
 
-/// The live zone that a raw one describes, and its intensity; `None` where `source` names no live source.
-pub(super) fn check(raw: &RawZone, index: usize, at: &Located, folder: &Path) -> Result<Option<(Live, Intensity)>, TomlError> {
-    let Some(service) = Service::of(&raw.source) else { return Ok(None) };
-    let key = |field: &str| format!("zone[{index}].{field}");
+/// The keys that stand in a zone, beside its name and source.
+fn given(raw: &RawZone) -> Vec<&'static str> {
     let given = [
+        ("path", raw.path.is_some()),
+        ("extend", raw.extend.is_some()),
+        ("utc_offset_hours", raw.utc_offset_hours.is_some()),
+        ("signal", raw.signal.is_some()),
         ("area", raw.area.is_some()),
         ("token_file", raw.token_file.is_some()),
         ("base_url", raw.base_url.is_some()),
@@ -174,16 +178,39 @@ pub(super) fn check(raw: &RawZone, index: usize, at: &Located, folder: &Path) ->
         ("quantity", raw.quantity.is_some()),
         ("command", raw.command.as_ref().is_some_and(|words| !words.is_empty())),
         ("user", raw.user.is_some()),
-        ("path", raw.path.is_some()),
-        ("utc_offset_hours", raw.utc_offset_hours.is_some()),
+        ("interval", raw.interval.is_some()),
     ];
-    let is_given = |name: &str| given.iter().any(|&(known, given)| known == name && given);
-    for (name, _) in given.iter().filter(|(_, given)| *given) {
-        if !service.keys().contains(name) {
-            let cause = format!("source \"{}\" has no such key; it takes {}", service.name(), service.keys().join(", "));
-            return Err(at.refuse_absent(&key(name), cause));
-        }
+    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+}
+
+/// Refuses the keys of a zone that its source does not take: they would be ignored. `signal` tells of every source what its
+/// figures are.
+pub(super) fn refuse_others(raw: &RawZone, takes: &[&str], index: usize, at: &Located) -> Result<(), TomlError> {
+    let other = given(raw).into_iter().find(|name| *name != "signal" && !takes.contains(name));
+    let Some(name) = other else { return Ok(()) };
+    let takes: Vec<&str> = takes.iter().copied().filter(|known| *known != "signal").chain(["signal"]).collect();
+    let cause = format!("source \"{}\" has no such key; it takes {}", raw.source, takes.join(", "));
+    Err(at.refuse_absent(&format!("zone[{index}].{name}"), cause))
+}
+
+/// How far east of Greenwich the typical day's clocks are, in seconds.
+pub(super) fn utc_offset_s(raw: &RawZone, index: usize, at: &Located) -> Result<i32, TomlError> {
+    let hours = raw.utc_offset_hours.unwrap_or(0.0);
+    if !(-14.0..=14.0).contains(&hours) {
+        return Err(at.refuse(&format!("zone[{index}].utc_offset_hours"), hours, "give hours from -14 to 14"));
     }
+    Ok((hours * 3_600.0) as i32)
+}
+
+/// The live zone that a raw one describes, and its intensity; `None` where `source` names no live source.
+pub(super) fn check(raw: &RawZone, index: usize, at: &Located, folder: &Path) -> Result<Option<(Live, Intensity)>, TomlError> {
+    let Some(service) = Service::of(&raw.source) else { return Ok(None) };
+    let key = |field: &str| format!("zone[{index}].{field}");
+    let given = given(raw);
+    let is_given = |name: &str| given.contains(&name);
+    let common = ["signal", "interval", "extend", "utc_offset_hours"];
+    let takes: Vec<&str> = service.keys().iter().chain(&common).copied().collect();
+    refuse_others(raw, &takes, index, at)?;
     for (name, cause) in service.needs() {
         if !is_given(name) {
             return Err(at.refuse_absent(&key(name), cause));
@@ -193,6 +220,14 @@ pub(super) fn check(raw: &RawZone, index: usize, at: &Located, folder: &Path) ->
         && !(url.starts_with("http://") || url.starts_with("https://"))
     {
         return Err(at.refuse(&key("base_url"), url, "no address; give http:// or https:// and a host"));
+    }
+    if let Some(url) = raw.base_url.as_deref().filter(|url| url.contains(['@', '?', '#']) || url.chars().any(char::is_whitespace))
+    {
+        return Err(at.refuse(
+            &key("base_url"),
+            url,
+            "more than an address; everybody can read it: a password goes to token_file",
+        ));
     }
     if let Some(user) = raw.user.as_deref().filter(|user| matches!(*user, "root" | "0" | "")) {
         return Err(at.refuse(&key("user"), user, "a command of a configuration never runs as root; name another user"));
@@ -227,6 +262,7 @@ pub(super) fn check(raw: &RawZone, index: usize, at: &Located, folder: &Path) ->
         user: raw.user.clone(),
         interval_s,
         extend,
+        utc_offset_s: utc_offset_s(raw, index, at)?,
     };
     Ok(Some((live, intensity)))
 }

@@ -123,6 +123,8 @@ pub struct Site {
     pub gpus: u32,
     /// On-site generation: a trace with `onsite_w` (absolute path).
     pub onsite: Option<PathBuf>,
+    /// The same from a zone whose data carry on-site power: index into [`Config::zones`]. Never beside `onsite`.
+    pub onsite_zone: Option<usize>,
     /// Life-cycle intensity of the on-site power, in g/kWh.
     pub onsite_g_per_kwh: f64,
     /// Host power per allocated GPU, in watts.

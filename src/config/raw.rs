@@ -76,6 +76,7 @@ pub(super) struct RawSite {
     pub profile: Option<String>,
     pub gpus: Option<u32>,
     pub onsite: Option<String>,
+    pub onsite_zone: Option<String>,
     pub onsite_g_per_kwh: Option<f64>,
     pub host_watts: Option<f64>,
     pub pue: Option<f64>,

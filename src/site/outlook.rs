@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::config::{Config, Live, Site, Source, Zone};
-use crate::grid::{self, Intensity, Signal, Step, TYPICAL_DAY_SOURCE, TraceError, cache};
+use super::fetched;
+use crate::config::{Config, Site, Source, Zone};
+use crate::grid::{self, Intensity, Signal, Step, TYPICAL_DAY_SOURCE, TraceError};
 use crate::plan::Slot;
-use crate::quantity::Moment;
+use crate::quantity::{Moment, rough_duration};
 
 /// A millisecond, in hours.
 const SHORTEST_H: f64 = 1e-3 / 3600.0;
@@ -27,8 +28,8 @@ pub struct Outlook {
     pub kind: Intensity,
     /// How long ago it was fetched, in seconds; none where nothing is fetched.
     pub age_s: Option<f64>,
-    /// What a user should know of the data: they are too old, or not there and the typical day stands in.
-    pub doubt: Option<String>,
+    /// What a user should know of the data, a line each: they are too old, or not there and something stands in.
+    pub doubts: Vec<String>,
 }
 
 /// A site whose grid is not known.
@@ -65,44 +66,82 @@ impl Outlook {
     /// Loads a site's signals, for planning from `now` up to the configuration's horizon.
     ///
     /// # Errors
-    /// A trace cannot be read, lacks a column, or has no data for `now`.
+    /// A trace cannot be read, lacks a column, or has no data for `now`. A zone of a live source always has some: where
+    /// nothing better is at hand, the typical day, and a doubt.
     pub fn load(config: &Config, site: &Site, now: DateTime<Utc>) -> Result<Self, OutlookError> {
+        Self::load_since(config, site, now, now)
+    }
+
+    /// The same from an earlier instant on, for booking what has been until `now`.
+    ///
+    /// # Errors
+    /// As [`Outlook::load`]; a trace must have data for `since`.
+    pub fn load_since(config: &Config, site: &Site, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<Self, OutlookError> {
         let zone = config.zone_of(site);
         let horizon = now + TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
-        let (mut age_s, mut doubt) = (None, None);
+        let (mut age_s, mut doubts, mut kind) = (None, Vec::new(), zone.intensity);
         let (intensity, source) = match &zone.source {
             Source::Live(live) => {
-                let fetched = fetched(config, zone, live, now, horizon);
-                (age_s, doubt) = (fetched.age_s, fetched.doubt);
-                (fetched.intensity, fetched.source)
+                let grid = fetched::grid(config, zone, live, now, horizon);
+                (age_s, kind) = (grid.age_s, grid.kind);
+                doubts.extend(grid.doubt);
+                (grid.signal, grid.source)
             }
             Source::TypicalDay { utc_offset_s } => {
                 // A day back as well: what has run is booked against it too.
-                let day = grid::typical_day(now - TimeDelta::days(31), horizon, *utc_offset_s);
+                let day = grid::typical_day(since - TimeDelta::days(31), horizon, *utc_offset_s);
                 (day, TYPICAL_DAY_SOURCE.to_owned())
             }
             Source::Trace { path, extend } => {
                 let trace = grid::load::trace(path)?;
-                let given = trace.carbon_g_per_kwh.or_else(|| trace.renewable_share.map(|share| from_share(config, &share)));
+                let given =
+                    trace.carbon_g_per_kwh.or_else(|| trace.renewable_share.map(|share| fetched::from_share(config, &share)));
                 let given = given.map(|signal| if *extend { grid::extend(&signal, horizon) } else { signal });
                 (given, path.display().to_string())
             }
         };
         let intensity =
             intensity.ok_or_else(|| OutlookError::Column { path: source.clone().into(), column: "carbon_g_per_kwh" })?;
-        if intensity.at(now).is_none() {
+        // Of a live zone the edges hold: a job may have begun before anything was fetched.
+        if intensity.at(since).is_none() && !matches!(zone.source, Source::Live(_)) {
             let (from, to) = (intensity.start(), intensity.end());
-            return Err(OutlookError::NoData { zone: zone.name.clone(), at: now, from, to });
+            return Err(OutlookError::NoData { zone: zone.name.clone(), at: since, from, to });
         }
-        let onsite_w = match &site.onsite {
-            None => None,
-            Some(path) => {
+        let onsite_w = match (&site.onsite, site.onsite_zone.map(|index| &config.zones[index])) {
+            (None, Some(Zone { name, source: Source::Live(live), .. })) => {
+                let roof = fetched::onsite(config, name, live, now, horizon);
+                match roof {
+                    Ok(roof) => {
+                        doubts.extend(roof.doubt);
+                        roof.signal
+                    }
+                    Err(cause) => {
+                        doubts.push(format!("site '{}': planned without on-site power: zone '{name}': {cause}", site.name));
+                        None
+                    }
+                }
+            }
+            (None, _) => None,
+            (Some(path), _) => {
                 let trace = grid::load::trace(path)?;
                 let missing = || OutlookError::Column { path: path.clone(), column: "onsite_w" };
                 Some(trace.onsite_w.ok_or_else(missing)?)
             }
         };
-        Ok(Self { intensity, onsite_w, onsite_g_per_kwh: site.onsite_g_per_kwh, source, kind: zone.intensity, age_s, doubt })
+        Ok(Self { intensity, onsite_w, onsite_g_per_kwh: site.onsite_g_per_kwh, source, kind, age_s, doubts })
+    }
+
+    /// Where the intensity comes from, how old it is and which it is, for people.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let mut text = self.source.clone();
+        if self.age_s.is_some() || self.kind == Intensity::Marginal {
+            text += &format!(", {} intensity", self.kind.word());
+        }
+        if let Some(age_s) = self.age_s {
+            text += &format!(", grid data {} old", rough_duration(age_s));
+        }
+        text
     }
 
     /// The planner's slots from `now` to `until` (or the end of the data): the union of both signals' steps. `share` is the
@@ -206,44 +245,14 @@ impl Outlook {
         }
         let starts = std::iter::once(from).chain(cuts.iter().copied());
         let ends = cuts.iter().copied().chain(std::iter::once(to));
-        starts.zip(ends).filter_map(|(from, to)| Some((from, to, self.intensity.at(from)?))).collect()
+        let step = |from| {
+            let step = self.intensity.at(from)?;
+            // Power that may not come makes the span a guess, however well the grid is known.
+            let roof = self.onsite_w.as_ref().and_then(|signal| signal.at(from));
+            Some(Step { estimated: step.estimated || roof.is_some_and(|roof| roof.estimated && roof.value > 0.0), ..step })
+        };
+        starts.zip(ends).filter_map(|(from, to)| Some((from, to, step(from)?))).collect()
     }
-}
-
-/// Intensity of a grid of which the renewable share alone is known: both parts at the configuration's figures.
-fn from_share(config: &Config, share: &Signal) -> Signal {
-    let (clean, fossil) = (config.grid.renewable_g_per_kwh, config.grid.fossil_g_per_kwh);
-    share.map(|rho| rho * clean + (1.0 - rho) * fossil)
-}
-
-/// What the cache knows of a zone's intensity, or what stands in for it.
-struct Fetched {
-    intensity: Option<Signal>,
-    source: String,
-    age_s: Option<f64>,
-    doubt: Option<String>,
-}
-
-/// Reads a live zone's cache. A job is never held up by it: without data that reach the present, the typical day stands in.
-fn fetched(config: &Config, zone: &Zone, live: &Live, now: DateTime<Utc>, horizon: DateTime<Utc>) -> Fetched {
-    let stand_in = |cause: String| Fetched {
-        intensity: grid::typical_day(now - TimeDelta::days(31), horizon, 0),
-        source: TYPICAL_DAY_SOURCE.to_owned(),
-        age_s: None,
-        doubt: Some(format!("no data of zone '{}': {cause}", zone.name)),
-    };
-    let data = match cache::read(&config.grid.cache_dir, &zone.name) {
-        Ok(data) => data,
-        Err(error) => return stand_in(error.to_string()),
-    };
-    let given = data.carbon_g_per_kwh.or_else(|| data.renewable_share.map(|share| from_share(config, &share)));
-    let Some(given) = given else { return stand_in("its source gives neither intensity nor renewable share".to_owned()) };
-    let intensity = if live.extend { grid::extend(&given, horizon) } else { given };
-    if intensity.at(now).is_none() {
-        return stand_in(format!("the data end at {}", intensity.end()));
-    }
-    let age_s = grid::signal_hours(now - data.fetched) * 3_600.0;
-    Fetched { intensity: Some(intensity), source: live.service.name().to_owned(), age_s: Some(age_s), doubt: None }
 }
 
 /// A span of time in which neither the grid nor the roof changes.

@@ -87,6 +87,7 @@ impl Bench {
             user: None,
             interval_s: None,
             extend: true,
+            utc_offset_s: 0,
         };
         let (since, until) = (now - TimeDelta::days(1), now + TimeDelta::days(2));
         Self { server, live, intensity: Intensity::Average, token: None, now, since, until }

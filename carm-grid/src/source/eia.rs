@@ -191,6 +191,14 @@ impl Rows {
     }
 }
 
+/// The intensities of an answer that is all pages in one.
+#[cfg(test)]
+pub(super) fn read_any(answer: &Answer, respondent: &str) -> Result<Vec<super::Point>, Fault> {
+    let mut rows = Rows::default();
+    rows.read(answer, respondent)?;
+    Ok(rows.reading().carbon_g_per_kwh.observed)
+}
+
 /// An hour as the service writes it, always in UTC with `frequency=hourly`.
 fn period(text: &str) -> Option<DateTime<Utc>> {
     // chrono wants minutes.

@@ -82,7 +82,7 @@ fn what_is_not_the_answer_is_refused() {
         (rows(&good.replace(":1,", ":\"a lot\",")), "'a lot' is no number"),
         (rows(&good.replace("fueltype", "fuel")), "missing field `fueltype`"),
         (r#"{"error":"API_KEY_INVALID"}"#.to_owned(), "missing field `response`"),
-        ("<html>".to_owned(), "a page and no JSON"),
+        ("<html>".to_owned(), "a page instead of JSON"),
     ] {
         let error = read(&body).expect_err(cause);
         assert!(error.contains(cause), "{error}");
@@ -123,7 +123,7 @@ fn intensity_and_share_are_the_worlds_and_a_day_late() {
 #[test]
 fn a_wrong_key_an_absent_one_and_another_respondent_are_faults() {
     let wrong = Bench::of(Service::Eia, "CISO").with_token("nobodys");
-    assert!(wrong.fault().contains("answered 403 ('") && wrong.fault().contains("API_KEY_INVALID"), "{}", wrong.fault());
+    assert!(wrong.fault().contains("answered 403 ('") && wrong.fault().contains("invalid api_key"), "{}", wrong.fault());
     assert!(!wrong.fault().contains("nobodys"), "{}", wrong.fault());
     assert_eq!(Bench::of(Service::Eia, "CISO").fault(), "token_file: missing; it holds the service's api_key");
     let bench = bench("CISO");

@@ -116,6 +116,11 @@ struct Text {
     text: String,
 }
 
+/// Whether a refusal's words mean that there are no data.
+pub fn is_no_data(words: &str) -> bool {
+    words.to_lowercase().contains("no matching data")
+}
+
 /// Reads a document about an area; another's is refused.
 pub fn read(answer: &Answer, eic: &str) -> Result<Said, Fault> {
     let text = std::str::from_utf8(&answer.body).map_err(|_| answer.wrong("not UTF-8 text"))?;
@@ -138,7 +143,7 @@ pub fn read(answer: &Answer, eic: &str) -> Result<Said, Fault> {
             let (code, text) = reason.map_or_else(Default::default, |reason| (reason.code.text, reason.text.text));
             let said: String = printable(text.trim()).chars().take(200).collect();
             // 999 is the code of other refusals too.
-            if code.trim() == "999" && text.to_lowercase().contains("no matching data") {
+            if code.trim() == "999" && is_no_data(&text) {
                 return Ok(Said::Nothing(said));
             }
             Err(answer.wrong(format!("refused with code {}: '{said}'", printable(code.trim()))))

@@ -1,5 +1,6 @@
 use carm::config::Service;
 use grid_standin::{TOKEN, Trouble};
+use proptest::prelude::*;
 
 use super::super::bench::{Bench, answer, at, example, holds, told_g_per_kwh, told_share};
 use super::*;
@@ -159,8 +160,8 @@ fn intensity_share_and_the_shares_forecast_are_the_worlds() {
     let bench = bench("DE");
     let (world, reading) = (bench.world(), bench.ask().expect("a reading"));
     assert_eq!(reading.remarks, Vec::<String>::new());
-    holds(&reading.carbon_g_per_kwh.observed, 88, 15, 0.02, |t| world.intensity(DE, t));
-    holds(&reading.renewable_share.observed, 88, 15, 1e-4, |t| world.share(DE, t));
+    holds(&reading.carbon_g_per_kwh.observed, 88, 15, 1e-9, |t| world.intensity(DE, t));
+    holds(&reading.renewable_share.observed, 88, 15, 1e-9, |t| world.share(DE, t));
     assert_eq!(reading.carbon_g_per_kwh.forecast, [], "the platform has no forecast of the other fuels");
     let forecast = &reading.renewable_share.forecast;
     let last = reading.renewable_share.observed.last().expect("a point");
@@ -193,7 +194,12 @@ fn an_area_without_a_forecast_has_its_past_and_a_remark() {
 fn the_zones_own_mistakes_and_the_platforms_are_told_apart() {
     assert!(Bench::of(Service::Entsoe, "DE").fault().contains("token_file: missing"));
     let wrong = Bench::of(Service::Entsoe, "DE").with_token("nobodys");
-    assert!(wrong.fault().contains("answered 401") && !wrong.fault().contains("nobodys"), "{}", wrong.fault());
+    assert!(
+        wrong.fault().contains("answered 401 ('Unauthorized. Missing or invalid security token.')")
+            && !wrong.fault().contains("nobodys"),
+        "{}",
+        wrong.fault()
+    );
     assert!(bench("Atlantis").fault().contains("area: 'Atlantis' is neither"));
     for (trouble, cause) in [
         (Trouble::WrongZone, "is of area 'ELSEWHERE', not '10Y1001A1001A83F'"),
@@ -218,4 +224,26 @@ fn the_zones_own_mistakes_and_the_platforms_are_told_apart() {
     gap.server.trouble("A75", Trouble::Gap);
     let observed = gap.ask().expect("a reading").carbon_g_per_kwh.observed;
     assert!(observed.len() < calm.carbon_g_per_kwh.observed.len(), "a gap stays one");
+}
+
+proptest! {
+    #[test]
+    fn a_document_with_anything_anywhere_gives_powers_or_a_fault(
+        place in 0.0..1.0_f64,
+        cut in 0..40_usize,
+        with in prop_oneof!["\\PC{0,8}", "[-+0-9.eE]{0,12}", Just("<a>".to_owned()), Just("9999-12-31T23:59Z".to_owned()), Just("&#0;".to_owned())],
+    ) {
+        let good = document(&series("B04", "A03", "PT15M", &points(&[(1, 5.0), (3, 7.0)])));
+        let at = (place * good.len() as f64) as usize;
+        let end = (at + cut).min(good.len());
+        let body = format!("{}{with}{}", &good[..at], &good[end..]);
+        if let Ok(curves) = curves(&body) {
+            let mixes = read_generation(&curves, at_noon(), &mut Vec::new()).mixes();
+            prop_assert!(mixes.g_per_kwh.iter().all(|point| point.value.is_finite()), "{body}");
+        }
+    }
+}
+
+fn at_noon() -> DateTime<Utc> {
+    at("2026-05-02T12:00:00Z")
 }

@@ -76,7 +76,7 @@ fn what_is_not_the_answer_is_refused() {
         (one(r#"[1e300,"1"]"#), "is no time in seconds since 1970"),
         (one(r#"["2026-05-01T12:00:00Z","1"]"#), "no matrix as documented"),
         (one("[1777636800,1]"), "no matrix as documented"),
-        ("<html>".to_owned(), "a page and no JSON"),
+        ("<html>".to_owned(), "a page instead of JSON"),
     ] {
         let error = read_as(&body, Quantity::OnsiteW).expect_err(cause);
         assert!(error.contains(cause), "{error}");

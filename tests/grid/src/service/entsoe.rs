@@ -34,7 +34,7 @@ pub fn answer(asked: &Asked, world: &World) -> Reply {
         ("A75", "A16") if known => {
             let until = to.min(world.now - hour);
             for (psr, fuel) in TYPES {
-                let mw = |t| world.generation_mw(eic, fuel, t).round();
+                let mw = |t| world.generation_mw(eic, fuel, t);
                 write_series(&mut series, world, eic, Some(psr), &world.points(from, until, quarter, mw), quarter);
             }
             if from < until {
@@ -46,12 +46,12 @@ pub fn answer(asked: &Asked, world: &World) -> Reply {
         }
         ("A69", "A01") if known => {
             for (psr, fuel) in [("B16", Fuel::Solar), ("B18", Fuel::WindOffshore), ("B19", Fuel::Wind)] {
-                let mw = |t| world.generation_mw(eic, fuel, t).round();
+                let mw = |t| world.generation_mw(eic, fuel, t);
                 write_series(&mut series, world, eic, Some(psr), &world.points(from, to.min(tomorrow), quarter, mw), quarter);
             }
         }
         ("A71", "A01") if known && eic != "10YBE----------2" => {
-            let mw = |t| world.total_mw(eic, t).round();
+            let mw = |t| world.total_mw(eic, t);
             write_series(&mut series, world, eic, None, &world.points(from, to.min(tomorrow), hour, mw), hour);
         }
         _ => {}

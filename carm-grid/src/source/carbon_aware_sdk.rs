@@ -1,8 +1,8 @@
 //! A WebApi of the Green Software Foundation's carbon-aware-sdk: intensity by location, whatever source stands behind it.
 //!
-//! Which of the two intensities it tells is a matter of that source (WattTime: marginal; Electricity Maps: average): the answer does not
-//! say, so the zone's `signal` must. There is no renewable share. Releases write one thing in two ways: `time`, `rating` and a span
-//! (`01:00:00`), or `timestamp`, `value` and minutes.
+//! Which of the two intensities it tells is a matter of that source (WattTime: marginal; Electricity Maps: average): the answer
+//! does not say, so the zone's `signal` must. There is no renewable share. Releases write one thing in two ways: `time`,
+//! `rating` and a span (`01:00:00`), or `timestamp`, `value` and minutes.
 
 use carm::request::printable;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};

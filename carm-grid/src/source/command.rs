@@ -1,7 +1,7 @@
 //! A local command whose standard output is a trace: for meters and services that CARM does not know.
 //!
-//! It runs as the user that the zone names, never as root, in a process group of its own that is ended with it: in bounded time, with bounded
-//! output, without the environment, and without a shell. What it prints is checked like any other trace.
+//! It runs as the user that the zone names, never as root, in a process group of its own that is ended with it: in bounded
+//! time, with bounded output, without the environment, and without a shell. What it prints is checked like any other trace.
 
 mod run;
 

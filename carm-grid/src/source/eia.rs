@@ -1,8 +1,8 @@
 //! The U.S. Energy Information Administration, version 2: hourly generation by energy source of a respondent (a balancing
 //! authority or a region), from which the average intensity and the renewable share are reckoned by CARM's table of factors.
 //!
-//! What is told is some hours to a day old: the present is CARM's own forecast. Not in the mix: imports, storage. A period is named by
-//! the hour's **end**.
+//! What is told is some hours to a day old: the present is CARM's own forecast. Not in the mix: imports, storage. A period is
+//! named by the hour's **end**.
 
 use std::collections::BTreeMap;
 
@@ -135,7 +135,8 @@ fn request(source: &Eia, ask: &Ask, path: &str) -> Result<Request, Fault> {
     Ok(request)
 }
 
-/// The rows of an answer's pages: generation in MW by hour and energy source. A row that comes again counts once, as it came last.
+/// The rows of an answer's pages: generation in MW by hour and energy source. A row that comes again counts once, as it came
+/// last.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     known: BTreeMap<(DateTime<Utc>, String), f64>,

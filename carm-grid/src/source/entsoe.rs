@@ -1,10 +1,10 @@
 //! The transparency platform of ENTSO-E: generation by type of European areas, from which the average intensity and the
 //! renewable share are reckoned by CARM's table of factors, and a forecast of the share.
 //!
-//! Asked: A75 of process A16 (actual generation by type), A69 of A01 (day-ahead forecast of wind and sun) and A71 of A01 (day-ahead forecast
-//! of all generation). The forecast of the share is (wind and sun + the other renewables of the last day) / all generation. The platform
-//! has no forecast of the other fuels, so an intensity ahead would be a guess dressed as the source's: it is left to CARM's own forecast,
-//! which knows its misses and is marked.
+//! Asked: A75 of process A16 (actual generation by type), A69 of A01 (day-ahead forecast of wind and sun) and A71 of A01
+//! (day-ahead forecast of all generation). The forecast of the share is (wind and sun + the other renewables of the last day) /
+//! all generation. The platform has no forecast of the other fuels, so an intensity ahead would be a guess dressed as the
+//! source's: it is left to CARM's own forecast, which knows its misses and is marked.
 
 mod area;
 mod document;

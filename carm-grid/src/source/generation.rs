@@ -1,8 +1,8 @@
 //! Generation by fuel over time, as some services tell it, and what follows from it: intensity and renewable share, step by
 //! step. The factors and the rules on storage and unknown fuels are the library's ([`carm::grid::factors`]).
 //!
-//! A step counts only when all that matters is known of it: services publish a step's fuels one by one, and a mix without its coal is no
-//! cleaner grid.
+//! A step counts only when all that matters is known of it: services publish a step's fuels one by one, and a mix without its
+//! coal is no cleaner grid.
 
 use std::collections::BTreeMap;
 

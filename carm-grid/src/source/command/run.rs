@@ -155,7 +155,8 @@ fn has_ended(child: &Child) -> bool {
     matches!(waitid(WaitId::Pid(Pid::from_child(child)), options), Ok(Some(_)) | Err(_))
 }
 
-/// Ends it and all that it left behind in its group. `None`: it cannot be ended, such as a program that made itself another user's.
+/// Ends it and all that it left behind in its group. `None`: it cannot be ended, such as a program that made itself another
+/// user's.
 fn end(child: &mut Child) -> Option<ExitStatus> {
     // Before it is waited for: until then the group's number cannot be anybody else's.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);

@@ -4,8 +4,8 @@ use carm::request::printable;
 
 use crate::fault::Fault;
 
-/// Short name, EIC code and what people call it. Source: ENTSO-E's list of EIC codes (entsoe.eu, "EIC Approved Codes"), type Y; each country is
-/// the code under which it publishes generation by type.
+/// Short name, EIC code and what people call it. Source: ENTSO-E's list of EIC codes (entsoe.eu, "EIC Approved Codes"), type Y;
+/// each country is the code under which it publishes generation by type.
 pub const KNOWN: [(&str, &str, &str); 45] = [
     ("AL", "10YAL-KESH-----5", "Albania"),
     ("AT", "10YAT-APG------L", "Austria"),
@@ -69,7 +69,8 @@ pub fn eic(area: &str) -> Result<&str, Fault> {
     }
 }
 
-/// The last character of an EIC code, by the 15 before it: weights 16 to 2, modulo 37 (ENTSO-E, EIC reference manual, appendix A).
+/// The last character of an EIC code, by the 15 before it: weights 16 to 2, modulo 37 (ENTSO-E, EIC reference manual, appendix
+/// A).
 fn check_character(code: &str) -> Option<char> {
     const LETTERS: &[u8; 37] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-";
     let bytes = code.as_bytes();

@@ -1,7 +1,7 @@
 //! The platform's XML (IEC 62325-451-6, `GL_MarketDocument`, and `Acknowledgement_MarketDocument` where it has no data).
 //!
-//! A series is a list of periods, each with a begin, a resolution and numbered points. In a curve of type A03 a point that is not there
-//! has the value of the one before it, up to the period's end; in one of type A01 it is a gap.
+//! A series is a list of periods, each with a begin, a resolution and numbered points. In a curve of type A03 a point that is
+//! not there has the value of the one before it, up to the period's end; in one of type A01 it is a gap.
 
 use carm::quantity::parse_trace_time;
 use carm::request::printable;

@@ -8,7 +8,8 @@ use crate::reply::Reply;
 use crate::world::World;
 
 /// `/emissions/bylocation`, in the older words, `/emissions/forecasts/current`, in the newer ones, and `/locations`. A location whose name
-/// begins with `marginal` has a source of marginal intensity behind it; `no-forecast` has one without a forecast; `nowhere` is unknown.
+/// begins with `marginal` has a source of marginal intensity behind it; `no-forecast` has one without a forecast; `nowhere` is
+/// unknown.
 pub fn answer(asked: &Asked, world: &World) -> Reply {
     if asked.path == "/locations" {
         return Reply::json(&json!({

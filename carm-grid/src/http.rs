@@ -353,7 +353,13 @@ fn said(body: &[u8]) -> String {
         // `{"error": {"message": "..."}}` as well.
         texts.filter_map(|text| text.as_str().or_else(|| text.get("message")?.as_str())).next().map(str::to_owned)
     });
-    let text = message.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned());
+    // ENTSO-E's refusals are XML.
+    let reason = || {
+        let text = std::str::from_utf8(body).ok().filter(|text| text.contains("Acknowledgement_MarketDocument"))?;
+        Some(text.split_once("<text>")?.1.split_once("</text>")?.0.to_owned())
+    };
+    let start = || String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+    let text = message.or_else(reason).unwrap_or_else(start);
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
     // A terminal does what control characters say, bidirectional ones too.
     let text = text.replace(|c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'), "?");

@@ -3,11 +3,15 @@
 //! The one table for every source that tells generation and no intensity. Factors are for the life cycle (fuel supply,
 //! building and operation), in g CO2-equivalent a kWh that the plant delivers:
 //!
-//! | source | factors |
-//! |---|---|
-//! | IPCC, Climate Change 2014: Mitigation (AR5 WG III), Annex III, table A.III.2, medians | hard coal 820 (pulverised), gas 490 (combined cycle), biomass 230 (dedicated), geothermal 38, hydropower 24, ocean energy 17, solar 48 (utility), wind 11 onshore, 12 offshore, nuclear 12 |
-//! | World Nuclear Association, Comparison of Lifecycle Greenhouse Gas Emissions of Various Electricity Generation Sources (2011), means | lignite 1054, oil 733 |
-//! | CARM's own estimates, for want of a published life-cycle median | peat and oil shale as lignite: a GJ of the three has 106, 107 and 101 kg of CO2 (IPCC Guidelines 2006, vol. 2, table 1.4); gas made of coal as the coal; waste 660: half of its energy is not biomass, a GJ of that has 91.7 kg of CO2 (the same table), and a plant makes electricity of a quarter; other 700, a guess for plants that burn something; other renewable as biomass |
+//! - IPCC, Climate Change 2014: Mitigation (AR5 WG III), Annex III, table A.III.2, medians: hard coal 820 (pulverised), gas 490
+//!   (combined cycle), biomass 230 (dedicated), solar 48 (utility), geothermal 38, hydropower 24, ocean energy 17, nuclear 12, wind
+//!   11 onshore and 12 offshore.
+//! - World Nuclear Association, Comparison of Lifecycle Greenhouse Gas Emissions of Various Electricity Generation Sources (2011),
+//!   means: lignite 1054, oil 733.
+//! - CARM's own estimates, for want of a published median: peat and oil shale as lignite (a GJ of the three has 106, 107 and 101 kg
+//!   of CO2: IPCC Guidelines 2006, vol. 2, table 1.4); gas made of coal as the coal; waste 660 (half of its energy is not biomass, a
+//!   GJ of that has 91.7 kg of CO2 by the same table, and a plant makes electricity of a quarter); other 700, a guess for plants
+//!   that burn something; other renewable as biomass.
 //!
 //! A factor is of a typical plant: a country's own plants differ by some 10 % (gas, coal) to some 50 % (biomass, hydropower,
 //! waste). The shape over the day is better known than the level.

@@ -1,12 +1,12 @@
 //! What any answer may do to a source: give points or a fault, never a panic and never a value that is no number.
 
-use carm::config::Service;
+use carm::config::{Quantity, Service};
 use grid_standin::{PASSWORD, TOKEN, USER};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::bench::Bench;
-use super::{Ask, Point, carbon_intensity_gb, electricity_maps, energy_charts, watttime};
+use super::{Ask, Point, carbon_aware_sdk, carbon_intensity_gb, eia, electricity_maps, energy_charts, prometheus, watttime};
 use crate::fault::Fault;
 use crate::http::Answer;
 
@@ -25,6 +25,14 @@ fn good() -> Vec<Value> {
         json!({"unix_seconds": [1_777_636_800, 1_777_637_700], "production_types": [{"name": "Solar", "data": [1, 2]},
             {"name": "Fossil gas", "data": [3, null]}, {"name": "Renewable share of load", "data": [50, 60]}]}),
         json!({"unix_seconds": [1_777_636_800], "ren_share": [50], "share": [50], "signal": [-1], "substitute": false}),
+        json!({"response": {"total": "2", "data": [
+            {"period": "2026-05-01T12", "respondent": "DE", "fueltype": "NG", "value": "5", "value-units": "megawatthours"},
+            {"period": "2026-05-01T12", "respondent": "DE", "fueltype": "WND", "value": 5, "value-units": "megawatthours"}]}}),
+        json!([{"location": "x", "time": "2026-05-01T12:00Z", "rating": 70, "duration": "00:05:00"},
+            {"location": "x", "timestamp": "2026-05-01T12:05Z", "value": 70, "duration": 5}]),
+        json!([{"location": "DE", "forecastData": [{"timestamp": "2026-05-01T12:05Z", "value": 70, "duration": 5}]}]),
+        json!({"status": "success", "warnings": ["late"], "data": {"resultType": "matrix", "result": [
+            {"metric": {"a": "b"}, "values": [[1_777_636_800, "0.5"], [1_777_637_100.5, "NaN"]]}]}}),
     ]
 }
 
@@ -39,6 +47,10 @@ fn read_all(answer: &Answer) -> Vec<Result<Vec<Point>, Fault>> {
         carbon_intensity_gb::read_any(answer, "GB"),
         carbon_intensity_gb::read_any(answer, "13"),
         energy_charts::read_any(answer, *now),
+        vec![eia::read_any(answer, "DE"), carbon_aware_sdk::read_past(answer), carbon_aware_sdk::read_forecast(answer, "DE")],
+        [Quantity::CarbonGPerKwh, Quantity::RenewableShare, Quantity::OnsiteW]
+            .map(|quantity| prometheus::read(answer, quantity, &mut Vec::new()))
+            .into(),
     ]
     .into_iter()
     .flatten()
@@ -78,7 +90,7 @@ fn anything() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn an_answer_with_anything_anywhere_gives_points_or_a_fault(
-        shape in 0..6_usize,
+        shape in 0..good().len(),
         changes in prop::collection::vec((0..40_usize, anything()), 1..4),
     ) {
         let mut body = good().swap_remove(shape);

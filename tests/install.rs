@@ -27,7 +27,7 @@ struct Said {
 
 impl Host {
     fn new() -> Self {
-        for name in ["libspank_carm.so", "carm-prolog", "carm-submit", "carm-report"] {
+        for name in ["libspank_carm.so", "carm-prolog", "carm-submit", "carm-report", "carm-grid"] {
             assert!(built(name).exists(), "{name} is not built; cargo build --workspace");
         }
         let folder = tempfile::Builder::new().prefix("carm-host-").tempdir().expect("a folder");
@@ -103,11 +103,15 @@ fn a_package_holds_these_files_and_no_others() {
         ("etc/slurm/epilog.d/50-carm", 0o755),
         ("etc/slurm/plugstack.conf.d/carm.conf", 0o644),
         ("etc/slurm/prolog.d/50-carm", 0o755),
+        ("usr/bin/carm-grid", 0o755),
         ("usr/bin/carm-report", 0o755),
         ("usr/bin/carm-submit", 0o755),
         ("usr/lib/slurm/spank_carm.so", 0o644),
         ("usr/lib/systemd/system/carm-governor.service", 0o644),
+        ("usr/lib/systemd/system/carm-grid.service", 0o644),
+        ("usr/lib/systemd/system/carm-grid.timer", 0o644),
         ("usr/lib/systemd/system/carm-reset.service", 0o644),
+        ("usr/lib/sysusers.d/carm.conf", 0o644),
         ("usr/libexec/carm/carm-prolog", 0o755),
         ("usr/share/carm/grafana/carm.json", 0o644),
         ("var/cache/carm/", 0o755),
@@ -236,9 +240,13 @@ fn systemd_takes_the_units_and_their_programs_are_there() {
     let host = Host::new();
     assert_eq!(host.install_without_slurm(&[]).code, 0);
     let units = host.path("usr/lib/systemd/system");
-    let program = host.path("usr/libexec/carm/carm-prolog").display().to_string();
-    let config = host.path("etc/carm/carm.toml").display().to_string();
-    for (name, verb) in [("carm-reset.service", "reset"), ("carm-governor.service", "govern")] {
+    let [prolog, grid, config] = ["usr/libexec/carm/carm-prolog", "usr/bin/carm-grid", "etc/carm/carm.toml"]
+        .map(|name| host.path(name).display().to_string());
+    for (name, program, verb) in [
+        ("carm-reset.service", &prolog, "reset"),
+        ("carm-governor.service", &prolog, "govern"),
+        ("carm-grid.service", &grid, "fetch --once"),
+    ] {
         let unit = units.join(name);
         let text = fs::read_to_string(&unit).expect("a unit");
         assert!(text.lines().any(|line| line == format!("ExecStart={program} --config {config} {verb}")), "{text}");
@@ -248,6 +256,8 @@ fn systemd_takes_the_units_and_their_programs_are_there() {
         let own: Vec<&str> = said.lines().filter(|line| line.contains("carm-")).collect();
         assert!(output.status.success() && own.is_empty(), "{name}: {said}");
     }
+    let timer = Command::new("systemd-analyze").arg("verify").arg(units.join("carm-grid.timer")).output().expect("systemd");
+    assert!(timer.status.success() && !String::from_utf8_lossy(&timer.stderr).contains("carm-"), "{timer:?}");
     // What the governor may write is where this installation has it.
     let governor = fs::read_to_string(units.join("carm-governor.service")).expect("a unit");
     let writes: Vec<&str> = governor.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=-")).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use carm::config::{Config, Site};
-use carm::ledger::{Gpu, GridStep, Intensity, Mark, Meter, RECORD_VERSION, Record, Tally};
+use carm::ledger::{Gpu, GridStep, Mark, Meter, RECORD_VERSION, Record, Tally};
 use carm::quantity::{format_instant, parse_instant};
 use carm::request::{CarbonRequest, variables};
 use carm::site::{Outlook, Span};
@@ -87,7 +87,7 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, parts: &[Opt
         gpus,
         energy_kwh: tally.energy_kwh,
         carbon_g: tally.carbon_g,
-        intensity: Intensity::Average,
+        intensity: site.map(|site| config.zone_of(site).intensity).unwrap_or_default(),
         embodied_g: tally.embodied_g,
         host_watts: facility.host_watts,
         pue: facility.pue,
@@ -139,5 +139,6 @@ fn source(config: &Config, site: &Site) -> String {
     match &config.zone_of(site).source {
         carm::config::Source::Trace { path, .. } => path.display().to_string(),
         carm::config::Source::TypicalDay { .. } => carm::grid::TYPICAL_DAY_SOURCE.to_owned(),
+        carm::config::Source::Live(live) => live.service.name().to_owned(),
     }
 }

@@ -59,6 +59,9 @@ fn decide(
     end: &mut dyn FnMut() -> Result<DateTime<Utc>, No>,
 ) -> Result<Choice, No> {
     let outlook = Outlook::load(config, brief.site.1, now).map_err(|error| no(error, Mark::NoGrid))?;
+    for doubt in &outlook.doubts {
+        log::info!("job {}: {doubt}", job.id);
+    }
     let work_h = brief.work_s.map_or(0.0, |seconds| seconds as f64 / 3600.0);
     let offer = brief.offer(config, &outlook, work_h, now)?;
     let (request, objective, measured) = (brief.request, brief.objective, brief.profile.measured);

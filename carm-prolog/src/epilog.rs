@@ -177,7 +177,7 @@ fn count_to(
 fn outlook(config: &Config, site: &carm::config::Site, state: &JobState, now: DateTime<Utc>) -> Option<Outlook> {
     let from = state.counted.until.as_deref().unwrap_or(&state.start);
     let from = parse_instant(from).unwrap_or(now);
-    Outlook::load(config, site, from).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()
+    Outlook::load_since(config, site, from, now).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()
 }
 
 /// Appends a line to the ledger; one that cannot be written stands in the log.

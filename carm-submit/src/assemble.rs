@@ -65,7 +65,7 @@ pub struct Choice {
     /// Whether its figures were measured for this card.
     pub measured: bool,
     /// Where the grid's figures come from.
-    pub grid_source: String,
+    pub grid: crate::offers::GridData,
     /// Its card's throughput relative to other cards, by the profile.
     pub throughput: f64,
     /// What bounds the run.
@@ -252,6 +252,13 @@ pub fn assemble(
                 continue;
             }
         };
+        // Sites of one zone have its doubts in common.
+        for doubt in std::mem::take(&mut offered.doubts) {
+            let warning = Warning::GridData(doubt);
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
         if !offered.lacks.is_empty() {
             warnings.push(Warning::ScalingUnknown { profile: offered.profile.to_string(), counts: offered.lacks.clone() });
         }
@@ -286,7 +293,7 @@ pub fn assemble(
                 place: place.clone(),
                 profile: offered.profile.clone(),
                 measured: offered.measured,
-                grid_source: offered.grid_source.clone(),
+                grid: offered.grid.clone(),
                 throughput: offered.made_for.1.unwrap_or(1.0),
                 bounds,
                 band,

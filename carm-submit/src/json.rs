@@ -38,6 +38,9 @@ struct PlanReport {
     carbon_high_g: Option<f64>,
     ppc: Option<f64>,
     estimated_share: f64,
+    grid_source: String,
+    grid_intensity: &'static str,
+    grid_age_s: Option<f64>,
     segments: Vec<SegmentReport>,
 }
 
@@ -165,6 +168,9 @@ fn plan_report(decided: &Decided) -> PlanReport {
         carbon_high_g: decided.range_g.map(|(_, high_g)| high_g),
         ppc: plan.ppc,
         estimated_share: plan.estimated_share,
+        grid_source: choice.grid.source.clone(),
+        grid_intensity: choice.grid.kind.word(),
+        grid_age_s: choice.grid.age_s,
         segments: plan.segments.iter().map(segment).collect(),
     }
 }

@@ -33,10 +33,25 @@ pub struct Offered {
     pub measured: bool,
     /// The card that it was made for, and its throughput.
     pub made_for: (Option<String>, Option<f64>),
-    /// Where the grid's figures come from.
-    pub grid_source: String,
+    /// Where the grid's figures come from, which they are and how old.
+    pub grid: GridData,
+    /// What is to be known of them.
+    pub doubts: Vec<String>,
     /// Counts that its profile's scaling table lacks: no candidates.
     pub lacks: Vec<u32>,
+}
+
+/// What a plan's carbon rests on.
+#[derive(Debug, Clone)]
+pub struct GridData {
+    /// The source, alone.
+    pub source: String,
+    /// The same with kind and age, for people.
+    pub described: String,
+    /// Average or marginal.
+    pub kind: carm::grid::Intensity,
+    /// How long ago they were fetched.
+    pub age_s: Option<f64>,
 }
 
 /// Why there is none.
@@ -149,7 +164,8 @@ fn ask_one(
         profile: profile.name.clone(),
         measured: profile.measured && profile.gpu.is_some() && profile.gpu == site.gpu,
         made_for: (profile.gpu.clone(), profile.throughput),
-        grid_source: outlook.source,
+        grid: GridData { described: outlook.described(), kind: outlook.kind, age_s: outlook.age_s, source: outlook.source },
+        doubts: outlook.doubts,
     })
 }
 

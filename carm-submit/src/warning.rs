@@ -20,6 +20,8 @@ pub enum Warning {
         /// Why.
         reason: String,
     },
+    /// A zone's data are too old, or not there.
+    GridData(String),
     /// A profile's file cannot be used.
     ProfileFile(String),
     /// A site's profile was made for another card.
@@ -109,6 +111,7 @@ impl fmt::Display for Warning {
             }
             Self::UnknownOptions(words) => write!(f, "{}: not an option that CARM knows; left to sbatch", words.join(", ")),
             Self::SiteLeftOut { site, reason } => write!(f, "site '{site}' is left out: {reason}"),
+            Self::GridData(doubt) => f.write_str(doubt),
             Self::ProfileFile(cause) => write!(f, "{cause}; this profile is not used"),
             Self::OtherCard { profile, site } => {
                 write!(

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::live::{self, Quantity, Service};
 use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawZone};
 use super::{Account, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Zone};
+use crate::grid::Intensity;
 use crate::located::{Located, TomlError};
 use crate::quantity::parse_duration;
 use crate::request::Objective;
-
-/// Sources that carm-grid fetches.
-const LIVE_SOURCES: &[&str] = &["electricity-maps", "watttime", "carbon-intensity-gb", "energy-charts", "entsoe", "eia"];
 
 pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config, TomlError> {
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -38,7 +37,8 @@ pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config,
 pub(super) fn embedded(utc_offset_s: i32) -> Config {
     let planner = planner_defaults();
     let grid = grid_defaults();
-    let zones = vec![Zone { name: "typical-day".to_owned(), source: Source::TypicalDay { utc_offset_s } }];
+    let zones =
+        vec![Zone { name: "typical-day".to_owned(), source: Source::TypicalDay { utc_offset_s }, intensity: Intensity::Average }];
     let site = Site {
         name: "default".to_owned(),
         zone: 0,
@@ -50,6 +50,7 @@ pub(super) fn embedded(utc_offset_s: i32) -> Config {
         profile: None,
         gpus: 1,
         onsite: None,
+        onsite_zone: None,
         onsite_g_per_kwh: grid.renewable_g_per_kwh,
         host_watts: planner.host_watts,
         pue: planner.pue,
@@ -72,7 +73,13 @@ fn planner_defaults() -> Planner {
 }
 
 fn grid_defaults() -> Grid {
-    Grid { cache_dir: "/var/cache/carm".into(), max_age_s: 7_200.0, renewable_g_per_kwh: 30.0, fossil_g_per_kwh: 650.0 }
+    Grid {
+        cache_dir: "/var/cache/carm".into(),
+        max_age_s: 7_200.0,
+        interval_s: 900.0,
+        renewable_g_per_kwh: 30.0,
+        fossil_g_per_kwh: 650.0,
+    }
 }
 
 fn node_defaults() -> Node {
@@ -113,7 +120,9 @@ fn check_planner(raw: &RawPlanner, at: &Located) -> Result<Planner, TomlError> {
 
 fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {
     let defaults = grid_defaults();
+    let interval_s = raw.interval.as_deref().map(|text| live::interval(at, "grid.interval", text)).transpose()?;
     Ok(Grid {
+        interval_s: interval_s.unwrap_or(defaults.interval_s),
         cache_dir: raw.cache_dir.as_ref().map_or(defaults.cache_dir, PathBuf::from),
         max_age_s: duration(at, "grid.max_age", raw.max_age.as_deref(), defaults.max_age_s)?,
         renewable_g_per_kwh: intensity(at, "grid.renewable_g_per_kwh", raw.renewable_g_per_kwh, defaults.renewable_g_per_kwh)?,
@@ -123,6 +132,17 @@ fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {
 
 fn check_zone(raw: RawZone, index: usize, at: &Located, folder: &Path) -> Result<Zone, TomlError> {
     let key = |field: &str| format!("zone[{index}].{field}");
+    if raw.name.is_empty() || raw.name.len() > 100 || raw.name.chars().any(char::is_control) {
+        return Err(at.refuse(&key("name"), &raw.name, "not a name; give 1 to 100 characters"));
+    }
+    if let Some((live, intensity)) = live::check(&raw, index, at, folder)? {
+        return Ok(Zone { name: raw.name, source: Source::Live(live), intensity });
+    }
+    match raw.source.as_str() {
+        "trace" => live::refuse_others(&raw, &["path", "extend"], index, at)?,
+        "typical-day" => live::refuse_others(&raw, &["utc_offset_hours"], index, at)?,
+        _ => {}
+    }
     let source = match raw.source.as_str() {
         "trace" => {
             let path = raw
@@ -135,20 +155,14 @@ fn check_zone(raw: RawZone, index: usize, at: &Located, folder: &Path) -> Result
             };
             Source::Trace { path: folder.join(path), extend }
         }
-        "typical-day" => {
-            let hours = raw.utc_offset_hours.unwrap_or(0.0);
-            if !(-14.0..=14.0).contains(&hours) {
-                return Err(at.refuse(&key("utc_offset_hours"), hours, "give hours from -14 to 14"));
-            }
-            Source::TypicalDay { utc_offset_s: (hours * 3_600.0) as i32 }
+        "typical-day" => Source::TypicalDay { utc_offset_s: live::utc_offset_s(&raw, index, at)? },
+        other => {
+            let live: Vec<&str> = live::Service::ALL.iter().map(|service| service.name()).collect();
+            let cause = format!("no such source; give \"trace\", \"typical-day\", or one of {}", live.join(", "));
+            return Err(at.refuse(&key("source"), other, cause));
         }
-        live if LIVE_SOURCES.contains(&live) => {
-            let cause = "fetched by carm-grid, which this release does not have; give \"trace\" with a path, or \"typical-day\"";
-            return Err(at.refuse(&key("source"), live, cause));
-        }
-        other => return Err(at.refuse(&key("source"), other, "no such source; give \"trace\" or \"typical-day\"")),
     };
-    Ok(Zone { name: raw.name, source })
+    Ok(Zone { name: raw.name, source, intensity: raw.signal.unwrap_or_default() })
 }
 
 fn check_site(
@@ -165,6 +179,15 @@ fn check_site(
         let names: Vec<&str> = zones.iter().map(|zone| zone.name.as_str()).collect();
         at.refuse(&key("zone"), &raw.zone, format!("no such [[zone]]; give one of {}", names.join(", ")))
     })?;
+    if let Source::Live(live) = &zones[zone].source
+        && live.quantity == Some(Quantity::OnsiteW)
+    {
+        return Err(at.refuse(
+            &key("zone"),
+            &raw.zone,
+            "its query answers on-site power; give it as onsite_zone, and a grid as zone",
+        ));
+    }
     let gpus = raw.gpus.unwrap_or(1);
     if gpus == 0 || gpus > 1_000_000 {
         return Err(at.refuse(&key("gpus"), gpus, "not a GPU count; give 1 to 1000000"));
@@ -190,6 +213,7 @@ fn check_site(
     };
     let window = |text: &String| text.parse().map_err(|error| at.refuse(&key("closed"), text, error));
     let closed = raw.closed.iter().map(window).collect::<Result<_, _>>()?;
+    let onsite_zone = onsite_zone(&raw, &key, at, zones)?;
     Ok(Site {
         zone,
         partition: raw.partition,
@@ -199,6 +223,7 @@ fn check_site(
         gpu: raw.gpu,
         profile,
         gpus,
+        onsite_zone,
         onsite: raw.onsite.map(|path| folder.join(path)),
         onsite_g_per_kwh: intensity(at, &key("onsite_g_per_kwh"), raw.onsite_g_per_kwh, grid.renewable_g_per_kwh)?,
         host_watts: watts(at, &key("host_watts"), raw.host_watts, planner.host_watts)?,
@@ -208,6 +233,27 @@ fn check_site(
         embodied_g_per_gpu_h: intensity(at, &key("embodied_g_per_gpu_h"), raw.embodied_g_per_gpu_h, 0.0)?,
         name: raw.name,
     })
+}
+
+/// The zone that tells a site's on-site power.
+fn onsite_zone(raw: &RawSite, key: &impl Fn(&str) -> String, at: &Located, zones: &[Zone]) -> Result<Option<usize>, TomlError> {
+    let Some(name) = &raw.onsite_zone else { return Ok(None) };
+    if raw.onsite.is_some() {
+        return Err(at.refuse(&key("onsite_zone"), name, "stands beside onsite; give one of the two"));
+    }
+    let gives = |zone: &Zone| match &zone.source {
+        Source::Live(live) => live.service == Service::Command || live.quantity == Some(Quantity::OnsiteW),
+        Source::Trace { .. } | Source::TypicalDay { .. } => false,
+    };
+    match zones.iter().position(|zone| zone.name == *name) {
+        None => Err(at.refuse(&key("onsite_zone"), name, "no such [[zone]]")),
+        Some(index) if gives(&zones[index]) => Ok(Some(index)),
+        Some(_) => {
+            let expected =
+                "give a zone of source \"prometheus\" with quantity = \"onsite_w\", or of \"command\"; a trace goes to onsite";
+            Err(at.refuse(&key("onsite_zone"), name, format!("gives no on-site power; {expected}")))
+        }
+    }
 }
 
 fn check_node(raw: RawNode, at: &Located, folder: &Path, sites: &[Site]) -> Result<Node, TomlError> {

@@ -5,13 +5,16 @@
 
 mod check;
 mod closed;
+mod live;
 mod raw;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use closed::{Closed, NotAWindow};
+pub use live::{Api, Live, Quantity, Service};
 
+use crate::grid::Intensity;
 use crate::located::{Located, TomlError};
 use crate::request::{Objective, ProfileName};
 
@@ -57,8 +60,10 @@ pub struct Planner {
 pub struct Grid {
     /// Where carm-grid leaves what it fetched.
     pub cache_dir: PathBuf,
-    /// Older data is marked as estimated, in seconds.
+    /// What was fetched longer ago is continued by CARM's own forecast and marked as estimated, in seconds.
     pub max_age_s: f64,
+    /// How often carm-grid asks a zone's source, unless the zone says otherwise, in seconds.
+    pub interval_s: f64,
     /// Life-cycle intensity of renewable power, for sources that give a share alone and for on-site power, in g/kWh.
     pub renewable_g_per_kwh: f64,
     /// Intensity of the rest, for sources that give a share alone, in g/kWh.
@@ -80,6 +85,8 @@ pub enum Source {
         /// Seconds east of Greenwich.
         utc_offset_s: i32,
     },
+    /// What carm-grid fetches into the cache.
+    Live(Live),
 }
 
 /// `[[zone]]`: a grid.
@@ -89,6 +96,8 @@ pub struct Zone {
     pub name: String,
     /// Its source.
     pub source: Source,
+    /// Whether its carbon intensity is average or marginal.
+    pub intensity: Intensity,
 }
 
 /// `[[site]]`: GPUs in one place on one grid, and how Slurm reaches them.
@@ -114,6 +123,8 @@ pub struct Site {
     pub gpus: u32,
     /// On-site generation: a trace with `onsite_w` (absolute path).
     pub onsite: Option<PathBuf>,
+    /// The same from a zone whose data carry on-site power: index into [`Config::zones`]. Never beside `onsite`.
+    pub onsite_zone: Option<usize>,
     /// Life-cycle intensity of the on-site power, in g/kWh.
     pub onsite_g_per_kwh: f64,
     /// Host power per allocated GPU, in watts.

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
+use super::live::{Api, Quantity};
 use super::{Account, OnBudget};
+use crate::grid::Intensity;
 use crate::request::Objective;
 
 #[derive(Deserialize, Default)]
@@ -36,6 +38,7 @@ pub(super) struct RawPlanner {
 pub(super) struct RawGrid {
     pub cache_dir: Option<String>,
     pub max_age: Option<String>,
+    pub interval: Option<String>,
     pub renewable_g_per_kwh: Option<f64>,
     pub fossil_g_per_kwh: Option<f64>,
 }
@@ -48,11 +51,16 @@ pub(super) struct RawZone {
     pub path: Option<String>,
     pub extend: Option<String>,
     pub utc_offset_hours: Option<f64>,
-    // Of live sources: accepted by name, so that the refusal can say what is missing.
-    #[expect(dead_code, reason = "live sources come with carm-grid; until then their keys are only accepted")]
+    pub signal: Option<Intensity>,
+    pub area: Option<String>,
     pub token_file: Option<String>,
-    #[expect(dead_code, reason = "as token_file")]
     pub base_url: Option<String>,
+    pub api: Option<Api>,
+    pub query: Option<String>,
+    pub quantity: Option<Quantity>,
+    pub command: Option<Vec<String>>,
+    pub user: Option<String>,
+    pub interval: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +76,7 @@ pub(super) struct RawSite {
     pub profile: Option<String>,
     pub gpus: Option<u32>,
     pub onsite: Option<String>,
+    pub onsite_zone: Option<String>,
     pub onsite_g_per_kwh: Option<f64>,
     pub host_watts: Option<f64>,
     pub pue: Option<f64>,

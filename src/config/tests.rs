@@ -67,7 +67,34 @@ fn every_fault_names_file_line_key_and_the_way_out() {
             "[[zone]]\nname = \"X\"\nsource = \"trace\"\n",
             "/etc/carm/carm.toml:1: zone[0].path: missing; a zone with source = \"trace\" names its file",
         ),
-        ("[[zone]]\nname = \"X\"\nsource = \"eia\"\n", "/etc/carm/carm.toml:3: zone[0].source: 'eia': fetched by carm-grid"),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"eia\"\n",
+            "/etc/carm/carm.toml:1: zone[0].token_file: missing; this source wants a token",
+        ),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"typical-day\"\ntoken_file = \"t\"\n",
+            "/etc/carm/carm.toml:4: zone[0].token_file: source \"typical-day\" has no such key; it takes utc_offset_hours, signal",
+        ),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"trace\"\npath = \"x.csv\"\ninterval = \"5m\"\n",
+            "/etc/carm/carm.toml:5: zone[0].interval: source \"trace\" has no such key; it takes path, extend, signal",
+        ),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"energy-charts\"\ntoken_file = \"t\"\n",
+            "/etc/carm/carm.toml:4: zone[0].token_file: source \"energy-charts\" has no such key; it takes area, base_url, interval, ",
+        ),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"energy-charts\"\nbase_url = \"https://a:b@c\"\n",
+            "/etc/carm/carm.toml:4: zone[0].base_url: 'https://a:b@c': more than an address; everybody can read it",
+        ),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"typical-day\"\n[[site]]\nname = \"a\"\nzone = \"X\"\nonsite_zone = \"X\"\n",
+            "/etc/carm/carm.toml:7: site[0].onsite_zone: 'X': gives no on-site power; give a zone of source \"prometheus\"",
+        ),
+        (
+            "[[zone]]\nname = \"X\"\nsource = \"typical-day\"\n[[site]]\nname = \"a\"\nzone = \"X\"\nonsite = \"x\"\nonsite_zone = \"X\"\n",
+            "/etc/carm/carm.toml:8: site[0].onsite_zone: 'X': stands beside onsite; give one of the two",
+        ),
         ("[[site]]\nname = \"a\"\nzone = \"X\"\n", "/etc/carm/carm.toml:3: site[0].zone: 'X': no such [[zone]]; give one of "),
         ("[node]\nsite = \"a\"\n", "/etc/carm/carm.toml:2: node.site: 'a': no such [[site]]"),
         ("[node]\nrestore_mhz = [2000, 1000]\n", "/etc/carm/carm.toml:2: node.restore_mhz: '[2000, 1000]': not a clock range"),

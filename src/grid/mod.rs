@@ -1,13 +1,17 @@
-//! What the grid is doing, as the planner sees it: signals from traces, the built-in typical day, and a forecast past
-//! their end. Reading files is [`load`]'s alone; everything else works on values.
+//! What the grid is doing, as the planner sees it: signals from traces, from what carm-grid fetched, and from the built-in
+//! typical day, and a forecast past their end. Only [`load`] and [`cache`] open files; everything else works on values.
 
+pub mod cache;
+pub mod factors;
 mod forecast;
+mod intensity;
 pub mod load;
 mod signal;
 pub mod trace;
 mod typical;
 
 pub use forecast::extend;
+pub use intensity::Intensity;
 pub(crate) use signal::hours as signal_hours;
 pub use signal::{Signal, Step};
 pub use trace::{Trace, TraceError};

@@ -15,10 +15,11 @@ mod span;
 mod tally;
 mod write;
 
+pub use crate::grid::Intensity;
 pub use history::{EarlierRun, NEWEST, Prediction, Workload, predict, runs_that_tell};
 pub use join::{Job, NodeRun, Note, Run, join};
 pub use line::{Gpus, Levels, Line, Text};
-pub use parts::{Exit, Gpu, GridStep, Intensity, LevelUsed, Mark, Meter, ProfileUsed, Step};
+pub use parts::{Exit, Gpu, GridStep, LevelUsed, Mark, Meter, ProfileUsed, Step};
 pub use read::{BadLine, Reading, of_job, read_dir, read_file};
 pub use recent::earlier_runs;
 pub use record::{RECORD_VERSION, Record};

@@ -19,17 +19,6 @@ impl Exit {
     }
 }
 
-/// Which carbon intensity a figure is made of. The two are never added up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Intensity {
-    /// Of all generation at the time.
-    #[default]
-    Average,
-    /// Of the plants that answer one more watt.
-    Marginal,
-}
-
 /// What of a GPU profile a reader needs: full clock, and the clock of least facility energy per work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProfileUsed {

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Exit, Gpu, GridStep, Intensity, Mark, ProfileUsed, Step};
+use super::parts::{Exit, Gpu, GridStep, Mark, ProfileUsed, Step};
+use crate::grid::Intensity;
 
 /// The version of the lines that this release writes. A reader takes any version up to it.
 pub const RECORD_VERSION: u32 = 2;

@@ -60,6 +60,18 @@ pub fn format_duration(seconds: f64) -> String {
     }
 }
 
+/// A duration as people say it, in one unit: `20 s`, `5 min`, `3 h`, `4 d`. For ages and the like, where more would be noise.
+#[must_use]
+pub fn rough_duration(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s < 59.5 => (s.max(0.0), "s"),
+        s if s < 59.5 * 60.0 => (s / 60.0, "min"),
+        s if s < 47.5 * 3_600.0 => (s / 3_600.0, "h"),
+        s => (s / 86_400.0, "d"),
+    };
+    format!("{value:.0} {unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +109,11 @@ mod tests {
         assert_eq!(format_duration(187_200.0), "2 d 4 h");
         assert_eq!(format_duration(-3.0), "0 s");
         assert_eq!(format_duration(f64::NAN), "0 s");
+    }
+
+    #[test]
+    fn an_age_is_said_in_one_unit() {
+        let said = [0.4, 59.0, 60.0, 3_500.0, 3_590.0, 10_800.0, 100_000.0, 200_000.0].map(rough_duration);
+        assert_eq!(said, ["0 s", "59 s", "1 min", "58 min", "1 h", "3 h", "28 h", "2 d"]);
     }
 }

@@ -9,7 +9,7 @@ mod mass;
 mod past;
 mod slurm_time;
 
-pub use duration::{format_duration, parse_duration};
+pub use duration::{format_duration, parse_duration, rough_duration};
 pub use instant::{Moment, format_instant, parse_deadline, parse_instant, parse_trace_time};
 pub use mass::{format_mass, parse_mass};
 pub use past::parse_past;

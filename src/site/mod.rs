@@ -4,6 +4,7 @@
 //! every site of a scenario: the same function for all.
 
 mod candidate;
+mod fetched;
 mod load;
 mod outlook;
 mod room;

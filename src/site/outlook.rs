@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::close_between;
-use crate::config::{Config, Site, Source};
-use crate::grid::{self, Signal, Step, TYPICAL_DAY_SOURCE, TraceError};
+use super::{close_between, fetched};
+use crate::config::{Config, Site, Source, Zone};
+use crate::grid::{self, Intensity, Signal, Step, TYPICAL_DAY_SOURCE, TraceError};
 use crate::plan::Slot;
-use crate::quantity::Moment;
+use crate::quantity::{Moment, rough_duration};
 
 /// What the grid and the roof of one site do over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,12 @@ pub struct Outlook {
     pub onsite_g_per_kwh: f64,
     /// Where the intensity comes from, for people.
     pub source: String,
+    /// Which intensity it is.
+    pub kind: Intensity,
+    /// How long ago it was fetched, in seconds; none where nothing is fetched.
+    pub age_s: Option<f64>,
+    /// What a user should know of the data, a line each: they are too old, or not there and something stands in.
+    pub doubts: Vec<String>,
 }
 
 /// A site whose grid is not known.
@@ -57,40 +63,82 @@ impl Outlook {
     /// Loads a site's signals, for planning from `now` up to the configuration's horizon.
     ///
     /// # Errors
-    /// A trace cannot be read, lacks a column, or has no data for `now`.
+    /// A trace cannot be read, lacks a column, or has no data for `now`. A zone of a live source always has some: where
+    /// nothing better is at hand, the typical day, and a doubt.
     pub fn load(config: &Config, site: &Site, now: DateTime<Utc>) -> Result<Self, OutlookError> {
+        Self::load_since(config, site, now, now)
+    }
+
+    /// The same from an earlier instant on, for booking what has been until `now`.
+    ///
+    /// # Errors
+    /// As [`Outlook::load`]; a trace must have data for `since`.
+    pub fn load_since(config: &Config, site: &Site, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<Self, OutlookError> {
         let zone = config.zone_of(site);
         let horizon = now + TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
+        let (mut age_s, mut doubts, mut kind) = (None, Vec::new(), zone.intensity);
         let (intensity, source) = match &zone.source {
+            Source::Live(live) => {
+                let grid = fetched::grid(config, zone, live, now, horizon);
+                (age_s, kind) = (grid.age_s, grid.kind);
+                doubts.extend(grid.doubt);
+                (grid.signal, grid.source)
+            }
             Source::TypicalDay { utc_offset_s } => {
                 // A day back as well: what has run is booked against it too.
-                let day = grid::typical_day(now - TimeDelta::days(31), horizon, *utc_offset_s);
+                let day = grid::typical_day(since - TimeDelta::days(31), horizon, *utc_offset_s);
                 (day, TYPICAL_DAY_SOURCE.to_owned())
             }
             Source::Trace { path, extend } => {
                 let trace = grid::load::trace(path)?;
-                let (clean, fossil) = (config.grid.renewable_g_per_kwh, config.grid.fossil_g_per_kwh);
-                let from_share = |share: Signal| share.map(|rho| rho * clean + (1.0 - rho) * fossil);
-                let given = trace.carbon_g_per_kwh.or_else(|| trace.renewable_share.map(from_share));
+                let given =
+                    trace.carbon_g_per_kwh.or_else(|| trace.renewable_share.map(|share| fetched::from_share(config, &share)));
                 let given = given.map(|signal| if *extend { grid::extend(&signal, horizon) } else { signal });
                 (given, path.display().to_string())
             }
         };
         let intensity =
             intensity.ok_or_else(|| OutlookError::Column { path: source.clone().into(), column: "carbon_g_per_kwh" })?;
-        if intensity.at(now).is_none() {
+        // Of a live zone the edges hold: a job may have begun before anything was fetched.
+        if intensity.at(since).is_none() && !matches!(zone.source, Source::Live(_)) {
             let (from, to) = (intensity.start(), intensity.end());
-            return Err(OutlookError::NoData { zone: zone.name.clone(), at: now, from, to });
+            return Err(OutlookError::NoData { zone: zone.name.clone(), at: since, from, to });
         }
-        let onsite_w = match &site.onsite {
-            None => None,
-            Some(path) => {
+        let onsite_w = match (&site.onsite, site.onsite_zone.map(|index| &config.zones[index])) {
+            (None, Some(Zone { name, source: Source::Live(live), .. })) => {
+                let roof = fetched::onsite(config, name, live, now, horizon);
+                match roof {
+                    Ok(roof) => {
+                        doubts.extend(roof.doubt);
+                        roof.signal
+                    }
+                    Err(cause) => {
+                        doubts.push(format!("site '{}': planned without on-site power: zone '{name}': {cause}", site.name));
+                        None
+                    }
+                }
+            }
+            (None, _) => None,
+            (Some(path), _) => {
                 let trace = grid::load::trace(path)?;
                 let missing = || OutlookError::Column { path: path.clone(), column: "onsite_w" };
                 Some(trace.onsite_w.ok_or_else(missing)?)
             }
         };
-        Ok(Self { intensity, onsite_w, onsite_g_per_kwh: site.onsite_g_per_kwh, source })
+        Ok(Self { intensity, onsite_w, onsite_g_per_kwh: site.onsite_g_per_kwh, source, kind, age_s, doubts })
+    }
+
+    /// Where the intensity comes from, how old it is and which it is, for people.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let mut text = self.source.clone();
+        if self.age_s.is_some() || self.kind == Intensity::Marginal {
+            text += &format!(", {} intensity", self.kind.word());
+        }
+        if let Some(age_s) = self.age_s {
+            text += &format!(", grid data {} old", rough_duration(age_s));
+        }
+        text
     }
 
     /// The planner's slots from `now` to `until` (or the end of the data): the union of both signals' steps. `share` is the
@@ -175,7 +223,13 @@ impl Outlook {
         }
         let starts = std::iter::once(from).chain(cuts.iter().copied());
         let ends = cuts.iter().copied().chain(std::iter::once(to));
-        starts.zip(ends).filter_map(|(from, to)| Some((from, to, self.intensity.at(from)?))).collect()
+        let step = |from| {
+            let step = self.intensity.at(from)?;
+            // Power that may not come makes the span a guess, however well the grid is known.
+            let roof = self.onsite_w.as_ref().and_then(|signal| signal.at(from));
+            Some(Step { estimated: step.estimated || roof.is_some_and(|roof| roof.estimated && roof.value > 0.0), ..step })
+        };
+        starts.zip(ends).filter_map(|(from, to)| Some((from, to, step(from)?))).collect()
     }
 }
 

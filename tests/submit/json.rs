@@ -43,6 +43,9 @@ fn the_json_object_has_the_contracts_keys_and_its_figures_add_up() {
             "carbon_high_g",
             "ppc",
             "estimated_share",
+            "grid_source",
+            "grid_intensity",
+            "grid_age_s",
             "segments",
         ];
         of_plan.sort_unstable();

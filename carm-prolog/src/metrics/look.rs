@@ -94,6 +94,7 @@ fn grids(config: &Config, node: &str, jobs: &[JobState], now: DateTime<Utc>) -> 
             let step = outlook.as_ref().and_then(|outlook| outlook.intensity.at(now));
             let (source, data_age_s) = match &zone.source {
                 Source::TypicalDay { .. } => ("typical-day", None),
+                Source::Live(live) => (live.service.name(), outlook.as_ref().and_then(|outlook| outlook.age_s)),
                 Source::Trace { path, .. } => {
                     let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
                     ("trace", written.map(|written| (now - DateTime::<Utc>::from(written)).as_seconds_f64().max(0.0)))
@@ -103,7 +104,7 @@ fn grids(config: &Config, node: &str, jobs: &[JobState], now: DateTime<Utc>) -> 
                 site: site.name.clone(),
                 zone: zone.name.clone(),
                 source: source.to_owned(),
-                kind: Intensity::Average,
+                kind: zone.intensity,
                 intensity_g_per_kwh: step.as_ref().map(|step| step.value),
                 estimated: step.as_ref().is_some_and(|step| step.estimated),
                 data_age_s,

@@ -210,6 +210,7 @@ impl Check<'_> {
             profile,
             gpus: raw.gpus,
             onsite: None,
+            onsite_zone: None,
             onsite_g_per_kwh: self.between(&key("onsite_g_per_kwh"), raw.onsite_g_per_kwh.unwrap_or(30.0), 0.0, 1e4)?,
             host_watts: self.between(&key("host_watts"), raw.host_watts.unwrap_or(planner.host_watts), 0.0, 1e4)?,
             pue: self.between(&key("pue"), raw.pue.unwrap_or(planner.pue), 1.0, 10.0)?,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use carm::config::Site;
-use carm::grid::{self, Signal, TraceError};
+use carm::grid::{self, Intensity, Signal, TraceError};
 use carm::plan::Level;
 use carm::request::ProfileName;
 use carm::site::Outlook;
@@ -194,7 +194,15 @@ impl<'s> Source<'s> {
             Some(onsite) => self.roof(index, onsite, &spec.site, &profiles[0], (zone.utc_offset_h, from, until)),
             None => None,
         };
-        let truth = Outlook { intensity, onsite_w, onsite_g_per_kwh: spec.site.onsite_g_per_kwh, source: zone.name.clone() };
+        let truth = Outlook {
+            intensity,
+            onsite_w,
+            onsite_g_per_kwh: spec.site.onsite_g_per_kwh,
+            source: zone.name.clone(),
+            kind: Intensity::Average,
+            age_s: None,
+            doubts: Vec::new(),
+        };
         let spans = truth.spans_between(start, until, 1.0);
         let hour = |at: DateTime<Utc>| (at - start).num_milliseconds() as f64 / 3.6e6;
         let share_at = |at| share.as_ref().and_then(|share| share.at(at)).map(|step| step.value);

@@ -83,7 +83,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     lines.push(format!("  cost    {}", cost(decided).join("; ")));
     lines.push(format!(
         "  data    grid: {}{}; profile {}: {}",
-        carm::request::printable(&choice.grid_source),
+        carm::request::printable(&choice.grid.described),
         estimated(plan.estimated_share),
         choice.profile,
         if choice.measured { "measured" } else { "modelled, not measured on this card" },

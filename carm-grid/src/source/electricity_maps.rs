@@ -1,0 +1,270 @@
+//! Electricity Maps: average life-cycle intensity and renewable share of a zone's consumption, hourly.
+//!
+//! `carbon-intensity/{history,latest,forecast}`, and the share from `power-breakdown/{history,latest}` (which the free plan
+//! includes), else `renewable-energy/...`; forecasts of both where the plan includes them. A zone that the service does not
+//! know is answered for wherever the caller's address is, unless `disableCallerLookup=true`: it is always sent, and the
+//! zone of every answer is looked at.
+
+use std::collections::BTreeMap;
+
+use carm::config::Api;
+use carm::request::printable;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+
+use super::value::{Number, Time, point, present};
+use super::{Area, Ask, Point, Reading, Series, Source};
+use crate::fault::Fault;
+use crate::http::{Answer, Http, Request};
+
+/// The source.
+pub struct ElectricityMaps;
+
+/// What is read from an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum What {
+    /// g/kWh.
+    Carbon,
+    /// Percent, as the service has it.
+    Share,
+}
+
+/// One hour; of `latest`, also the answer itself. A service that adds keys does no harm.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    zone: Option<String>,
+    datetime: Option<Time>,
+    #[serde(default, deserialize_with = "present")]
+    carbon_intensity: Option<Number>,
+    #[serde(default, deserialize_with = "present")]
+    renewable_percentage: Option<Number>,
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Number>,
+    unit: Option<String>,
+    emission_factor_type: Option<String>,
+    temporal_granularity: Option<String>,
+}
+
+/// An answer. Where its list stands differs by request and version: `history`, `forecast` or `data`.
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(flatten)]
+    head: Entry,
+    history: Option<Vec<Entry>>,
+    forecast: Option<Vec<Entry>>,
+    data: Option<Vec<Entry>>,
+    message: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Zone {
+    zone_name: Option<String>,
+    country_name: Option<String>,
+    access: Option<Vec<String>>,
+}
+
+impl Source for ElectricityMaps {
+    fn base_url(&self) -> Option<&'static str> {
+        Some("https://api.electricitymaps.com")
+    }
+
+    fn ask(&self, http: &Http, ask: &Ask) -> Result<Reading, Fault> {
+        let call = Call { source: self, http, ask };
+        let mut reading = Reading::default();
+        let recent = call.recent("carbon-intensity", What::Carbon, &mut reading.remarks)?;
+        put(&mut reading.carbon_g_per_kwh, recent, ask.now);
+
+        let shares = match call.recent("power-breakdown", What::Share, &mut Vec::new()) {
+            Err(fault) if is_refusal(&fault) => call.recent("renewable-energy", What::Share, &mut Vec::new()),
+            other => other,
+        };
+        let share = &mut reading.renewable_share;
+        put(share, or_remark(shares, "the renewable share", &mut reading.remarks)?.unwrap_or_default(), ask.now);
+
+        let forecast = call.points("carbon-intensity", "forecast", What::Carbon);
+        if let Some(points) = or_remark(forecast, "carbon-intensity/forecast", &mut reading.remarks)? {
+            reading.carbon_g_per_kwh.forecast.extend(points);
+            let shares = call.points("renewable-energy", "forecast", What::Share);
+            let shares = or_remark(shares, "renewable-energy/forecast", &mut reading.remarks)?;
+            reading.renewable_share.forecast.extend(shares.unwrap_or_default());
+        }
+        Ok(reading)
+    }
+
+    fn areas(&self, http: &Http, ask: &Ask) -> Result<Vec<Area>, Fault> {
+        let call = Call { source: self, http, ask };
+        let zones: BTreeMap<String, Zone> = http.get(&call.request("/v3/zones".to_owned()))?.json()?;
+        let granted = zones.into_iter().filter(|(_, zone)| zone.access.as_ref().is_none_or(|routes| !routes.is_empty()));
+        Ok(granted.map(|(key, zone)| Area { name: zone.name(), key }).collect())
+    }
+}
+
+impl Zone {
+    fn name(self) -> String {
+        [self.zone_name, self.country_name].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+struct Call<'a> {
+    source: &'a ElectricityMaps,
+    http: &'a Http,
+    ask: &'a Ask<'a>,
+}
+
+impl Call<'_> {
+    fn request(&self, path: String) -> Request {
+        let base = self.ask.live.base_url.as_deref().or(self.source.base_url()).unwrap_or_default();
+        let mut request = Request::to(format!("{base}{path}"));
+        request.secret_headers.extend(self.ask.token.map(|token| ("auth-token", token.clone())));
+        request
+    }
+
+    fn points(&self, signal: &str, part: &str, what: What) -> Result<Vec<Point>, Fault> {
+        let version = if self.ask.live.api == Some(Api::V3) { "v3" } else { "v4" };
+        let mut request = self
+            .request(format!("/{version}/{signal}/{part}"))
+            .with("zone", &self.ask.live.area)
+            .with("disableCallerLookup", true);
+        if what == What::Carbon {
+            request = request.with("emissionFactorType", "lifecycle");
+        }
+        let answer = if part == "forecast" {
+            let far = request.clone().with("horizonHours", horizon(self.ask.until - self.ask.now));
+            match self.http.get(&far) {
+                // A plan may know the service's usual horizon alone.
+                Err(Fault::Status { status: 400, .. }) => self.http.get(&request)?,
+                other => other?,
+            }
+        } else {
+            self.http.get(&request)?
+        };
+        read(&answer, &self.ask.live.area, what)
+    }
+
+    /// The last 24 hours, and the hour of now where they do not reach it.
+    fn recent(&self, signal: &str, what: What, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
+        let history = self.points(signal, "history", what);
+        let Some(mut points) = or_remark(history, &format!("{signal}/history"), remarks)? else {
+            return self.points(signal, "latest", what);
+        };
+        if !points.iter().any(|point| (point.from..point.from + point.length).contains(&self.ask.now)) {
+            let latest = self.points(signal, "latest", what);
+            points.extend(or_remark(latest, &format!("{signal}/latest"), remarks)?.unwrap_or_default());
+        }
+        Ok(points)
+    }
+}
+
+/// The horizons that the service knows; the least that reaches as far, else the longest.
+fn horizon(wanted: TimeDelta) -> i64 {
+    [6, 24, 48].into_iter().find(|&hours| TimeDelta::hours(hours) >= wanted).unwrap_or(72)
+}
+
+/// Whether the service lives but does not give this to this token.
+fn is_refusal(fault: &Fault) -> bool {
+    matches!(fault, Fault::Status { status: 401..=404, .. })
+}
+
+/// What was given; where it was refused, a remark in its place. Other faults stay faults.
+fn or_remark<T>(given: Result<T, Fault>, what: &str, remarks: &mut Vec<String>) -> Result<Option<T>, Fault> {
+    match given {
+        Ok(given) => Ok(Some(given)),
+        Err(Fault::Status { status, said, .. }) if (401..=404).contains(&status) => {
+            remarks.push(format!("{what}: answered {status}{said}; the token's plan does not include it for this zone"));
+            Ok(None)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// An hour that has begun is observed; `latest` may be the next one, which is then estimated.
+fn put(series: &mut Series, points: Vec<Point>, now: DateTime<Utc>) {
+    let (begun, ahead): (Vec<_>, Vec<_>) = points.into_iter().partition(|point| point.from <= now);
+    series.observed.extend(begun);
+    series.forecast.extend(ahead);
+}
+
+/// The hours of an answer: g/kWh, or shares from 0 to 1.
+fn read(answer: &Answer, area: &str, what: What) -> Result<Vec<Point>, Fault> {
+    let mut reply: Reply = answer.json()?;
+    let Some(zone) = reply.head.zone.as_deref() else {
+        let said = reply.message.or(reply.error).map_or(String::new(), |said| format!(" ('{}')", printable(&said)));
+        return Err(answer.wrong(format!("names no zone{said}; look at area and at the token's plan")));
+    };
+    is_zone(answer, zone, area)?;
+    let list = reply.history.take().or(reply.forecast.take()).or(reply.data.take());
+    let length = granularity(answer, reply.head.temporal_granularity.as_deref())?;
+    let factors = reply.head.emission_factor_type.clone();
+    let unit = reply.head.unit.clone();
+    let mut points = Vec::new();
+    for entry in list.unwrap_or_else(|| vec![reply.head]) {
+        if let Some(zone) = &entry.zone {
+            is_zone(answer, zone, area)?;
+        }
+        if let Some(factors) = entry.emission_factor_type.as_ref().or(factors.as_ref()).filter(|kind| *kind != "lifecycle") {
+            return Err(answer.wrong(format!("emissionFactorType '{}', not the lifecycle asked for", printable(factors))));
+        }
+        let named = match what {
+            What::Carbon => entry.carbon_intensity,
+            What::Share => entry.renewable_percentage,
+        };
+        let Some(Number(value)) = named.or(entry.value) else {
+            return Err(answer.wrong("an hour without a value's key: carbonIntensity, renewablePercentage or value"));
+        };
+        if named.is_none()
+            && let Some(unit) = entry.unit.as_ref().or(unit.as_ref()).filter(|unit| !what.is_unit(unit))
+        {
+            return Err(answer.wrong(format!("unit '{}', not {}", printable(unit), what.unit())));
+        }
+        let length = match entry.temporal_granularity.as_deref() {
+            None => length,
+            own => granularity(answer, own)?,
+        };
+        let Some(Time(from)) = entry.datetime else { return Err(answer.wrong("an hour without datetime")) };
+        let scale = if what == What::Share { 100.0 } else { 1.0 };
+        points.extend(value.map(|value| point(from, length, value / scale)));
+    }
+    Ok(points)
+}
+
+impl What {
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Carbon => "gCO2eq/kWh",
+            Self::Share => "%",
+        }
+    }
+
+    fn is_unit(self, unit: &str) -> bool {
+        unit.replace('\u{2082}', "2").eq_ignore_ascii_case(self.unit())
+    }
+}
+
+fn is_zone(answer: &Answer, zone: &str, area: &str) -> Result<(), Fault> {
+    if zone.eq_ignore_ascii_case(area) {
+        return Ok(());
+    }
+    let (zone, area) = (printable(zone), printable(area));
+    Err(answer.wrong(format!("is about zone '{zone}', not '{area}'; give area as carm-grid zones lists it")))
+}
+
+/// The length of a step; hourly where the service does not say.
+fn granularity(answer: &Answer, word: Option<&str>) -> Result<TimeDelta, Fault> {
+    match word {
+        None | Some("hourly") => Ok(TimeDelta::hours(1)),
+        Some("15_minutes") => Ok(TimeDelta::minutes(15)),
+        Some("5_minutes") => Ok(TimeDelta::minutes(5)),
+        Some(other) => Err(answer.wrong(format!("temporalGranularity '{}', not hourly", printable(other)))),
+    }
+}
+
+#[cfg(test)]
+pub(super) fn read_any(answer: &Answer, area: &str) -> Vec<Result<Vec<Point>, Fault>> {
+    [What::Carbon, What::Share].map(|what| read(answer, area, what)).into()
+}
+
+#[cfg(test)]
+mod tests;

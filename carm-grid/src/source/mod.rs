@@ -1,0 +1,120 @@
+//! The sources: one small trait, one file each. A source knows the service's requests and answers and nothing else: what is
+//! asked when, retried, cached, joined with earlier data and forecast is the same for all, elsewhere.
+
+#[cfg(test)]
+mod bench;
+mod carbon_aware_sdk;
+mod carbon_intensity_gb;
+mod command;
+mod eia;
+mod electricity_maps;
+mod energy_charts;
+mod entsoe;
+mod generation;
+#[cfg(test)]
+mod hostile;
+mod prometheus;
+mod value;
+mod watttime;
+
+use carm::config::{Live, Service};
+use carm::grid::Intensity;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::fault::Fault;
+use crate::http::Http;
+use crate::token::Token;
+
+/// What a source is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The zone's own keys.
+    pub live: &'a Live,
+    /// Which intensity is wanted.
+    pub intensity: Intensity,
+    /// The token, where the zone names a file.
+    pub token: Option<&'a Token>,
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// What is known already ends here: history from there on is wanted, as far as the service gives it.
+    pub since: DateTime<Utc>,
+    /// The forecast is wanted up to here, as far as the service gives it.
+    pub until: DateTime<Utc>,
+}
+
+/// A value over a span, as a source gives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Its begin.
+    pub from: DateTime<Utc>,
+    /// How long it holds.
+    pub length: TimeDelta,
+    /// g/kWh, a share from 0 to 1, or W.
+    pub value: f64,
+    /// The band, where the source gives one.
+    pub band: Option<(f64, f64)>,
+}
+
+/// A signal as a source gives it: in any order, with gaps and repetitions; they are dealt with once for all sources.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Series {
+    /// What was.
+    pub observed: Vec<Point>,
+    /// What is expected.
+    pub forecast: Vec<Point>,
+}
+
+/// What a source said, in CARM's units.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Carbon intensity, g/kWh, of the kind that was asked for.
+    pub carbon_g_per_kwh: Series,
+    /// Renewable share, 0 to 1.
+    pub renewable_share: Series,
+    /// On-site power, W.
+    pub onsite_w: Series,
+    /// What the admin should know although it worked: a part that the service's plan does not include.
+    pub remarks: Vec<String>,
+}
+
+/// An area that a service knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Area {
+    /// What `area` says.
+    pub key: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// A service, as CARM asks it.
+pub trait Source: Sync {
+    /// Where it answers unless `base_url` says otherwise; none where every site has its own.
+    fn base_url(&self) -> Option<&'static str>;
+
+    /// Asks for history, present and forecast.
+    ///
+    /// # Errors
+    /// The service did not answer, or with something else than was asked.
+    fn ask(&self, http: &Http, ask: &Ask) -> Result<Reading, Fault>;
+
+    /// The areas that it knows; where it has no request for that, those that it documents.
+    ///
+    /// # Errors
+    /// As [`Source::ask`].
+    fn areas(&self, http: &Http, ask: &Ask) -> Result<Vec<Area>, Fault>;
+}
+
+/// The source of a service.
+pub fn of(service: Service) -> Option<&'static dyn Source> {
+    Some(match service {
+        Service::ElectricityMaps => &electricity_maps::ElectricityMaps,
+        Service::WattTime => &watttime::WattTime,
+        Service::CarbonIntensityGb => &carbon_intensity_gb::CarbonIntensityGb,
+        Service::EnergyCharts => &energy_charts::EnergyCharts,
+        Service::Entsoe => &entsoe::Entsoe,
+        Service::Eia => &eia::Eia,
+        Service::CarbonAwareSdk => &carbon_aware_sdk::CarbonAwareSdk,
+        Service::Prometheus => &prometheus::Prometheus,
+        Service::Command => &command::Command,
+    })
+}

@@ -1,0 +1,143 @@
+//! Values as services write them. A number may come as a string or not at all, a time without its zone: the first two are
+//! read for what they mean, the last is refused, for it means an hour that nobody knows.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use carm::quantity::parse_trace_time;
+use carm::request::printable;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::Point;
+
+/// A number: as JSON has it, in a string, or none (`null`, an empty string). Anything else is refused with what stood there.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Number(pub Option<f64>);
+
+/// A time with its zone; seconds may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub DateTime<Utc>);
+
+/// One or several: where a service gives a list in one place and its only member in another.
+#[derive(Debug, Clone)]
+pub struct OneOrMore<T>(pub Vec<T>);
+
+// Not serde's `untagged`, which tells nothing of what is wrong inside.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = OneOrMore<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object or a list of objects")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMore)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, one: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(one)).map(|one| OneOrMore(vec![one]))
+            }
+        }
+        deserializer.deserialize_any(Reader(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a number")
+            }
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Number, E> {
+                if value.is_finite() { Ok(Number(Some(value))) } else { Err(E::custom("not a finite number")) }
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Number, E> {
+                Ok(Number(Some(value as f64)))
+            }
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Number, E> {
+                Ok(Number(Some(value as f64)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
+                let text = text.trim();
+                if text.is_empty() {
+                    return Ok(Number(None));
+                }
+                let value = text.parse().ok().filter(|value: &f64| value.is_finite());
+                value.map(|value| Number(Some(value))).ok_or_else(|| E::custom(format!("'{}' is no number", printable(text))))
+            }
+            fn visit_unit<E: Error>(self) -> Result<Number, E> {
+                Ok(Number(None))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let refuse = || D::Error::custom(format!("'{}' is no time with its zone", printable(&text)));
+        parse_trace_time(&text).map(Self).ok_or_else(refuse)
+    }
+}
+
+/// A key that may be missing, or there without a value: the two are kept apart.
+pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Number>, D::Error> {
+    Number::deserialize(deserializer).map(Some)
+}
+
+/// A point without a band.
+pub fn point(from: DateTime<Utc>, length: TimeDelta, value: f64) -> Point {
+    Point { from, length, value, band: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_from_a_number_a_string_or_nothing() {
+        let read = |text: &str| serde_json::from_str::<Number>(text).map_err(|error| error.to_string());
+        for (text, value) in [
+            ("216", Some(216.0)),
+            ("-3", Some(-3.0)),
+            ("2.5e1", Some(25.0)),
+            ("\"39.4\"", Some(39.4)),
+            ("null", None),
+            ("\" \"", None),
+        ] {
+            assert_eq!(read(text), Ok(Number(value)), "{text}");
+        }
+        for (text, cause) in [
+            ("\"n/a\"", "'n/a' is no number"),
+            ("\"NaN\"", "'NaN' is no number"),
+            ("\"1e999\"", "'1e999' is no number"),
+            ("1e999", "number out of range"),
+            ("true", "invalid type: boolean `true`, expected a number"),
+            ("[1]", "invalid type: sequence, expected a number"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(cause), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_time_needs_its_zone_and_not_its_seconds() {
+        let read = |text: &str| serde_json::from_str::<Time>(&format!("\"{text}\"")).map_err(|error| error.to_string());
+        let noon = read("2026-05-01T12:00:00.000Z");
+        assert!(noon.is_ok());
+        for text in ["2026-05-01T12:00Z", "2026-05-01T14:00:00+02:00", "2026-05-01T12:00:00+00:00"] {
+            assert_eq!(read(text), noon, "{text}");
+        }
+        for text in ["2026-05-01T12:00:00", "2026-05-01", "noon", ""] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(&format!("'{text}' is no time with its zone")), "{error}");
+        }
+    }
+}

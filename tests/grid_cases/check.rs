@@ -1,0 +1,104 @@
+//! `carm-grid check`: a line a zone, a site and whatever else must work, with reason and way out.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use chrono::TimeDelta;
+use grid_standin::Trouble;
+
+use crate::desk::{Desk, Said};
+
+const SITE: &str = "[[site]]\nname = \"north\"\nzone = \"GB\"\n";
+
+/// With a systemctl that says this of the timer.
+fn check(desk: &Desk, timer: &str) -> Said {
+    let tools = desk.folder().join("tools");
+    fs::create_dir_all(&tools).expect("a folder");
+    let path = tools.join("systemctl");
+    fs::write(&path, format!("#!/bin/sh\necho {timer}\n")).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let mut command = desk.command(&["check", "--timeout=1s"]);
+    let output = command.env("PATH", format!("{}:/usr/bin:/bin", tools.display())).output().expect("running");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// The line about something.
+fn line(said: &Said, about: &str) -> String {
+    let found = said.out.lines().find(|line| line.starts_with(about));
+    let words = found.unwrap_or_else(|| panic!("no line '{about}': {}{}", said.out, said.err)).split_whitespace();
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn where_all_is_well_every_line_says_so() {
+    let desk = Desk::new().zone("GB", "carbon-intensity-gb", "").plain_zone("typical", "typical-day", "");
+    desk.configure(SITE);
+    desk.fetches();
+    let before = fs::read(desk.cache_dir().join("GB.json")).expect("cached");
+    let said = check(&desk, "active");
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
+    let zone = line(&said, "zone GB");
+    assert!(zone.starts_with("zone GB ok carbon-intensity-gb: average intensity from 2026-04-30 12:"), "{zone}");
+    assert!(zone.contains(" with a forecast to 2026-05-03 "), "{zone}");
+    for expected in [
+        "zone typical ok typical-day: a model, nothing to fetch",
+        "data GB ok 0 s old",
+        "clock ok as the services' own",
+        "timer ok carm-grid.timer is active",
+        "site north ok plans with zone GB: carbon-intensity-gb, average intensity, grid data 0 s old",
+    ] {
+        let about = expected.split(" ok ").next().expect("what it is about");
+        assert_eq!(line(&said, about), expected);
+    }
+    assert!(line(&said, "cache").ends_with("cache: everybody can read it"), "{}", said.out);
+    assert_eq!(fs::read(desk.cache_dir().join("GB.json")).expect("cached"), before, "a look changes nothing");
+}
+
+#[test]
+fn what_does_not_work_has_its_reason_and_its_way_out() {
+    let mut desk = Desk::new()
+        .zone("GB", "carbon-intensity-gb", "")
+        .zone("DE", "electricity-maps", "TOKEN")
+        .zone("FR", "electricity-maps", "token_file = \"open\"")
+        .zone("NOWHERE", "electricity-maps", "TOKEN");
+    desk.configure(SITE);
+    desk.file("open", "secret", 0o644);
+    desk.server.trouble("zone=NOWHERE", Trouble::Status { status: 404, retry_after: None });
+    let said = desk.run(&["fetch", "--once", "--zone=GB"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    desk.later(TimeDelta::hours(5));
+    desk.server.trouble("zone=DE", Trouble::Status { status: 401, retry_after: None });
+    desk.server.trouble("carbon-intensity-gb", Trouble::Clock(-600));
+    fs::set_permissions(desk.cache_dir(), fs::Permissions::from_mode(0o700)).expect("a mode");
+    let said = check(&desk, "inactive");
+    assert_eq!(said.code, 4, "{}", said.out);
+    for (about, parts) in [
+        ("zone GB", &["zone GB ok "] as &[&str]),
+        ("zone DE", &["FAILS electricity-maps: http", "answered 401", "look at the token, and at what its plan includes"]),
+        ("zone FR", &["FAILS", "everybody on this host can read it; chmod o= it"]),
+        ("zone NOWHERE", &["FAILS", "answered 404", "look at area, base_url and api"]),
+        ("data GB", &["NO DATA 5 h old, max_age is 2 h: plans mark them as estimated; look at the timer"]),
+        ("data DE", &["NO DATA", "DE.json: not there; run carm-grid fetch, or enable carm-grid.timer"]),
+        ("cache", &["NO DATA", "mode 0700: users cannot plan with what is in it; chmod o+rx it"]),
+        ("timer", &["FAILS carm-grid.timer is inactive: nothing fetches; systemctl enable --now carm-grid.timer"]),
+        ("site north", &["NO DATA grid data of zone 'GB' 5 h old, past max_age (2 h)"]),
+    ] {
+        let line = line(&said, about);
+        for part in parts {
+            assert!(line.contains(part), "'{part}' in: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_off_fails() {
+    let desk = Desk::new().zone("GB", "carbon-intensity-gb", "");
+    desk.fetches();
+    desk.server.trouble("carbon-intensity-gb", Trouble::Clock(-600));
+    let said = check(&desk, "active");
+    assert_eq!(said.code, 3, "{}", said.out);
+    let expected =
+        "clock FAILS this host's clock is 10 min ahead of the services' own; data and forecasts are dated by it: set it";
+    assert!(line(&said, "clock").starts_with(expected), "{}", said.out);
+}

@@ -1,0 +1,1 @@
+//! `carm-grid import`.

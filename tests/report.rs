@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use carm::ledger::{Record, file_name};
+use carm::ledger::{Mark, Record, file_name};
 use ledger::{ECONOMICAL, FULL, Ran, at, seconds};
 use serde_json::Value;
 
@@ -192,6 +192,21 @@ fn a_line_of_the_first_release_is_told_without_savings() {
     let text = clean(&["1", SMALL]);
     assert!(text.contains("not known: no profile with its work is recorded"), "{text}");
     assert!(text.contains("Budget:       kept: 20 % of 500 g used"), "{text}");
+}
+
+#[test]
+fn a_budget_is_called_kept_only_where_all_of_the_run_is_known() {
+    let whole = Ran { hours: 30.0, ..Ran::new(7) }.lines();
+    let told = |lines: &[Record]| clean(&["7", &Ledger::of(lines).option()]);
+    let marked = |mark| vec![whole[0].clone(), Record { marks: vec![mark], ..whole[1].clone() }];
+    assert!(told(&whole).contains("Budget:       exceeded: "), "{}", told(&whole));
+    let small =
+        |lines: Vec<Record>| -> Vec<Record> { lines.into_iter().map(|line| Record { carbon_g: 400.0, ..line }).collect() };
+    assert!(told(&small(whole.clone())).contains("Budget:       kept: 40 % of 2.00 kg used\n"));
+    assert!(told(&small(whole[..1].to_vec())).contains("Budget:       20 % of 2.00 kg used so far\n"));
+    for mark in [Mark::NoGrid, Mark::EnergyLost] {
+        assert!(told(&small(marked(mark))).contains("Budget:       40 % of 2.00 kg used, as far as is known\n"));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A job as text, a line a subject, as seff prints it.
 
 use carm::counterfactual::Untold;
-use carm::ledger::{Intensity, Meter};
+use carm::ledger::{Intensity, Mark, Meter};
 use carm::quantity::{format_duration, format_mass};
 
 use crate::account::{Account, Compared, State};
@@ -189,13 +189,15 @@ pub fn saved(baseline_g: f64, grams: f64) -> (String, Option<bool>) {
 
 fn kept(account: &Account, page: &mut Page) {
     if let Some(budget) = account.budget {
-        let kept = budget.used <= 1.0;
-        let verdict = if kept { "kept" } else { "exceeded" };
-        page.judged(
-            "Budget",
-            &format!("{verdict}: {} of {} used", words::percent(budget.used), format_mass(budget.grams)),
-            Some(kept),
-        );
+        let used = format!("{} of {} used", words::percent(budget.used), format_mass(budget.grams));
+        let gaps = account.marks.iter().any(|mark| matches!(mark, Mark::NoGrid | Mark::EnergyLost | Mark::NoProlog));
+        // What is not known, or is yet to come, can only add to it.
+        match account.state {
+            _ if budget.used > 1.0 => page.judged("Budget", &format!("exceeded: {used}"), Some(false)),
+            _ if gaps => page.line("Budget", &format!("{used}, as far as is known")),
+            State::Open => page.line("Budget", &format!("{used} so far")),
+            State::Ended(_) => page.judged("Budget", &format!("kept: {used}"), Some(true)),
+        }
     }
     if let Some(deadline) = account.deadline {
         let at = words::local(deadline.at);

@@ -2,13 +2,14 @@
 //!
 //! With the work priced at lambda, a slot run through, run in part or left idle has a cost of its own, and only whether the job runs
 //! across a boundary couples slots: a shortest path. Its value is a lower bound for every lambda; the greatest is sought by
-//! bisection, and each pattern on the way is completed to a plan by buying exactly the work that it needs.
+//! bisection, and each pattern on the way is completed to a plan by buying exactly the work that it needs. The price alone misses
+//! patterns that no price likes best: the best ones are changed boundary by boundary for as long as that emits less.
 
 use super::fill::Fill;
 use super::outcome::Plan;
 use super::parts::Part;
 use super::schedule::{self, Stretch};
-use super::window::{Run, Windows};
+use super::window::{Run, TIE, Windows};
 use super::{Start, objective::SAME_INSTANT};
 
 /// What a slot is used for.
@@ -31,6 +32,36 @@ impl Use {
     fn starts(self) -> bool {
         matches!(self, Use::Within | Use::Begin | Use::Gap)
     }
+
+    /// By whether the job runs before the slot and after it, and whether a run begins in it that is not the one after an idle time.
+    fn of(before: bool, after: bool, anew: bool) -> Self {
+        match (before, after) {
+            (false, false) if anew => Use::Within,
+            (false, false) => Use::Idle,
+            (false, true) => Use::Begin,
+            (true, false) => Use::Finish,
+            (true, true) if anew => Use::Gap,
+            (true, true) => Use::Through,
+        }
+    }
+}
+
+/// A pattern with the boundary behind slot `i` changed, or, past the boundaries, whether a run begins anew within a slot.
+fn changed(pattern: &[Use], i: usize) -> Option<Vec<Use>> {
+    let slots = pattern.len();
+    let mut on: Vec<bool> = pattern.iter().map(|used| matches!(used, Use::Begin | Use::Through | Use::Gap)).collect();
+    let mut anew: Vec<bool> = pattern.iter().map(|used| matches!(used, Use::Within | Use::Gap)).collect();
+    match i.checked_sub(slots - 1) {
+        None => on[i] = !on[i],
+        Some(k) => {
+            let edge = (k > 0 && on[k - 1]) != on[k];
+            if edge {
+                return None; // it makes no difference there
+            }
+            anew[k] = !anew[k];
+        }
+    }
+    Some((0..slots).map(|k| Use::of(k > 0 && on[k - 1], on[k], anew[k])).collect())
 }
 
 /// The suspended runs of one job on one candidate.
@@ -50,6 +81,9 @@ struct Priced {
 const STEPS: usize = 60;
 /// Patterns nearest to the best price that are completed to plans.
 const PATTERNS: usize = 16;
+/// Of these, patterns that are changed, and how much work that may be: changes tried, times slots.
+const CHANGED: usize = 3;
+const CHANGES: usize = 60_000;
 /// Slots' ends that are tried where the end is free.
 const ENDS: usize = 128;
 
@@ -151,23 +185,71 @@ impl<'t> Restarts<'t> {
 
     /// The best plan found that ends by an instant.
     pub fn plan(&self, by: f64, candidate: usize, work_gpu_h: f64) -> Option<Plan> {
-        let t = self.ws.tables;
+        let of_patterns = self.patterns(by, candidate, work_gpu_h).into_iter().map(|(plan, _)| plan);
+        of_patterns.chain(self.without_pause(by, candidate, work_gpu_h)).min_by(|x, y| x.carbon_g.total_cmp(&y.carbon_g))
+    }
+
+    /// The same, sought for longer.
+    pub fn plan_well(&self, by: f64, candidate: usize, work_gpu_h: f64) -> Option<Plan> {
+        let mut patterns = self.patterns(by, candidate, work_gpu_h);
+        patterns.extend(self.without_pause(by, candidate, work_gpu_h).map(|plan| {
+            let pattern = self.pattern_of(&plan, by);
+            (plan, pattern)
+        }));
+        patterns.sort_by(|x, y| x.0.carbon_g.total_cmp(&y.0.carbon_g));
+        patterns.truncate(CHANGED);
+        let of_patterns = patterns.into_iter().map(|(plan, pattern)| {
+            let slots = pattern.len();
+            self.change(plan, pattern, CHANGES / CHANGED / slots.max(1), |pattern| {
+                Some(schedule::plan(self.ws.tables, &self.complete(pattern, by)?, candidate, work_gpu_h))
+            })
+        });
+        of_patterns.min_by(|x, y| x.carbon_g.total_cmp(&y.carbon_g))
+    }
+
+    /// Changes a pattern for as long as that emits less, or until so many changes were tried.
+    fn change(&self, mut plan: Plan, mut pattern: Vec<Use>, mut tries: usize, of: impl Fn(&[Use]) -> Option<Plan>) -> Plan {
+        let changes = (2 * pattern.len()).saturating_sub(1);
+        let (mut i, mut in_vain) = (0, 0);
+        while tries > 0 && in_vain < changes {
+            (tries, in_vain) = (tries - 1, in_vain + 1);
+            if let Some(other) = changed(&pattern, i)
+                && let Some(better) = of(&other).filter(|p| p.carbon_g < plan.carbon_g * (1.0 - TIE))
+            {
+                (plan, pattern, in_vain) = (better, other, 0);
+            }
+            i = (i + 1) % changes;
+        }
+        plan
+    }
+
+    /// The patterns nearest to the best price, each with its plan.
+    fn patterns(&self, by: f64, candidate: usize, work_gpu_h: f64) -> Vec<(Plan, Vec<Use>)> {
         let (_, patterns) = self.prices(by);
-        let mut plans: Vec<Plan> = patterns
-            .iter()
-            .rev()
-            .take(PATTERNS)
-            .filter_map(|pattern| Some(schedule::plan(t, &self.complete(pattern, by)?, candidate, work_gpu_h)))
-            .collect();
-        // One run without a pause is a pattern too.
+        let plan = |pattern: Vec<Use>| {
+            Some((schedule::plan(self.ws.tables, &self.complete(&pattern, by)?, candidate, work_gpu_h), pattern))
+        };
+        patterns.into_iter().rev().take(PATTERNS).filter_map(plan).collect()
+    }
+
+    /// The pattern of a run without a pause.
+    fn pattern_of(&self, plan: &Plan, by: f64) -> Vec<Use> {
+        let border = |k: usize| self.ws.tables.bounds[k + 1];
+        let runs_over = |k: usize| plan.start_h < border(k) && plan.end_h > border(k);
+        let slots = self.slots(by);
+        let last = slots.end.saturating_sub(1);
+        let within = |k: usize| plan.start_h >= self.ws.tables.bounds[k] && plan.end_h <= border(k);
+        let of = |k: usize| Use::of(k > slots.start && runs_over(k - 1), k < last && runs_over(k), within(k));
+        slots.clone().map(of).collect()
+    }
+
+    /// One run without a pause is a pattern too.
+    fn without_pause(&self, by: f64, candidate: usize, work_gpu_h: f64) -> Option<Plan> {
         let first = self.ws.begin(self.ws.ends().start);
         let start = Start::Within { earliest_h: first, latest_h: f64::MAX };
         let mut fill = Fill::default();
-        plans.extend(Windows::new(t, &Run { work_h: self.ws.work, start, max_run_h: None }).and_then(|ws| {
-            let end = ws.least_end_by(by, &mut fill)?;
-            ws.plan_at(end, candidate, work_gpu_h, &mut fill)
-        }));
-        plans.into_iter().min_by(|x, y| x.carbon_g.total_cmp(&y.carbon_g))
+        let ws = Windows::new(self.ws.tables, &Run { work_h: self.ws.work, start, max_run_h: None })?;
+        ws.plan_at(ws.least_end_by(by, &mut fill)?, candidate, work_gpu_h, &mut fill)
     }
 
     /// The cheapest way to do the work in a pattern; `None` if it cannot.

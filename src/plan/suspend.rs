@@ -89,7 +89,7 @@ fn with_restarts(problem: &Problem, restart_h: f64, tables: &[Tables]) -> Outcom
         };
         let restarts = Restarts::new(ws, restart_h);
         let plan = |by: f64| restarts.plan(by, candidate, problem.work_gpu_h);
-        let at_deadline = plan(by);
+        let at_deadline = restarts.plan_well(by, candidate, problem.work_gpu_h);
         least = least.into_iter().chain(at_deadline.as_ref().map(|p| p.carbon_g)).reduce(f64::min);
         let within = restarts.earliest(budget, plan);
         earliest = earliest.into_iter().chain(within.as_ref().map(|p| p.end_h)).reduce(f64::min);

@@ -164,10 +164,10 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases::config(150))]
+    #![proptest_config(cases::config(600))]
 
     #[test]
-    fn the_bound_and_the_plan_enclose_the_best_pattern_of_pauses((p, d, _) in one(), share in 0.01..0.5f64) {
+    fn the_bound_and_the_plan_enclose_the_best_pattern_of_pauses((p, d, _) in one(), share in prop_oneof![3 => 0.0..0.05f64, 1 => 0.05..0.5f64]) {
         let c = &p.candidates[0];
         let deadline = d * *bounds(c).last().unwrap();
         let restart = share * c.work_h;
@@ -182,6 +182,9 @@ proptest! {
                 if let Some(brute) = brute {
                     prop_assert!(answer.bound_g <= brute * (1.0 + CLOSE) + 1e-12, "bound {} g, best {brute} g", answer.bound_g);
                     prop_assert!(plan.carbon_g >= brute * (1.0 - CLOSE) - 1e-12, "plan {} g, best {brute} g", plan.carbon_g);
+                    // No proof says that it is the best. Of 1,808 such instances (PROPTEST_RNG_SEED=7 PROPTEST_CASES=3000) it was in
+                    // all but one, and there 2.7 % above.
+                    prop_assert!(plan.carbon_g <= brute * 1.1 + 1e-12, "plan {} g, best {brute} g", plan.carbon_g);
                 }
             }
             (Outcome::Infeasible(_), brute) => {

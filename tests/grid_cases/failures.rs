@@ -45,7 +45,9 @@ fn said_of(trouble: Trouble) -> &'static [&'static str] {
         Trouble::Closed => &["it is asked again at the next fetch; look at network, proxy and base_url"],
         Trouble::Stall => &["no answer in time; it is asked again at the next fetch"],
         Trouble::StallInBody => &["the answer stopped half-way; it is asked again at the next fetch"],
-        Trouble::CutInBody => &["the answer broke off: end of file before message length reached; it is asked again at the next fetch"],
+        Trouble::CutInBody => {
+            &["the answer broke off: end of file before message length reached; it is asked again at the next fetch"]
+        }
         Trouble::Status { status: 401, .. } => {
             &["answered 401 ('trouble on demand: 401'); look at the token, and at what its plan includes"]
         }

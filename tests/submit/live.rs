@@ -23,9 +23,7 @@ fn login(hours: i64) -> Login {
     let cache_dir = login.home.path().join("cache");
     login.write("carm.toml", &text.replace("CACHE", &cache_dir.display().to_string()));
     let fetched = parse_instant(NOW).expect("a time") - TimeDelta::hours(hours);
-    for (name, source, intensity) in
-        [("N", "watttime", Intensity::Marginal), ("S", "energy-charts", Intensity::Average)]
-    {
+    for (name, source, intensity) in [("N", "watttime", Intensity::Marginal), ("S", "energy-charts", Intensity::Average)] {
         let step = |hour: i64| Step::exact(fetched + TimeDelta::hours(hour), if hour - hours > 5 { 50.0 } else { 500.0 });
         let data = ZoneData {
             zone: name.into(),

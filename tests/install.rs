@@ -90,6 +90,16 @@ fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).expect("a file").mode() & 0o7777
 }
 
+/// The shipped profiles, where they are installed.
+fn profiles() -> Vec<String> {
+    let entries = fs::read_dir(repository().join("etc/profiles")).expect("a folder").map(|entry| entry.expect("an entry"));
+    let names = entries.map(|entry| entry.file_name().into_string().expect("a name")).filter(|name| name.ends_with(".toml"));
+    let mut paths: Vec<String> = names.map(|name| format!("etc/carm/profiles/{name}")).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths
+}
+
 #[test]
 fn a_package_holds_these_files_and_no_others() {
     let host = Host::new();
@@ -98,7 +108,6 @@ fn a_package_holds_these_files_and_no_others() {
     assert_eq!(said.code, 0, "{}", said.text);
     let expected = [
         ("etc/carm/carm.toml", 0o644),
-        ("etc/carm/profiles/", 0o755),
         ("etc/logrotate.d/carm", 0o644),
         ("etc/slurm/epilog.d/50-carm", 0o755),
         ("etc/slurm/plugstack.conf.d/carm.conf", 0o644),
@@ -118,7 +127,13 @@ fn a_package_holds_these_files_and_no_others() {
         ("var/lib/carm/ledger/", 0o750),
         ("var/log/carm/", 0o750),
     ];
-    assert_eq!(host.tree(), expected.map(|(name, mode)| (name.to_owned(), mode)).into());
+    let mut expected = BTreeMap::from(expected.map(|(name, mode)| (name.to_owned(), mode)));
+    expected.extend(profiles().into_iter().map(|name| (name, 0o644)));
+    assert_eq!(host.tree(), expected);
+    for name in profiles() {
+        // As they are: the paths of an installation are no part of them.
+        assert_eq!(host.read(&name), fs::read_to_string(repository().join(name.replace("/carm/", "/"))).expect("a profile"));
+    }
     // Its files speak of where it will be, not of where it was put together.
     let units = ["usr/lib/systemd/system/carm-reset.service", "usr/lib/systemd/system/carm-governor.service"];
     for name in ["etc/slurm/prolog.d/50-carm", "etc/slurm/epilog.d/50-carm"].into_iter().chain(units) {
@@ -136,6 +151,11 @@ fn an_upgrade_keeps_what_the_admin_changed_and_replaces_programs_by_rename() {
     let host = Host::new();
     assert_eq!(host.install_without_slurm(&[]).code, 0);
     fs::write(host.path("etc/carm/carm.toml"), "[planner]\npue = 1.1\n").expect("an edit");
+    let edited = "etc/carm/profiles/a100-bert-train.toml";
+    let cooler = host.read(edited).replace("measured = false", "measured = true");
+    fs::write(host.path(edited), &cooler).expect("an edit");
+    let own = "etc/carm/profiles/ours.toml";
+    fs::write(host.path(own), "ours").expect("another profile");
     let off = "optional spank_carm.so enabled=no\n";
     fs::write(host.path("etc/slurm/plugstack.conf.d/carm.conf"), off).expect("an edit");
     let programs = ["plugins/spank_carm.so", "usr/libexec/carm/carm-prolog", "etc/slurm/prolog.d/50-carm"];
@@ -147,6 +167,9 @@ fn an_upgrade_keeps_what_the_admin_changed_and_replaces_programs_by_rename() {
     let said = host.install_without_slurm(&[]);
     assert_eq!(said.code, 0, "{}", said.text);
     assert_eq!(host.read("etc/carm/carm.toml"), "[planner]\npue = 1.1\n");
+    assert_eq!((host.read(edited), host.read(own)), (cooler, "ours".to_owned()));
+    assert!(host.read(&format!("{edited}.new")).contains("measured = false"));
+    assert_eq!(said.text.matches("profiles/").count(), 1, "the others are as they were: {}", said.text);
     assert_eq!(host.read("etc/slurm/plugstack.conf.d/carm.conf"), off);
     assert!(host.read("etc/carm/carm.toml.new").contains("typical-day"));
     assert!(said.text.contains("carm.toml: yours; this release's is beside it as carm.toml.new"), "{}", said.text);
@@ -231,7 +254,8 @@ fn a_removal_keeps_configuration_and_never_empties_a_folder_that_slurm_runs() {
     assert_eq!(said.code, 0, "{}", said.text);
     let left: Vec<String> = host.tree().into_keys().filter(|name| !name.ends_with('/')).collect();
     // Nobody says which folders slurm.conf names: the last script stays.
-    assert_eq!(left, ["etc/carm/carm.toml", "etc/slurm/epilog.d/10-ours", "etc/slurm/prolog.d/50-carm"]);
+    let slurms = ["etc/slurm/epilog.d/10-ours", "etc/slurm/prolog.d/50-carm"].map(str::to_owned);
+    assert_eq!(left, [vec!["etc/carm/carm.toml".to_owned()], profiles(), slurms.into()].concat());
     assert!(said.text.contains("prolog.d/50-carm, which now does nothing"), "{}", said.text);
 }
 

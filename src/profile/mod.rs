@@ -156,14 +156,16 @@ impl Profiles {
     }
 
     /// The profile of this name for this card, else one of this name for any card, else one of this name for another
-    /// card (an estimate, and the caller says so).
+    /// card (an estimate, and the caller says so). Of several that are equal in that, a measured one goes before a model, so
+    /// that a measurement counts beside the models that CARM brings; else the first.
     #[must_use]
     pub fn find(&self, name: &ProfileName, gpu: Option<&str>) -> Option<&Profile> {
-        let named = || self.all.iter().filter(|p| p.name == *name);
-        named()
-            .find(|p| p.gpu.is_some() && p.gpu.as_deref() == gpu)
-            .or_else(|| named().find(|p| p.gpu.is_none()))
-            .or_else(|| named().next())
+        let distance = |profile: &Profile| match &profile.gpu {
+            Some(card) if Some(&**card) == gpu => 0,
+            None => 1,
+            Some(_) => 2,
+        };
+        self.all.iter().filter(|p| p.name == *name).min_by_key(|p| (distance(p), !p.measured))
     }
 
     /// The names at hand, for a message.
@@ -251,6 +253,20 @@ mod tests {
         assert_eq!(find("generic", Some("h100")), Some(&generic()));
         assert_eq!(find("other", Some("h100")).and_then(|p| p.gpu.clone()).as_deref(), Some("a100"));
         assert_eq!(find("nobody", None), None);
+    }
+
+    #[test]
+    fn a_measured_profile_goes_before_a_model_of_the_same_card_whichever_file_comes_first() {
+        let mut model = generic();
+        model.gpu = Some("a100".into());
+        let measured = Profile { measured: true, ..model.clone() };
+        let elsewhere = Profile { gpu: Some("h100".into()), ..measured.clone() };
+        for all in [[elsewhere.clone(), model.clone(), measured.clone()], [measured.clone(), model.clone(), elsewhere.clone()]] {
+            let profiles = Profiles { all: all.into() };
+            assert_eq!(profiles.find(&generic().name, Some("a100")), Some(&measured));
+        }
+        let profiles = Profiles { all: vec![elsewhere, model.clone()] };
+        assert_eq!(profiles.find(&generic().name, Some("a100")), Some(&model), "another card's measurement is no nearer");
     }
 
     #[test]

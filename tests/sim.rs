@@ -1,1 +1,25 @@
+//! carm-sim: the simulator, its policies, its account, its files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "sim/setup.rs"]
+mod setup;
+
+#[path = "sim/account.rs"]
+mod account;
+#[path = "sim/bounds.rs"]
+mod bounds;
+#[path = "sim/by_hand.rs"]
+mod by_hand;
+#[path = "sim/carm.rs"]
+mod carm_itself;
+#[path = "sim/future.rs"]
+mod future;
+#[path = "sim/program.rs"]
+mod program;
+#[path = "sim/readers.rs"]
+mod readers;
+#[path = "sim/scenario_file.rs"]
+mod scenario_file;
+#[path = "sim/scheduling.rs"]
+mod scheduling;

@@ -51,9 +51,10 @@ fn at(world: &World, place: &Place, job: &Job, by_h: f64) -> Option<f64> {
     let profile = &place.profiles[job.workload];
     let own = [job.gpus];
     let widths = if job.widths.is_empty() { &own[..] } else { &job.widths };
-    let (now, until) = (world.instant(job.submit_h), world.instant(by_h));
-    // Instants are cut to milliseconds; a bound must not lack one.
-    let slots = place.truth.slots(now, until + chrono::TimeDelta::milliseconds(2), 1.0);
+    // Whole milliseconds around the job's own: a bound must not lack one.
+    let instant = |ms: f64| world.start + chrono::TimeDelta::milliseconds(ms as i64);
+    let (now, until) = (instant((job.submit_h * 3.6e6 + 1e-3).floor()), instant((by_h * 3.6e6 - 1e-3).ceil()));
+    let slots = place.truth.slots(now, until, 1.0);
     if slots.is_empty() {
         return None;
     }

@@ -240,9 +240,10 @@ impl Check<'_> {
         };
         let hours =
             |field: &str, text: &Option<String>, default: f64| self.hours(&format!("jobs.{field}"), text.as_deref(), default);
-        let align = match raw.source {
-            JobSource::Pai | JobSource::Sacct => Align::Calendar,
-            _ => Align::Start,
+        let align = match source {
+            JobSource::Pai | JobSource::Sacct => raw.align.unwrap_or(Align::Calendar),
+            JobSource::Philly | JobSource::Swf => raw.align.unwrap_or(Align::Start),
+            JobSource::MadeUp => Align::Start,
         };
         let widths = raw.widths.iter().enumerate();
         let names = raw.profiles.iter().enumerate();
@@ -250,7 +251,7 @@ impl Check<'_> {
         Ok(JobsSpec {
             source,
             path,
-            align: raw.align.unwrap_or(align),
+            align,
             sample: self.above("jobs.sample", sample)?,
             per_hour: number("per_hour", raw.per_hour, 10.0, 0.0, 1e6)?,
             units_per_gpu: number("units_per_gpu", raw.units_per_gpu, 1.0, 1e-3, 1e6)?,

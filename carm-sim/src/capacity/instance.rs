@@ -56,6 +56,8 @@ pub struct Room {
 /// What a training job needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Need {
+    /// Whose: an index into [`World::jobs`].
+    pub job: usize,
     /// Its ways of working: an index into [`Instance::kinds`].
     pub kind: usize,
     /// It takes so many times the GPUs and the power of its kind's ways.
@@ -85,6 +87,7 @@ impl Instance {
             let place = &world.sites[record.site];
             let per_h = place.work_per_h(job.workload, place.full_clock(job.workload), job.gpus, job.gpus);
             needs.push(Need {
+                job: record.job,
                 kind,
                 units,
                 work_h: if record.killed { job.work_h.min(record.ran_h * per_h) } else { job.work_h },
@@ -144,6 +147,11 @@ impl Room {
         }
         room.service_kwh = vec![0.0; room.gpu_h.len()];
         room
+    }
+
+    /// Between which prices a kilowatt-hour lies in each block, g: on-site and grid.
+    pub(super) fn kwh_limits(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.onsite_g_per_kwh.iter().copied().zip(self.grid_g_per_kwh.iter().copied())
     }
 
     /// A service runs there.

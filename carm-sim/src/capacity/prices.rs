@@ -1,10 +1,22 @@
 //! The capacity-aware bound without a solver: Lagrange prices. A price for each GPU-hour of a site and block, and one for its energy between
 //! what on-site and grid energy emit, take the place of the rows that tie jobs together. At any such prices each job finds its own
 //! cheapest way, and the sum of these, less what the prices would pay for all the room and all the on-site energy, is
-//! a lower bound (Held and Karp, 1971; Geoffrion, "Lagrangean relaxation for integer programming", 1974). The best prices give the linear program's optimum.
+//! a lower bound (Geoffrion, "Lagrangean relaxation for integer programming", Mathematical Programming Study 2, 1974). The best prices give
+//! the linear program's optimum, on-site power and all.
+//!
+//! Prices are sought by [`least_g`]: they rise where jobs want more than there is and fall where they want less.
 
 use super::instance::{Instance, Need};
 use super::way::Kind;
+
+/// So often prices are changed, where it does not take longer than [`MOST_PIECES`].
+pub const ROUNDS: usize = 300;
+
+/// A round looks at every clock of every block that a job may use; all rounds together at no more than these: a minute or two.
+const MOST_PIECES: usize = 4_000_000_000;
+
+/// But so often at least.
+const LEAST_ROUNDS: usize = 30;
 
 /// Prices, by site and block: `site * blocks + block`.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,5 +190,77 @@ fn book(instance: &Instance, need: &Need, hulls: &Hulls, last: Option<Piece>, ov
         if let Some(at) = taken {
             add(at, block, open_h - part_h);
         }
+    }
+}
+
+/// The best bound that so many rounds of prices find, g.
+///
+/// Jobs are many and small, so what they want hardly jumps as prices move, and steps along what is wanted too much lead to the best prices.
+/// Each price has a step of its own, by the running mean and spread of its excess (Adam: Kingma and Ba, ICLR 2015), and all steps
+/// shrink from a fifth of a typical price to a thousandth of that. Any prices give a bound; the best one of all rounds is given.
+#[must_use]
+pub fn least_g(instance: &Instance, rounds: usize) -> f64 {
+    let limits: Vec<(f64, f64)> = instance.rooms.iter().flat_map(|room| room.kwh_limits()).collect();
+    let cells = limits.len();
+    let mean_g = limits.iter().map(|limit| limit.1).sum::<f64>() / cells.max(1) as f64;
+    let ways = || instance.kinds.iter().flat_map(|kind| &kind.ways);
+    let kw_per_gpu = ways().map(|way| way.power_kw / way.gpus).sum::<f64>() / ways().count().max(1) as f64;
+    let mut prices = Prices { gpu_h_g: vec![0.0; cells], kwh_g: limits.iter().map(|limit| limit.1).collect() };
+    let (mut gpu_h, mut kwh) = (vec![Pace::default(); cells], vec![Pace::default(); cells]);
+    let mut best_g = f64::NEG_INFINITY;
+    for round in 0..rounds.max(1) {
+        let answer = answer(instance, &prices);
+        best_g = best_g.max(answer.bound_g);
+        let step = mean_g * FIRST_STEP * LAST_STEP.powf(round as f64 / rounds as f64);
+        let mut moved = false;
+        let mut follow = |price: &mut f64, (low, high): (f64, f64), by: f64| {
+            let before = std::mem::replace(price, (*price + by).clamp(low, high));
+            moved |= *price != before;
+        };
+        for cell in 0..cells {
+            let by = gpu_h[cell].follow(answer.over_gpu_h[cell], round);
+            follow(&mut prices.gpu_h_g[cell], (0.0, f64::INFINITY), step * kw_per_gpu * by);
+            let by = kwh[cell].follow(answer.over_kwh[cell], round);
+            follow(&mut prices.kwh_g[cell], limits[cell], step * by);
+        }
+        // Nobody wants more than there is, at no price for it: the optimum.
+        if !moved {
+            break;
+        }
+    }
+    best_g
+}
+
+/// How many rounds an instance is given.
+#[must_use]
+pub fn rounds(instance: &Instance) -> usize {
+    let pieces = |need: &Need| (need.end - need.first) * instance.kinds[need.kind].ways.len();
+    let pieces: usize = instance.needs.iter().map(pieces).sum();
+    (MOST_PIECES / pieces.max(1)).clamp(LEAST_ROUNDS, ROUNDS)
+}
+
+/// Of a typical price, at first, and at last of the first.
+const FIRST_STEP: f64 = 0.2;
+const LAST_STEP: f64 = 1e-3;
+
+/// The running mean and spread of one excess.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    mean: f64,
+    square: f64,
+}
+
+impl Pace {
+    /// The usual memory of Adam is ten and a thousand rounds; there are too few here for the latter.
+    const MEAN: f64 = 0.9;
+    const SQUARE: f64 = 0.99;
+
+    /// One more excess: which way the price goes, 1 or so at most.
+    fn follow(&mut self, excess: f64, round: usize) -> f64 {
+        self.mean = Self::MEAN * self.mean + (1.0 - Self::MEAN) * excess;
+        self.square = Self::SQUARE * self.square + (1.0 - Self::SQUARE) * excess * excess;
+        let rounds = i32::try_from(round).unwrap_or(i32::MAX - 1) + 1;
+        let (mean, square) = (self.mean / (1.0 - Self::MEAN.powi(rounds)), self.square / (1.0 - Self::SQUARE.powi(rounds)));
+        if square > 0.0 { mean / square.sqrt() } else { 0.0 }
     }
 }

@@ -13,8 +13,12 @@ mod bounds;
 mod by_hand;
 #[path = "sim/carm.rs"]
 mod carm_itself;
+#[path = "sim/docs.rs"]
+mod docs;
 #[path = "sim/future.rs"]
 mod future;
+#[path = "sim/known.rs"]
+mod known;
 #[path = "sim/program.rs"]
 mod program;
 #[path = "sim/readers.rs"]

@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::exit::{Refusal, warn};
-use crate::output::{csv, html, json, table};
+use crate::output::{csv, html, json, records, table};
 use crate::policy;
 use crate::run::{Options, Progress, simulate};
 use crate::scenario::{Scenario, Setting};
@@ -54,13 +54,13 @@ fn scenario(found: &ArgMatches) -> Result<String, Refusal> {
             carm::request::printable(name)
         )));
     }
-    let page = found.get_one::<PathBuf>("html");
+    let (page, each) = (found.get_one::<PathBuf>("html"), found.get_one::<PathBuf>("records"));
     let quiet = found.get_flag("quiet");
     let bar = Bar::new(!quiet && std::io::stderr().is_terminal());
     let at_hand = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         threads: found.get_one::<u16>("threads").map_or(at_hand, |threads| usize::from(*threads)),
-        keep_first: page.is_some(),
+        keep_first: page.is_some() || each.is_some(),
         capacity: None,
         progress: Some(&bar),
     };
@@ -70,9 +70,14 @@ fn scenario(found: &ArgMatches) -> Result<String, Refusal> {
     if !quiet {
         results.remarks.iter().for_each(|remark| warn(remark));
     }
+    let write = |path: &PathBuf, text: String| {
+        std::fs::write(path, text).map_err(|error| Refusal::new(format!("writing {}: {error}", path.display())))
+    };
     if let Some(path) = page {
-        let text = html::page(&results).map_err(|cause| Refusal::new(format!("--html: {cause}")))?;
-        std::fs::write(path, text).map_err(|error| Refusal::new(format!("writing {}: {error}", path.display())))?;
+        write(path, html::page(&results).map_err(|cause| Refusal::new(format!("--html: {cause}")))?)?;
+    }
+    if let (Some(path), Some(kept)) = (each, &results.kept) {
+        write(path, records::text(kept))?;
     }
     match (found.get_flag("json"), found.get_flag("csv")) {
         (true, _) => json::text(&results).map_err(Refusal::new),
@@ -150,6 +155,13 @@ fn command() -> Command {
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .help("Write one self-contained page"),
+        )
+        .arg(
+            Arg::new("records")
+                .long("records")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Write what became of each job of the first episode, as comma-separated values"),
         )
         .arg(flag("quiet", "No progress bar and no remarks").short('q'));
     Command::new("carm-sim")

@@ -103,3 +103,46 @@ fn a_facilitys_figures_have_pue_and_hosts_in_them() {
     (world.sites[0].site.pue, world.sites[0].site.host_watts) = (1.5, 100.0);
     near(under(&world, "fcfs").records[0].grid_kwh, 1.5 * 2.0 * 0.4);
 }
+
+#[test]
+fn whatever_chance_brings_nobody_is_lost_and_nothing_is_counted_twice() {
+    let text = "[time]\nstart = \"2022-03-01T00:00:00Z\"\nlength = \"3d\"\n[forecast]\nkind = \"noisy\"\nerror = 0.3\n\
+        [[zone]]\nname = \"a\"\nmade_up = \"sunny\"\n[[zone]]\nname = \"b\"\nmade_up = \"windy\"\n\
+        [[site]]\nname = \"a\"\nzone = \"a\"\ngpus = 24\nonsite_made_up = true\nonsite_peak = 1.0\n\
+        [[site]]\nname = \"b\"\nzone = \"b\"\ngpus = 16\nmax_time = \"30h\"\n\
+        [jobs]\nsource = \"made-up\"\nper_hour = 6\nlimit_like_users = true\nruntime_error = 0.5\ndeadline_slack = \"8h\"\nbudget_factor = 0.8\n\
+        [[service]]\nname = \"chat\"\nsite = \"a\"\ngpus = 4\nlatency = \"60ms\"\nfull_clock_latency = \"20ms\"\nrate_per_s = 40\nswing = 0.5\n";
+    for seed in 1..4 {
+        let text = format!("seed = {seed}\n{text}");
+        let (scenario, _) = carm_sim::scenario::Scenario::parse(&text, std::path::Path::new("s.toml"), None).expect("a scenario");
+        let world = carm_sim::world::Source::read(&scenario).expect("made up").world(0).expect("an episode");
+        for name in carm_sim::policy::names() {
+            let run = under(&world, name);
+            for record in &run.records {
+                let job = &world.jobs[record.job];
+                assert!(record.start_h >= job.submit_h && record.end_h >= record.start_h, "{name}, seed {seed}: {record:?}");
+                let place = &world.sites[record.site];
+                let done = |s: &carm_sim::account::Stretch| {
+                    (s.to_h - s.from_h) * place.work_per_h(job.workload, s.level, s.workers, job.gpus)
+                };
+                let done: f64 = record.stretches.iter().map(done).sum();
+                assert!(
+                    job.service.is_some() || record.killed || (done - job.work_h).abs() < 1e-6,
+                    "{name}, seed {seed}: {record:?}"
+                );
+                assert!(record.ran_h <= record.limit_h + 1e-6, "{name}, seed {seed}: {record:?}");
+            }
+            let sums = run.slots.iter().flatten().fold((0.0, 0.0), |sum, slot| (sum.0 + slot.carbon_g, sum.1 + slot.busy_gpu_h));
+            near(run.carbon_g(), sums.0);
+            let stretches = run.records.iter().flat_map(|record| &record.stretches);
+            near(stretches.map(|s| f64::from(s.workers) * (s.to_h - s.from_h)).sum(), sums.1);
+            for (place, slots) in world.sites.iter().zip(&run.slots) {
+                for (slot, sum) in slots.iter().enumerate().filter(|(slot, _)| place.slot_end(*slot).is_finite()) {
+                    let hours = place.slot_end(slot) - place.borders_h[slot];
+                    assert!(sum.busy_gpu_h <= f64::from(place.site.gpus) * hours + 1e-9, "{name}, seed {seed}, slot {slot}");
+                    assert!(sum.onsite_kwh * 1000.0 <= place.onsite_w[slot] * hours + 1e-6, "{name}, seed {seed}, slot {slot}");
+                }
+            }
+        }
+    }
+}

@@ -127,3 +127,20 @@ fn refusals_are_one_line_and_say_the_way_out() {
         assert!(errors.starts_with(expected) && errors.lines().count() == 1, "{errors}");
     }
 }
+
+#[test]
+fn records_have_a_row_for_each_job_and_policy() {
+    let folder = case().folder();
+    told(folder.path(), &["run", "scenario.toml", "--policy=fcfs,carm-ppc", "--records=fate.csv"]);
+    let text = std::fs::read_to_string(folder.path().join("fate.csv")).unwrap();
+    let object = told(folder.path(), &["run", "scenario.toml", "--policy=fcfs", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&object).unwrap();
+    let jobs = object["episodes"][0]["jobs"].as_u64().unwrap() as usize;
+    assert_eq!(text.lines().count(), 1 + 2 * jobs);
+    let carbon: f64 = text
+        .lines()
+        .filter(|line| line.starts_with("fcfs,"))
+        .map(|line| line.split(',').nth(12).unwrap().parse::<f64>().unwrap())
+        .sum();
+    assert!((carbon - object["policies"][0]["episodes"][0]["carbon_g"].as_f64().unwrap()).abs() < 1e-6);
+}

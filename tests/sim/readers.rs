@@ -14,7 +14,10 @@ fn refusal(source: JobSource, text: &str) -> String {
     parse(source, text, Path::new("jobs")).expect_err("a fault").to_string()
 }
 
-fn shown(jobs: &[Submission]) -> Vec<(f64, f64, f64, Option<f64>, Option<f64>)> {
+/// Submission, processors, run time, limit, deadline.
+type Shown = (f64, f64, f64, Option<f64>, Option<f64>);
+
+fn shown(jobs: &[Submission]) -> Vec<Shown> {
     jobs.iter().map(|job| (job.submit_h, job.units, job.run_h, job.limit_h, job.deadline_after_h)).collect()
 }
 

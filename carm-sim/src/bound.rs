@@ -2,8 +2,8 @@
 //! clock at will, run at the best of all sites and widths, counts on all of a site's on-site power, and the future is known. No policy that keeps the deadlines emits less; together
 //! the jobs can hardly emit as little, least of all where they share a roof.
 //!
-//! A job without a deadline may take as long as its user's patience and the slowest clock. The bound that knows the capacity is
-//! worked out elsewhere and handed in: see [`Capacity`].
+//! A job without a deadline may take as long as its user's patience and the slowest clock. The bound that knows how many GPUs there are is
+//! [`crate::capacity`].
 
 use carm::plan::{self, Candidate, Start};
 
@@ -11,12 +11,6 @@ use crate::jobs::Job;
 use crate::jobs::service::Demand;
 use crate::policy;
 use crate::world::{Place, World};
-
-/// A bound that knows how many GPUs there are. None is built in.
-pub trait Capacity: Sync {
-    /// The least facility carbon of an episode, g; none where it cannot be worked out.
-    fn least_g(&self, world: &World) -> Option<f64>;
-}
 
 /// The sum of all jobs' own limits, g. Whoever cannot meet its deadline counts with what the least limit without one is.
 #[must_use]

@@ -45,7 +45,7 @@ pub struct Room {
     pub gpu_h: Vec<f64>,
     /// The least grid intensity of the block, g/kWh.
     pub grid_g_per_kwh: Vec<f64>,
-    /// That of on-site power, where it is less; else the grid's.
+    /// That of on-site power, where there is some and it is less; else the grid's.
     pub onsite_g_per_kwh: Vec<f64>,
     /// On-site energy, kWh.
     pub onsite_kwh: Vec<f64>,
@@ -97,11 +97,13 @@ impl Instance {
                 end: 0,
             });
         }
-        let last_h = fcfs.records.iter().map(|record| record.end_h).chain(needs.iter().map(|need| need.by_h)).fold(SAME_H, f64::max);
+        let last_h =
+            fcfs.records.iter().map(|record| record.end_h).chain(needs.iter().map(|need| need.by_h)).fold(SAME_H, f64::max);
         let borders_h = borders(&world.sites, last_h);
         for need in &mut needs {
             need.first = borders_h.partition_point(|&border| border <= need.from_h).saturating_sub(1);
-            need.end = borders_h.partition_point(|&border| border < need.by_h - SAME_H).max(need.first + 1).min(borders_h.len() - 1);
+            need.end =
+                borders_h.partition_point(|&border| border < need.by_h - SAME_H).max(need.first + 1).min(borders_h.len() - 1);
         }
         let mut rooms: Vec<Room> = world.sites.iter().map(|place| Room::of(place, &borders_h)).collect();
         for record in &fcfs.records {
@@ -142,7 +144,7 @@ impl Room {
             }
             room.gpu_h.push(f64::from(place.site.gpus) * (ends[1] - ends[0]));
             room.grid_g_per_kwh.push(least);
-            room.onsite_g_per_kwh.push(place.truth.onsite_g_per_kwh.min(least));
+            room.onsite_g_per_kwh.push(if onsite_kwh > 0.0 { place.truth.onsite_g_per_kwh.min(least) } else { least });
             room.onsite_kwh.push(onsite_kwh);
         }
         room.service_kwh = vec![0.0; room.gpu_h.len()];
@@ -174,10 +176,12 @@ fn borders(sites: &[Place], last_h: f64) -> Vec<f64> {
     all.dedup_by(|b, a| *b - *a <= SAME_H);
     let mut kept: Vec<f64> = Vec::new();
     for ends in all.windows(2) {
-        let same = |from_h: f64| sites.iter().all(|place| {
-            let at = |at_h: f64| place.g_per_kwh[place.slot(at_h + SAME_H)];
-            at(from_h) == at(ends[0])
-        });
+        let same = |from_h: f64| {
+            sites.iter().all(|place| {
+                let at = |at_h: f64| place.g_per_kwh[place.slot(at_h + SAME_H)];
+                at(from_h) == at(ends[0])
+            })
+        };
         if !kept.last().is_some_and(|&from_h| ends[1] - from_h <= LONGEST_BLOCK_H + SAME_H && same(from_h)) {
             kept.push(ends[0]);
         }

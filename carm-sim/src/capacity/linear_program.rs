@@ -6,33 +6,20 @@
 
 use highs::{Col, HighsModelStatus, RowProblem, Sense};
 
-use super::instance::Instance;
+use super::CapacityError;
+use super::instance::{Instance, Need};
 
-/// Larger programs are refused: with so many columns HiGHS takes minutes.
-pub const MOST_COLUMNS: usize = 3_000_000;
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ProgramError {
-    /// Too large.
-    #[error("the linear program has {columns} columns, more than {MOST_COLUMNS}; give a shorter [time] length, a smaller [jobs] sample, or no linear program")]
-    TooLarge {
-        /// Its columns.
-        columns: usize,
-    },
-    /// HiGHS found none.
-    #[error("HiGHS ended with '{0}'")]
-    Unsolved(String),
-}
+/// Larger programs are refused: with so many columns HiGHS takes a minute, and more than twice as long with twice as many.
+pub const MOST_COLUMNS: usize = 1_000_000;
 
 /// The least carbon of an instance, g.
 ///
 /// # Errors
 /// It is too large, or HiGHS ends without an optimum.
-pub fn least_g(instance: &Instance) -> Result<f64, ProgramError> {
+pub fn least_g(instance: &Instance) -> Result<f64, CapacityError> {
     let columns = columns(instance);
     if columns > MOST_COLUMNS {
-        return Err(ProgramError::TooLarge { columns });
+        return Err(CapacityError::TooLarge { columns, most: MOST_COLUMNS });
     }
     let (blocks, sites) = (instance.blocks(), instance.rooms.len());
     let mut program = RowProblem::default();
@@ -79,13 +66,13 @@ pub fn least_g(instance: &Instance) -> Result<f64, ProgramError> {
     let solved = model.solve();
     match solved.status() {
         HighsModelStatus::Optimal => Ok(solved.objective_value() + fixed_g),
-        status => Err(ProgramError::Unsolved(format!("{status:?}"))),
+        status => Err(CapacityError::Unsolved(format!("{status:?}"))),
     }
 }
 
 /// How many columns the program has.
 #[must_use]
 pub fn columns(instance: &Instance) -> usize {
-    let of = |need: &super::instance::Need| (need.end - need.first) * instance.kinds[need.kind].ways.len();
+    let of = |need: &Need| (need.end - need.first) * instance.kinds[need.kind].ways.len();
     instance.needs.iter().map(of).sum::<usize>() + instance.rooms.len() * instance.blocks()
 }

@@ -147,7 +147,8 @@ fn cheapest(pieces: &mut [Piece], work_h: f64) -> (Option<Piece>, f64) {
         let middle = rest.len() / 2;
         rest.select_nth_unstable_by(middle, Piece::cmp);
         let (below, above) = rest.split_at_mut(middle);
-        let (work, grams) = below.iter().fold((0.0, 0.0), |sum, piece| (sum.0 + piece.work_h, sum.1 + piece.work_h * piece.slope));
+        let (work, grams) =
+            below.iter().fold((0.0, 0.0), |sum, piece| (sum.0 + piece.work_h, sum.1 + piece.work_h * piece.slope));
         if work >= left_h {
             rest = below;
         } else {
@@ -179,11 +180,8 @@ fn book(instance: &Instance, need: &Need, hulls: &Hulls, last: Option<Piece>, ov
         let taken = corners.clone().take_while(whole).last();
         let next = taken.map_or(corners.start, |at| at + 1);
         // The last piece lies between two corners: part of the time at the one, part at the other.
-        let part_h = if corners.contains(&next) && next as u32 == last.order {
-            last.work_h / hulls.corners[next].work_per_h
-        } else {
-            0.0
-        };
+        let part_h =
+            if corners.contains(&next) && next as u32 == last.order { last.work_h / hulls.corners[next].work_per_h } else { 0.0 };
         if part_h > 0.0 {
             add(next, block, part_h);
         }

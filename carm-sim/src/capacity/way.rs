@@ -45,7 +45,8 @@ pub fn kinds(world: &World) -> (Vec<Kind>, Vec<Option<(usize, f64)>>) {
         let kind = known.unwrap_or_else(|| {
             let widths = if moldable { widths } else { vec![1] };
             let pairs = widths.iter().zip(&key.2).flat_map(|(&width, sites)| sites.iter().map(move |&site| (site, width)));
-            let mut ways: Vec<Way> = pairs.flat_map(|(site, width)| clocks(world, job.workload, site, (width, requested))).collect();
+            let mut ways: Vec<Way> =
+                pairs.flat_map(|(site, width)| clocks(world, job.workload, site, (width, requested))).collect();
             ways.sort_by(|a, b| a.work_per_h.total_cmp(&b.work_per_h));
             keys.push(key);
             kinds.push(Kind { ways });

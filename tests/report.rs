@@ -229,11 +229,11 @@ fn the_ledger_is_found_by_the_configuration() {
 // A ledger with faults.
 
 #[test]
-fn an_epilog_that_ran_again_counts_once() {
+fn a_span_that_was_written_twice_counts_once_as_it_was_written_last() {
     let lines = Ran::new(7).lines();
-    let later = Record { end: "2026-05-01T12:00:01.000Z".into(), carbon_g: 1e6, ..lines[0].clone() };
+    let before = Record { end: "2026-05-01T08:00:01.000Z".into(), carbon_g: 1e6, ..lines[0].clone() };
     let bare = Record { start: None, gpu_energy_j: 0.0, energy_kwh: 0.0, carbon_g: 0.0, ..lines[0].clone() };
-    let (once, again) = (Ledger::of(&lines), Ledger::of(&[lines[0].clone(), later, bare]));
+    let (once, again) = (Ledger::of(&lines), Ledger::of(&[before, lines[0].clone(), bare]));
     let carbon = |ledger: &Ledger| figure(&json(&["7", "--json", &ledger.option()])["jobs"][0]["carbon_g"]["average"]);
     close(carbon(&again), carbon(&once));
     assert!(clean(&["7", &again.option()]).contains("a span stands twice, and is counted once"));

@@ -76,7 +76,8 @@ fn read(call: &JobsCall, place: &Found) -> Result<(Vec<Job>, LeftOut), Refusal> 
         made
     };
     let mut records: Vec<Record> = Vec::new();
-    scan::scan(&files, &mut left_out, make, |found| records.extend(found));
+    scan::scan(&files, &mut left_out, make, |found| records.extend(found.into_iter().rev()));
+    records.reverse(); // as they were written
     records.retain(|record| {
         call.jobs.contains(&record.job) && (call.clusters.is_empty() || call.clusters.contains(&record.cluster))
     });

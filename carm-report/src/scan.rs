@@ -1,4 +1,5 @@
-//! Reads files in pieces, on as many threads as there are cores, and hands over what was made of the pieces in their order.
+//! Reads files in pieces, on as many threads as there are cores, and hands over what was made of the pieces, the last one first: of a
+//! span that stands twice the line that was written last counts, and so comes first.
 //!
 //! Nothing is kept but what the caller makes of a piece: the ledger may be larger than memory.
 
@@ -27,15 +28,15 @@ pub struct Made<T> {
     pub bad: Vec<(usize, String)>,
 }
 
-/// Gives each piece, whole lines all, to `make`, and what it made, in order, to `take`.
+/// Gives each piece, whole lines all, to `make`, and what it made, from the last piece of the last file on, to `take`.
 pub fn scan<T: Send>(
     files: &[LedgerFile],
     left_out: &mut LeftOut,
     make: impl Fn(&[u8]) -> Made<T> + Sync,
     mut take: impl FnMut(T),
 ) {
-    let pieces: Vec<(usize, u64)> =
-        files.iter().enumerate().flat_map(|(i, file)| (0..file.length.div_ceil(PIECE)).map(move |n| (i, n * PIECE))).collect();
+    let pieces_of = |(i, file): (usize, &LedgerFile)| (0..file.length.div_ceil(PIECE)).rev().map(move |n| (i, n * PIECE));
+    let pieces: Vec<(usize, u64)> = files.iter().enumerate().rev().flat_map(pieces_of).collect();
     let threads =
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS).min(pieces.len().max(1));
     let next = AtomicUsize::new(0);
@@ -57,28 +58,28 @@ pub fn scan<T: Send>(
         }
         drop(sender);
         let mut waiting = BTreeMap::new();
-        let (mut due, mut line) = (0, 0);
+        let mut due = 0;
+        // How many lines stand before a piece is known when its file's first piece has come.
+        let (mut bad, mut behind): (Vec<(usize, BadLine)>, usize) = (Vec::new(), 0);
         for (number, made) in receiver {
             waiting.insert(number, made);
             while let Some(made) = waiting.remove(&due) {
                 let (file, from) = pieces[due];
                 let path: &Path = &files[file].path;
                 due += 1;
-                if from == 0 {
-                    line = 0;
-                }
                 match made {
                     Ok(made) => {
-                        let bad = made.bad.into_iter();
-                        left_out.lines.extend(bad.map(|(at, cause)| BadLine {
-                            path: path.to_owned(),
-                            line: line + at + 1,
-                            cause,
-                        }));
-                        line += made.lines;
+                        behind += made.lines;
+                        let of_piece = made.bad.into_iter();
+                        bad.extend(of_piece.map(|(at, cause)| (behind - at, BadLine { path: path.to_owned(), line: 0, cause })));
                         take(made.result);
                     }
                     Err(error) => left_out.files.push((path.to_owned(), error.to_string())),
+                }
+                if from == 0 {
+                    let of_file = bad.drain(..).map(|(from_end, one)| BadLine { line: behind - from_end + 1, ..one });
+                    left_out.lines.extend(of_file);
+                    behind = 0;
                 }
             }
         }
@@ -150,7 +151,8 @@ mod tests {
             lines: memchr::memchr_iter(b'\n', piece).count(),
             bad: Vec::new(),
         };
-        scan(&files, &mut left_out, make, |lines| found.extend(lines));
+        scan(&files, &mut left_out, make, |lines| found.extend(lines.into_iter().rev()));
+        found.reverse();
         assert!(left_out.files.is_empty());
         let count = found.len();
         (found, count)

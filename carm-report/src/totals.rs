@@ -207,15 +207,15 @@ struct Book {
     groups: Vec<Sum>,
     numbers: HashMap<(String, Intensity), usize>,
     seen: HashSet<u64, BuildHasherDefault<Identity>>,
-    /// Parts of runs that have not been seen to close, with the group and the job of each.
+    /// Parts of runs that have not been seen to begin, with the group and the job of each.
     open: HashMap<u64, Vec<(Span, f64, usize, u64)>>,
 }
 
 impl Book {
     fn take(&mut self, rows: Rows) {
         let numbers: Vec<usize> = rows.groups.into_iter().map(|key| self.number(key)).collect();
-        for row in rows.rows {
-            // A span that stands twice counts once.
+        // From the last line on, as the pieces come: of a span that stands twice the line that was written last counts.
+        for row in rows.rows.into_iter().rev() {
             if !self.seen.insert(row.span) {
                 continue;
             }
@@ -227,11 +227,11 @@ impl Book {
                 Kind::Bare => {}
                 Kind::Part(part) => {
                     let (span, onsite) = *part;
-                    let closed = span.closed;
+                    let headed = span.headed;
                     let parts = self.open.entry(row.run).or_default();
                     parts.push((span, onsite, group, row.job));
-                    // What closes it is the last to be written, except where clocks went wrong.
-                    if closed && parts.iter().any(|(span, ..)| span.headed) {
+                    // What begins it is the last to come, except where clocks went wrong.
+                    if headed && parts.iter().any(|(span, ..)| span.closed) {
                         let parts = self.open.remove(&row.run).unwrap_or_default();
                         self.settle(parts);
                     }

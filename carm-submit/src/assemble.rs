@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use carm::config::{Config, DEFAULT_PATH};
-use carm::plan::{self, Level, Problem, Start, Tables};
+use carm::plan::{self, Level, Plan, Problem, Slot, Start, Tables};
 use carm::request::{Objective, ProfileName};
-use carm::site::{Offer, fast_enough};
+use carm::site::{Offer, close_between, fast_enough};
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::explain::local;
 use crate::gather::Gathered;
 use crate::history;
 use crate::limit::{Bounds, CYCLE_H};
-use crate::offers::{Asked, NoOffer, Offered};
+use crate::offers::{Asked, Band, NoOffer, Offered};
 use crate::places::{self, Place};
 use crate::script::variable;
 use crate::slurm::Installed;
@@ -71,7 +71,9 @@ pub struct Choice {
     /// What bounds the run.
     pub bounds: Bounds,
     /// The forecast's band, where it carries one.
-    pub band: Option<crate::offers::Band>,
+    pub band: Option<Band>,
+    /// The grid's hours there, whoever else has booked them.
+    pub slots: Vec<Slot>,
     /// When the job itself may begin, however busy Slurm is.
     pub start: Start,
     /// When Slurm expects to have room, h after now, where that is later.
@@ -80,6 +82,19 @@ pub struct Choice {
     pub levels: Vec<Level>,
     /// What waits for the same GPUs, where Slurm tells.
     pub load: Option<Load>,
+    /// The hours in which jobs that are put off leave too few GPUs, h after now, where Slurm tells.
+    pub booked: Vec<(f64, f64)>,
+}
+
+/// What of Slurm's word a plan keeps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Heed {
+    /// It starts no earlier than Slurm expects room.
+    pub room: bool,
+    /// It leaves out clocks that are too slow for what waits behind it.
+    pub load: bool,
+    /// It keeps clear of the hours that deferred jobs have booked.
+    pub booked: bool,
 }
 
 /// A problem and all that its answer has to be told with.
@@ -103,29 +118,30 @@ pub struct Assembled {
     pub latency_ms: Option<f64>,
     /// The option that sets the deadline, where there is one.
     pub deadline_option: &'static str,
-    /// Whether the candidates start no earlier than Slurm expects room ([`Assembled::heed`]).
-    pub heeds_room: bool,
-    /// Whether they leave out clocks that are too slow for what waits behind them.
-    pub heeds_load: bool,
+    /// What of Slurm's word makes a difference to the candidates as they stand ([`Assembled::heed`]).
+    pub heeds: Heed,
 }
 
 impl Assembled {
-    /// Lets the candidates wait for Slurm to have room, or not, and keep up with what waits behind them, or not.
-    pub fn heed(&mut self, room: bool, load: bool) -> anyhow::Result<()> {
-        (self.heeds_room, self.heeds_load) = (false, false);
+    /// Lets the candidates keep to what Slurm says, as far as told.
+    pub fn heed(&mut self, heed: Heed) -> anyhow::Result<()> {
+        self.heeds = Heed::default();
         for ((candidate, table), choice) in self.problem.candidates.iter_mut().zip(&mut self.tables).zip(&self.choices) {
-            candidate.start = match choice.room_h.filter(|_| room) {
+            candidate.start = match choice.room_h.filter(|_| heed.room) {
                 Some(room_h) => busy::not_before(choice.start, room_h),
                 None => choice.start,
             };
-            let levels = match choice.load.as_ref().filter(|_| load) {
+            let levels = match choice.load.as_ref().filter(|_| heed.load) {
                 Some(load) => fast_enough(&choice.levels, load.least_speed),
                 None => choice.levels.clone(),
             };
-            self.heeds_room |= room && choice.room_h.is_some();
-            self.heeds_load |= levels.len() < choice.levels.len();
-            if levels != candidate.levels {
-                candidate.levels = levels;
+            let booked = if heed.booked { choice.booked.as_slice() } else { &[] };
+            let slots = close_between(choice.slots.clone(), booked);
+            self.heeds.room |= heed.room && choice.room_h.is_some();
+            self.heeds.load |= levels.len() < choice.levels.len();
+            self.heeds.booked |= !booked.is_empty();
+            if levels != candidate.levels || slots != candidate.slots {
+                (candidate.levels, candidate.slots) = (levels, slots);
                 *table = Tables::new(candidate).context("assembling the plan")?;
             }
         }
@@ -134,7 +150,21 @@ impl Assembled {
 
     /// When Slurm expects room for a candidate, h after now, as far as its plan has to wait for that.
     pub fn room_h(&self, candidate: usize) -> Option<f64> {
-        self.choices[candidate].room_h.filter(|_| self.heeds_room)
+        self.choices[candidate].room_h.filter(|_| self.heeds.room)
+    }
+
+    /// The forecast's band at a candidate, cut as its slots are, where the forecast carries one.
+    pub fn band(&self, candidate: usize) -> Option<Band> {
+        let choice = &self.choices[candidate];
+        let booked = if self.heeds.booked { choice.booked.as_slice() } else { &[] };
+        let cut = |slots: &Vec<Slot>| close_between(slots.clone(), booked);
+        choice.band.as_ref().map(|(low, high)| (cut(low), cut(high)))
+    }
+
+    /// The hours before a plan's end that others have booked at its site, as far as it keeps clear of them.
+    pub fn booked(&self, plan: &Plan) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        let booked = if self.heeds.booked { self.choices[plan.candidate].booked.as_slice() } else { &[] };
+        booked.iter().filter(|span| span.0 < plan.end_h).map(|&(from, to)| (self.instant(from), self.instant(to))).collect()
     }
 
     /// What waits behind a candidate, as far as it takes clocks from its plan.
@@ -263,7 +293,9 @@ pub fn assemble(
                 start: candidate.start,
                 room_h: None,
                 levels: candidate.levels.clone(),
+                slots: candidate.slots.clone(),
                 load: None,
+                booked: Vec::new(),
             });
             candidates.push(candidate);
             tables.push(table);
@@ -302,8 +334,7 @@ pub fn assemble(
         requested,
         latency_ms,
         deadline_option,
-        heeds_room: false,
-        heeds_load: false,
+        heeds: Heed::default(),
     })
 }
 

@@ -1,17 +1,18 @@
-//! Asks Slurm how busy it is at the places of a plan: `squeue`, how much work runs and waits on the same GPUs, and where they are
-//! taken `sbatch --test-only`, when it would have room for this very job.
+//! Asks Slurm how busy it is at the places of a plan: `squeue`, how much work runs and waits on the same GPUs and which hours
+//! jobs that are put off have booked, and where the GPUs are taken `sbatch --test-only`, when it would have room for this very job.
 //!
-//! The first moves a candidate's earliest start, the second its clock floor ([`Assembled::heed`]), and nothing else: what Slurm does not
-//! tell, or not in time, counts as room at once and as an empty queue. The first is Slurm's own estimate, hours off in a busy
-//! moment, the second counts time limits for run times: so a job is never held back by them ([`crate::decide`]) and never
-//! refused for them. Each question for room takes a job id of Slurm's.
+//! The last moves a candidate's earliest start, the work its clock floor, the bookings close hours to it ([`Assembled::heed`]), and
+//! nothing else: what Slurm does not tell, or not in time, counts as room at once and as an empty queue. Room is Slurm's own estimate,
+//! hours off in a busy moment; work and bookings count time limits for run times: so a job is never refused for them, and held back
+//! by bookings alone, which stand for jobs that carm-submit or their users put off ([`crate::decide`]). Each question for room
+//! takes a job id of Slurm's.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use carm::config::{Config, Site};
 use carm::plan::Start;
-use carm::site::{Offer, least_speed};
+use carm::site::{Booking, Offer, booked, least_speed};
 use carm::slurm::queue::{self, Queued};
 use carm::slurm::test_only::read_estimate;
 use chrono::{DateTime, Utc};
@@ -65,6 +66,7 @@ pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], 
     let told: Vec<(Partition, Vec<Queued>)> =
         answers(questions.collect(), until).into_iter().map(|(partition, text)| (partition, queue::read_queue(&text))).collect();
     heed_load(assembled, config, &told);
+    heed_bookings(assembled, config, &told);
 
     let full = full_places(assembled, config, &told);
     let mut sites: Vec<usize> = full.iter().map(|&i| assembled.choices[i].place.site).collect();
@@ -117,6 +119,38 @@ fn heed_load(assembled: &mut Assembled, config: &Config, told: &[(Partition, Vec
     }
 }
 
+/// Tells the candidates which hours are booked: those in which jobs that are put off to them would leave too few GPUs. The time until what
+/// runs and waits now is done is not among them: Slurm estimates that itself, and who waits in its queue starts as soon as there is room.
+/// A service cannot keep clear of anything.
+fn heed_bookings(assembled: &mut Assembled, config: &Config, told: &[(Partition, Vec<Queued>)]) {
+    if assembled.latency_ms.is_some() {
+        return;
+    }
+    let until_h = config.planner.horizon_s / 3600.0;
+    for (partition, queue) in told {
+        let (mut ahead, mut put_off) = (Vec::new(), Vec::new());
+        for job in queue {
+            let start_h = job.start.and_then(|start| Some(Offer::hours_until(assembled.now, local_instant(start)?)));
+            let booking = Booking {
+                gpus: job.gpus.saturating_mul(job.tasks),
+                from_h: start_h.map(|hours| hours.max(0.0)),
+                length_h: job.left_h.unwrap_or(until_h),
+            };
+            match (job.ahead, start_h) {
+                (true, _) => ahead.push(booking),
+                // Without a time there is nothing to keep clear of: a dependency, a limit of its user's.
+                (false, Some(_)) => put_off.push(booking),
+                (false, None) => {}
+            }
+        }
+        for (candidate, choice) in assembled.choices.iter_mut().enumerate().filter(|(_, choice)| partition.is_of(&choice.place)) {
+            let gpus = u64::from(partition.gpus(config, choice.place.site));
+            let wanted = u64::from(assembled.problem.candidates[candidate].workers);
+            choice.booked = booked(&ahead, &put_off, gpus, wanted, until_h);
+        }
+    }
+}
+
 /// The candidates whose GPUs are not free, behind those who run and those who wait for nothing but room; where the queue is not
 /// known any of them. Slurm's own estimate alone is not believed: sbatch --test-only names a time hours off in a busy moment, of a
 /// partition with GPUs to spare too (seen on 22.05).
@@ -137,6 +171,7 @@ fn squeue(partition: &Partition) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SQUEUE_")) {
         squeue.env_remove(name);
     }
+    squeue.env_remove("SLURM_TIME_FORMAT"); // it would make other words of start times
     // An array's tasks are shortened to 64 characters else.
     squeue.env("SLURM_BITSTR_LEN", "0").stdin(Stdio::null());
     squeue.args(partition.cluster.iter().map(|cluster| format!("--clusters={cluster}")));

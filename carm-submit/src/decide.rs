@@ -8,7 +8,7 @@ use carm::quantity::format_mass;
 use carm::site::Offer;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::assemble::{Assembled, Choice};
+use crate::assemble::{Assembled, Choice, Heed};
 use crate::busy::earliest_h;
 use crate::explain::local;
 use crate::warning::Warning;
@@ -71,17 +71,27 @@ pub fn decide(
 /// The best plan, given how busy Slurm says it is. A request that would fail for that alone is planned without: an estimate
 /// costs no job.
 fn outcome(assembled: &mut Assembled, warnings: &mut Vec<Warning>) -> anyhow::Result<Outcome> {
-    assembled.heed(true, true)?;
+    assembled.heed(Heed { room: true, load: true, booked: true })?;
     let mut outcome = best(assembled, &assembled.problem)?;
-    for load_only in [true, false] {
-        let heeded = if load_only { assembled.heeds_load } else { assembled.heeds_room };
-        if matches!(outcome, Outcome::Feasible(_)) || !heeded {
+    for weaker in [
+        Heed { room: true, load: true, booked: false },
+        Heed { room: true, load: false, booked: false },
+        Heed { room: false, load: false, booked: false },
+    ] {
+        let heeds = assembled.heeds;
+        let gives_in = heeds.booked && !weaker.booked || heeds.load && !weaker.load || heeds.room && !weaker.room;
+        if matches!(outcome, Outcome::Feasible(_)) || !gives_in {
             continue;
         }
-        assembled.heed(load_only, false)?;
+        assembled.heed(weaker)?;
         outcome = best(assembled, &assembled.problem)?;
         if matches!(outcome, Outcome::Feasible(_)) {
-            warnings.push(if load_only { Warning::QueueTooLong } else { Warning::RoomTooLate(assembled.rooms()) });
+            match (weaker.room, weaker.load) {
+                // Others' plans are no business of a job that has to run beside them: Slurm's queue decides who is first.
+                (true, true) => {}
+                (true, false) => warnings.push(Warning::QueueTooLong),
+                (false, _) => warnings.push(Warning::RoomTooLate(assembled.rooms())),
+            }
         }
     }
     Ok(outcome)
@@ -125,8 +135,8 @@ fn worth_waiting(assembled: &Assembled, plan: Plan, warnings: &mut Vec<Warning>)
 
 /// The plan's carbon at both edges of the forecast's band, where it carries one. A service waits for nothing, and is not asked.
 fn carbon_range(assembled: &Assembled, plan: &Plan) -> anyhow::Result<Option<(f64, f64)>> {
-    let band = assembled.choices[plan.candidate].band.as_ref().filter(|_| assembled.latency_ms.is_none());
-    let range = band.map(|(low, high)| plan::carbon_range(&assembled.problem, plan, low, high));
+    let band = assembled.band(plan.candidate).filter(|_| assembled.latency_ms.is_none());
+    let range = band.map(|(low, high)| plan::carbon_range(&assembled.problem, plan, &low, &high));
     range.transpose().context("integrating the forecast's band")
 }
 

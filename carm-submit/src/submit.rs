@@ -16,7 +16,7 @@ use carm::slurm::grammar::Grammar;
 use carm::slurm::job::{Fact, Job};
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
-use crate::assemble::{self, Basis, Work};
+use crate::assemble::{self, Basis, Heed, Work};
 use crate::cli::{Flags, Submission};
 use crate::decide::{self, Decided, Missed};
 use crate::exit::{Obstacle, Refusal, say, show, tell};
@@ -164,7 +164,7 @@ impl Parts {
                 let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
                 job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
             });
-            assembled.heed(true, true)?;
+            assembled.heed(Heed { room: true, load: true, booked: true })?;
         }
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);

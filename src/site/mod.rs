@@ -6,7 +6,9 @@
 mod candidate;
 mod load;
 mod outlook;
+mod room;
 
 pub use candidate::{Ask, Offer, OfferError, offer};
 pub use load::{fast_enough, least_speed};
 pub use outlook::{Outlook, OutlookError, Span};
+pub use room::{Booking, booked, close_between};

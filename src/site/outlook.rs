@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::close_between;
 use crate::config::{Config, Site, Source};
 use crate::grid::{self, Signal, Step, TYPICAL_DAY_SOURCE, TraceError};
 use crate::plan::Slot;
 use crate::quantity::Moment;
-
-/// A millisecond, in hours.
-const SHORTEST_H: f64 = 1e-3 / 3600.0;
 
 /// What the grid and the roof of one site do over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,26 +132,7 @@ impl Outlook {
         let hours = |instant: DateTime<Utc>| grid::signal_hours(instant - moment.now);
         let spans: Vec<(f64, f64)> =
             site.closed.iter().flat_map(|window| window.spans(moment, until)).map(|(a, z)| (hours(a), hours(z))).collect();
-        // A cut so close to a border that no slot would be left between them is none.
-        let mut cuts: Vec<f64> = spans.iter().flat_map(|&(a, z)| [a, z]).collect();
-        cuts.sort_unstable_by(f64::total_cmp);
-        let (mut cut, mut from) = (Vec::with_capacity(slots.len() + cuts.len()), 0.0);
-        for slot in slots {
-            let end = from + slot.hours;
-            let inside = cuts.iter().copied().filter(|&at| at > from + SHORTEST_H && at < end - SHORTEST_H);
-            let mut begin = from;
-            for border in inside.chain([end]).collect::<Vec<_>>() {
-                if border - begin < SHORTEST_H {
-                    continue; // two windows with the same border
-                }
-                let middle = (begin + border) / 2.0;
-                let closed = spans.iter().any(|&(a, z)| a <= middle && middle < z);
-                cut.push(Slot { hours: border - begin, closed, ..slot });
-                begin = border;
-            }
-            from = end;
-        }
-        cut
+        close_between(slots, &spans)
     }
 
     /// [`from`, `to`] in spans in which nothing changes; `share` is the part of the on-site power that the job counts on. Where the

@@ -1,7 +1,9 @@
-//! `squeue`: the work that is waiting and running in a partition, in GPU-hours.
+//! `squeue`: the work that is waiting and running in a partition, and when it holds GPUs.
 //!
 //! Asked with [`FORMAT`], one job a line, fields with `|` behind them (22.05 to 26.05). Time limits stand for run times, so the
 //! work is overstated wherever users ask for more than they need. Nothing here knows how many GPUs there are.
+
+use chrono::NaiveDateTime;
 
 use crate::quantity::{SlurmTime, parse_slurm_time};
 
@@ -9,8 +11,7 @@ use crate::quantity::{SlurmTime, parse_slurm_time};
 pub const STATES: &str = "PENDING,CONFIGURING,RUNNING,SUSPENDED";
 
 /// The fields. A site's accounting may leave GPUs out of `tres-alloc` (`AccountingStorageTRES`); the request tells then.
-pub const FORMAT: &str =
-    "TimeLeft:|,NumNodes:|,NumTasks:|,tres-alloc:|,tres-per-job:|,tres-per-node:|,tres-per-task:|,JobArrayID:|,Reason:|";
+pub const FORMAT: &str = "TimeLeft:|,NumNodes:|,NumTasks:|,tres-alloc:|,tres-per-job:|,tres-per-node:|,tres-per-task:|,JobArrayID:|,Reason:|,StartTime:|";
 
 /// No job has more GPUs, no array more tasks: what stands there else is no number to count with.
 const MOST: u64 = 10_000_000;
@@ -26,6 +27,8 @@ pub struct Queued {
     pub left_h: Option<f64>,
     /// Whether it has its GPUs, or takes the next that come free: it runs, or waits for nothing but room.
     pub ahead: bool,
+    /// When it started or is to start, local time: a begin time, or Slurm's own estimate; `None`: not known.
+    pub start: Option<NaiveDateTime>,
 }
 
 /// Reads squeue's answer; lines that are no jobs and jobs that someone holds are skipped.
@@ -50,7 +53,9 @@ pub fn gpu_hours(queue: &[Queued], window_h: f64) -> f64 {
 
 fn read_line(line: &str) -> Option<Queued> {
     let fields: Vec<&str> = line.split('|').map(str::trim).collect();
-    let &[left, nodes, tasks, allocated, per_job, per_node, per_task, id, reason, ..] = fields.as_slice() else { return None };
+    let &[left, nodes, tasks, allocated, per_job, per_node, per_task, id, reason, start, ..] = fields.as_slice() else {
+        return None;
+    };
     if reason.starts_with("JobHeld") {
         return None;
     }
@@ -63,7 +68,13 @@ fn read_line(line: &str) -> Option<Queued> {
     };
     // A running job's reason is None; a begin time, a dependency, a limit of its user's or a licence is no wait for room.
     let ahead = matches!(reason, "None" | "Resources" | "Priority");
-    Some(Queued { gpus: gpus.into_iter().find(|&gpus| gpus > 0).unwrap_or(0).min(MOST), tasks: tasks_in(id), left_h, ahead })
+    Some(Queued {
+        gpus: gpus.into_iter().find(|&gpus| gpus > 0).unwrap_or(0).min(MOST),
+        tasks: tasks_in(id),
+        left_h,
+        ahead,
+        start: start.parse().ok(),
+    })
 }
 
 /// GPUs in a list of trackable resources: `gres:gpu:2`, `gres/gpu:a100=2`, `cpu=4,gres/gpu=2,gres/gpu:a100=2`.
@@ -105,17 +116,17 @@ mod tests {
 
     /// A line as squeue prints it.
     fn job(left: &str, request: &str, id: &str) -> Queued {
-        let line = format!("{left}|2|4|{request}|{id}|Priority|");
+        let line = format!("{left}|2|4|{request}|{id}|Priority|N/A|");
         read_queue(&line).pop().unwrap_or_else(|| panic!("{line}"))
     }
 
     #[test]
     fn real_answers_of_22_05_are_read() {
-        let text = "3:00|1|1|cpu=1,mem=1M,node=1,billing=1|gres:gpu:2|N/A|N/A|2|Resources|\n\
-                    3:00|1|1|cpu=1,mem=1M,node=1,billing=1|N/A|gres:gpu:4|N/A|3_[1,3,5,7,9%2]|Priority|\n\
-                    2:59|1|1|cpu=1,node=1,billing=1|N/A|gres:gpu:4|N/A|1|None|\n\
-                    UNLIMITED|1|2|cpu=2,mem=1M,node=1,billing=2|N/A|N/A|gres:gpu:1|4|Priority|\n\
-                    1-00:00:00|1|1|cpu=1,node=1|N/A|gres:gpu:4|N/A|5|JobHeldUser|\n";
+        let text = "3:00|1|1|cpu=1,mem=1M,node=1,billing=1|gres:gpu:2|N/A|N/A|2|Resources|2026-11-26T18:21:48|\n\
+                    3:00|1|1|cpu=1,mem=1M,node=1,billing=1|N/A|gres:gpu:4|N/A|3_[1,3,5,7,9%2]|Priority|N/A|\n\
+                    2:59|1|1|cpu=1,node=1,billing=1|N/A|gres:gpu:4|N/A|1|None|2026-11-26T18:11:48|\n\
+                    UNLIMITED|1|2|cpu=2,mem=1M,node=1,billing=2|N/A|N/A|gres:gpu:1|4|Priority|N/A|\n\
+                    1-00:00:00|1|1|cpu=1,node=1|N/A|gres:gpu:4|N/A|5|JobHeldUser|N/A|\n";
         let queue = read_queue(text);
         let told: Vec<_> = queue.iter().map(|job| (job.gpus, job.tasks, job.left_h)).collect();
         assert_eq!(
@@ -123,6 +134,9 @@ mod tests {
             [(2, 1, Some(0.05)), (4, 5, Some(0.05)), (4, 1, Some(179.0 / 3600.0)), (2, 1, None)],
             "a held job does not count"
         );
+        let start = |text: &str| Some(text.parse::<NaiveDateTime>().expect("a time"));
+        let starts: Vec<_> = queue.iter().map(|job| job.start).collect();
+        assert_eq!(starts, [start("2026-11-26T18:21:48"), None, start("2026-11-26T18:11:48"), None]);
         // 2 x 3 min, 5 x 4 x 3 min, 4 x 179 s, and 2 for as long as is looked at.
         let expected = 0.1 + 1.0 + 4.0 * 179.0 / 3600.0 + 2.0 * 24.0;
         assert!((gpu_hours(&queue, 24.0) - expected).abs() < 1e-9);
@@ -156,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_runs_and_what_waits_for_room_alone_is_ahead_of_a_job_that_comes_now() {
-        let line = |gpus: u32, id: &str, reason: &str| format!("1:00:00|1|1|gres/gpu={gpus}|N/A|N/A|N/A|{id}|{reason}|\n");
+        let line = |gpus: u32, id: &str, reason: &str| format!("1:00:00|1|1|gres/gpu={gpus}|N/A|N/A|N/A|{id}|{reason}|N/A|\n");
         let queue = [line(4, "1", "None"), line(2, "2", "Resources"), line(1, "3_[1-3]", "Priority"), line(8, "4", "BeginTime")];
         assert_eq!(gpus_ahead(&read_queue(&queue.concat())), 4 + 2 + 3);
     }
@@ -175,7 +189,7 @@ mod tests {
             gpus in "(gres[:/])?gpu(:[a-z]{0,3})?[:=]?[0-9]{0,30}(,|\\PC{0,5})",
             id in "[0-9]{0,4}_\\[[0-9,:%-]{0,40}\\]?|\\PC{0,9}",
         ) {
-            let queue = read_queue(&format!("CLUSTER: x\n\n{left}|{gpus}|1|{gpus}|{gpus}|{gpus}|{gpus}|{id}|x|\n"));
+            let queue = read_queue(&format!("CLUSTER: x\n\n{left}|{gpus}|1|{gpus}|{gpus}|{gpus}|{gpus}|{id}|x|{left}|\n"));
             let hours = gpu_hours(&queue, 24.0);
             prop_assert!(hours.is_finite() && hours >= 0.0, "{hours}");
         }

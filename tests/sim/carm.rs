@@ -125,3 +125,14 @@ fn a_service_that_no_site_has_room_for_waits_before_training_jobs() {
     let start = |name: &str| run.records.iter().find(|record| world.jobs[record.job].name == name).unwrap().start_h;
     assert_eq!((start("chat-1"), start("chat-2"), start("pai-1")), (0.0, 12.0, 24.0));
 }
+
+#[test]
+fn jobs_are_not_all_put_off_to_the_same_hour() {
+    let case = valley().rules("deadline_factor = 20.0\nlimit_factor = 1.0").job(0.0, 1.0, 4).job(0.1, 1.0, 4);
+    let records = case.run("carm-performance");
+    assert!(records[0].start_h >= 6.0 && records[1].end_h <= 9.0, "both fit the valley: {records:?}");
+    assert!(
+        records[1].start_h >= records[0].end_h && records[1].start_h == records[1].eligible_h,
+        "and neither waits: {records:?}"
+    );
+}

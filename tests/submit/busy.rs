@@ -252,3 +252,38 @@ fn an_estimate_that_the_queue_does_not_bear_out_is_not_waited_for() {
     login.queue(7, 1);
     assert_eq!(json(&login)["plan"]["start"], "2026-05-01T14:20:00.000Z", "one GPU is too few");
 }
+
+#[test]
+fn a_plan_keeps_clear_of_the_hours_that_jobs_put_off_have_booked() {
+    let login = Login::new();
+    let words = format!("-p gpu-south {BY_EVENING} --time=2:00:00 train.sh");
+    let begin = |login: &Login| {
+        let ended = login.submit(&words);
+        (ended.given().iter().find_map(|word| word.strip_prefix("--begin=now+").map(str::to_owned)), ended.stderr)
+    };
+    // Clean from 12:00 to 15:00, and two hours of it are enough; six of the eight GPUs leave room for two.
+    login.put_off(6, "2026-05-01T12:00:00", 2);
+    let (beside, text) = begin(&login);
+    assert_eq!((beside.as_deref(), text.contains("  booked")), (Some("21600"), false), "{text}");
+
+    login.put_off(7, "2026-05-01T12:00:00", 2);
+    let (after, text) = begin(&login);
+    assert_eq!(after.as_deref(), Some("28800"), "{text}");
+    let told = "  booked  jobs that are put off leave too few GPUs at south from 2026-05-01 12:00 to 2026-05-01 14:00\n";
+    assert!(text.contains(told), "{text}");
+}
+
+#[test]
+fn others_plans_never_cost_a_job() {
+    let login = Login::new();
+    for words in [BY_EVENING, "--carbon-deadline=2026-05-01T09:00Z", "--carbon-latency=50ms"] {
+        let free = login.submit(&format!("-p gpu-south {words} train.sh"));
+        login.put_off(8, "2026-05-01T06:05:00", 200);
+        let ended = login.submit(&format!("-p gpu-south {words} train.sh"));
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{}", ended.stderr);
+        // How much work that is is told all the same.
+        let told: Vec<&str> = ended.stderr.lines().filter(|line| !line.starts_with("  load")).collect();
+        assert_eq!((ended.given(), told), (free.given(), free.stderr.lines().collect()), "as if nothing were booked");
+        login.write("bin/queue", "");
+    }
+}

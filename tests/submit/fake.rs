@@ -147,6 +147,12 @@ impl Login {
         self.write("bin/queue", &format!("echo '{line}'"));
     }
 
+    /// A job of the queue that is put off to a time (local, and that is UTC).
+    pub fn put_off(&self, gpus: u32, start: &str, hours: u32) {
+        let line = format!("{hours}:00:00|1|1|cpu=1,node=1|N/A|gres:gpu:{gpus}|N/A|6|BeginTime|{start}|");
+        self.write("bin/queue", &format!("echo '{line}'"));
+    }
+
     /// sbatch without CARM's plugin.
     pub fn without_plugin(self) -> Self {
         self.write("bin/help", include_str!("../slurm-help/22.05.txt"));

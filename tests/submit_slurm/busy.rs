@@ -59,6 +59,31 @@ fn the_queue_is_counted_in_gpu_hours(release: SlurmRelease) {
     assert!(ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ").contains(told), "{ran:?}");
 }
 
+fn a_plan_keeps_clear_of_jobs_that_are_put_off(release: SlurmRelease) {
+    let cluster = start(Setup::on(release));
+    sites(&cluster, 600);
+    let script = cluster.script("train.sh", "#!/bin/sh\n#SBATCH --gres=gpu:2 -t 2 -p gpu-south\nsleep 1\n");
+    let begins = || -> i64 {
+        let ran = submit(&cluster, &["--dry-run", "--json", "--carbon-deadline=now+50m", &script]);
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+        let time = |value: &serde_json::Value| -> i64 {
+            let time = chrono::DateTime::parse_from_rfc3339(value.as_str().expect("a time"));
+            time.expect("RFC 3339").timestamp()
+        };
+        time(&json["plan"]["start"]) - time(&json["now"])
+    };
+    let free = begins();
+    assert!((590..=605).contains(&free), "begins after {free} s, when the grid is clean");
+    for gpus in ["--gres=gpu:2", "--gres=gpu:1"] {
+        let beside = begins();
+        assert!(beside <= free, "after {beside} s: two GPUs are left");
+        let put_off = cluster.sbatch(&["-p", "gpu-south", gpus, "-t", "10", "--begin=now+600", "--wrap=sleep 1"]);
+        assert_eq!(put_off.code, 0, "{put_off:?}");
+    }
+    let clear = begins();
+    assert!((1_180..=1_500).contains(&clear), "begins after {clear} s, when their ten minutes are over");
+}
+
 #[test]
 fn a_job_waits_for_room_and_not_for_slurms_estimate_on_the_installed_slurm() {
     a_job_waits_for_room_and_not_for_slurms_estimate(SlurmRelease::Installed);
@@ -77,4 +102,14 @@ fn the_queue_is_counted_in_gpu_hours_on_the_installed_slurm() {
 #[test]
 fn the_queue_is_counted_in_gpu_hours_on_debian_13() {
     the_queue_is_counted_in_gpu_hours(SlurmRelease::Debian13);
+}
+
+#[test]
+fn a_plan_keeps_clear_of_jobs_that_are_put_off_on_the_installed_slurm() {
+    a_plan_keeps_clear_of_jobs_that_are_put_off(SlurmRelease::Installed);
+}
+
+#[test]
+fn a_plan_keeps_clear_of_jobs_that_are_put_off_on_debian_13() {
+    a_plan_keeps_clear_of_jobs_that_are_put_off(SlurmRelease::Debian13);
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use carm::site::{Booking, booked};
+
 /// So many waiting jobs are looked at in one pass: Slurm's `bf_max_job_test` (500 since 22.05).
 pub(super) const DEPTH: usize = 500;
 
@@ -28,8 +30,8 @@ pub struct Crowd {
     pub(super) running: Vec<Occupant>,
     /// In order: services (whose users wait) before training, then by submission.
     pub(super) queue: BTreeMap<(bool, usize), Waiting>,
-    /// Those whose time has not come.
-    pub(super) deferred: BTreeMap<usize, Waiting>,
+    /// Those whose time has not come, and when it comes, h.
+    pub(super) deferred: BTreeMap<usize, (f64, Waiting)>,
 }
 
 impl Crowd {
@@ -54,8 +56,25 @@ impl Crowd {
     pub fn gpu_h(&self, now_h: f64, window_h: f64) -> f64 {
         let of = |workers: u32, left_h: f64| f64::from(workers) * left_h.clamp(0.0, window_h);
         let running: f64 = self.running.iter().map(|one| of(one.workers, one.limit_end_h - now_h)).sum();
-        let waiting = self.queue.values().chain(self.deferred.values());
+        let waiting = self.queue.values().chain(self.deferred.values().map(|(_, one)| one));
         running + waiting.map(|one| of(one.workers, one.limit_h)).sum::<f64>()
+    }
+
+    /// The hours that deferred jobs have booked so that fewer than `gpus` are left, h after now ([`carm::site::booked`]).
+    #[must_use]
+    pub fn booked(&self, now_h: f64, gpus: u32, until_h: f64) -> Vec<(f64, f64)> {
+        if self.deferred.is_empty() {
+            return Vec::new();
+        }
+        let booking =
+            |workers: u32, from_h, length_h: f64| Booking { gpus: u64::from(workers), from_h, length_h: length_h.max(0.0) };
+        let running = self.running.iter().map(|one| booking(one.workers, Some(0.0), one.limit_end_h - now_h));
+        let waiting = self.queue.values().take(DEPTH).map(|one| booking(one.workers, None, one.limit_h));
+        let ahead: Vec<Booking> = running.chain(waiting).collect();
+        let deferred = self.deferred.values();
+        let deferred: Vec<Booking> =
+            deferred.map(|(at_h, one)| booking(one.workers, Some((at_h - now_h).max(0.0)), one.limit_h)).collect();
+        booked(&ahead, &deferred, u64::from(self.gpus), u64::from(gpus), until_h)
     }
 
     /// When a job submitted now would start if all ran to their limits and nobody were passed over: Slurm's backfill plan, h.
@@ -146,7 +165,7 @@ mod tests {
     #[test]
     fn no_job_counts_for_more_than_the_hours_looked_at() {
         let mut crowd = crowd();
-        crowd.deferred.insert(7, Waiting { workers: 1, limit_h: 48.0 });
+        crowd.deferred.insert(7, (9.0, Waiting { workers: 1, limit_h: 48.0 }));
         assert_eq!(crowd.gpu_h(0.5, 2.0), 2.0 * 2.0 + 0.5 + 2.0);
         assert_eq!(crowd.ahead_gpus(), 3);
     }

@@ -107,7 +107,7 @@ impl<'w> Engine<'w> {
             self.calendar.add(begin_h, job, What::Looks(live.version));
         } else if begin_h > self.now_h + SAME_H {
             live.phase = Phase::Deferred;
-            self.crowds[site].deferred.insert(job, Waiting { workers, limit_h });
+            self.crowds[site].deferred.insert(job, (begin_h, Waiting { workers, limit_h }));
             self.calendar.add(begin_h, job, What::Eligible);
         } else {
             self.queue(job);

@@ -173,6 +173,12 @@ impl<'a> View<'a> {
         self.crowds[site].ahead_gpus() + u64::from(gpus) > u64::from(self.world.sites[site].site.gpus)
     }
 
+    /// The hours that deferred jobs have booked there, h after now.
+    #[must_use]
+    pub fn booked(&self, site: usize, gpus: u32, until_h: f64) -> Vec<(f64, f64)> {
+        self.crowds[site].booked(self.now_h, gpus, until_h)
+    }
+
     /// The work of running and waiting jobs within the coming hours (`squeue`), GPU-h.
     #[must_use]
     pub fn queue_gpu_h(&self, site: usize, window_h: f64) -> f64 {

@@ -48,8 +48,15 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     };
     let end = local(assembled.instant(plan.end_h));
     lines.push(format!("  plan    at {} {begins}, ends {end}, {}", choice.site, clocks(decided)));
-    if assembled.heeds_room {
+    if assembled.heeds.room {
         lines.push(format!("  room    Slurm expects room at {}; an estimate", assembled.rooms().join(", at ")));
+    }
+    let booked = assembled.booked(plan);
+    if let Some(&(from, to)) = booked.first() {
+        let more =
+            if booked.len() > 1 { format!(", and {} times more before the plan's end", booked.len() - 1) } else { String::new() };
+        let (from, to) = (local(from), local(to));
+        lines.push(format!("  booked  jobs that are put off leave too few GPUs at {} from {from} to {to}{more}", choice.site));
     }
     if let Some(load) = assembled.load(plan.candidate) {
         let slowest = candidate.levels.iter().map(|level| level.clock_mhz).min().unwrap_or_default();

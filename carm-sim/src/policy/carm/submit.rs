@@ -1,7 +1,7 @@
 //! At submission: the best plan over all candidates, as carm-submit makes it.
 
-use ::carm::plan::{self, Candidate, Objective, Outcome, Plan, Problem, Start};
-use ::carm::site::{fast_enough, least_speed};
+use ::carm::plan::{self, Candidate, Objective, Outcome, Plan, Problem, Slot, Start};
+use ::carm::site::{close_between, fast_enough, least_speed};
 
 use super::{Carm, limit};
 use crate::policy::{Asked, Decision, View};
@@ -19,17 +19,40 @@ struct Choice {
     /// When Slurm has room, h after now, where that is later than the job's own start.
     room_h: Option<f64>,
     least_speed: f64,
+    /// The hours that deferred jobs have booked, h after now.
+    booked: Vec<(f64, f64)>,
     length_h: f64,
 }
+
+/// What of Slurm's word a plan keeps to, as in carm-submit.
+#[derive(Clone, Copy)]
+struct Heed {
+    room: bool,
+    load: bool,
+    booked: bool,
+}
+
+/// From all of it to nothing: a request that would fail for that alone is planned without.
+const HEEDS: [Heed; 4] = [
+    Heed { room: true, load: true, booked: true },
+    Heed { room: true, load: true, booked: false },
+    Heed { room: true, load: false, booked: false },
+    Heed { room: false, load: false, booked: false },
+];
 
 /// Decides at submission; where there is no plan the job starts at once at full clock.
 pub fn decide(carm: &Carm, asked: &Asked, view: &View) -> Decision {
     let choices = choices(carm, asked, view);
-    let planned = best(carm, asked, view, &choices);
-    let Some((plan, problem, heeds_room)) = planned else { return Decision::at_home(asked, view.now_h, asked.limit_h()) };
-    let plan = worth_waiting(view, asked, &choices, &problem, plan);
+    let Some(mut planned) = best(carm, asked, view, &choices) else {
+        return Decision::at_home(asked, view.now_h, asked.limit_h());
+    };
+    if let Some(at_once) = worth_waiting(view, &choices[planned.plan.candidate], &planned) {
+        planned.plan = at_once;
+    }
+    let Planned { plan, problem, heed } = planned;
     let (choice, candidate) = (&choices[plan.candidate], &problem.candidates[plan.candidate]);
-    let begin_h = begin_h(&choice.candidate, choice.room_h.filter(|_| heeds_room), &plan, &problem);
+    let own = Candidate { start: choice.candidate.start, ..candidate.clone() };
+    let begin_h = begin_h(own, choice.room_h.filter(|_| heed.room), &plan, &problem);
     Decision {
         site: choice.site,
         workers: candidate.workers,
@@ -80,11 +103,19 @@ fn choice(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> O
     } else {
         0.0
     };
-    (!candidate.slots.is_empty()).then_some(Choice { site, candidate, room_h, least_speed, length_h })
+    let booked = if asks { view.booked(site, width, length_h) } else { Vec::new() };
+    (!candidate.slots.is_empty()).then_some(Choice { site, candidate, room_h, least_speed, booked, length_h })
+}
+
+/// The best plan, the problem that it is of, and what it keeps to.
+struct Planned {
+    plan: Plan,
+    problem: Problem,
+    heed: Heed,
 }
 
 /// The best plan, given how busy the sites are; one that would fail for that alone is planned without.
-fn best(carm: &Carm, asked: &Asked, view: &View, choices: &[Choice]) -> Option<(Plan, Problem, bool)> {
+fn best(carm: &Carm, asked: &Asked, view: &View, choices: &[Choice]) -> Option<Planned> {
     let mut problem = Problem {
         candidates: choices.iter().map(|choice| choice.candidate.clone()).collect(),
         objective: carm.objective(asked),
@@ -93,62 +124,63 @@ fn best(carm: &Carm, asked: &Asked, view: &View, choices: &[Choice]) -> Option<(
         work_gpu_h: f64::from(asked.gpus()) * asked.said_work_h(),
     };
     let mut missed = None;
-    for (room, load) in [(true, true), (true, false), (false, false)] {
-        let mut changed = missed.is_none();
-        for (candidate, choice) in problem.candidates.iter_mut().zip(choices) {
-            let (start, levels) = heeding(choice, room, load);
-            changed |= candidate.start != start || candidate.levels.len() != levels.len();
-            (candidate.start, candidate.levels) = (start, levels);
-        }
-        if !changed {
+    for heed in HEEDS {
+        let candidates: Vec<Candidate> = choices.iter().map(|choice| heeding(choice, heed)).collect();
+        if missed.is_some() && candidates == problem.candidates {
             continue;
         }
+        problem.candidates = candidates;
         match plan::plan_whole_seconds(&problem).ok()? {
-            Outcome::Feasible(plan) => return Some((plan, problem, room)),
+            Outcome::Feasible(plan) => return Some(Planned { plan, problem, heed }),
             Outcome::Infeasible(infeasible) => missed = Some(infeasible),
         }
     }
     // Best effort: the least carbon by the deadline where the budget is too small, else at once.
     missed.filter(|missed| missed.least_carbon_g.is_some() && problem.budget_g.is_some())?;
-    let relaxed = Problem {
+    let problem = Problem {
         budget_g: None,
         objective: Objective::Performance,
         deadline_h: Some(problem.deadline_h.unwrap_or(NEVER_H)),
         ..problem
     };
-    let plan = plan::plan_whole_seconds(&relaxed).ok()?.plan()?;
-    Some((plan, relaxed, false))
+    let plan = plan::plan_whole_seconds(&problem).ok()?.plan()?;
+    Some(Planned { plan, problem, heed: HEEDS[3] })
 }
 
-fn heeding(choice: &Choice, room: bool, load: bool) -> (Start, Vec<::carm::plan::Level>) {
-    let own = choice.candidate.start;
-    let start = match (choice.room_h.filter(|_| room), own) {
+/// A candidate that keeps to what Slurm says, as far as told.
+fn heeding(choice: &Choice, heed: Heed) -> Candidate {
+    let own = &choice.candidate;
+    let start = match (choice.room_h.filter(|_| heed.room), own.start) {
         (Some(room_h), Start::Within { earliest_h, latest_h }) => {
             let earliest_h = earliest_h.max(room_h);
             Start::Within { earliest_h, latest_h: latest_h.max(earliest_h) }
         }
-        _ => own,
+        _ => own.start,
     };
-    let levels = &choice.candidate.levels;
-    (start, if load { fast_enough(levels, choice.least_speed) } else { levels.clone() })
+    let levels = if heed.load { fast_enough(&own.levels, choice.least_speed) } else { own.levels.clone() };
+    Candidate { start, levels, slots: cut(&own.slots, choice, heed), ..*own }
+}
+
+fn cut(slots: &[Slot], choice: &Choice, heed: Heed) -> Vec<Slot> {
+    close_between(slots.to_vec(), if heed.booked { &choice.booked } else { &[] })
 }
 
 /// The plan, or a start at once where the forecast's error may undo what waiting would save.
-fn worth_waiting(view: &View, asked: &Asked, choices: &[Choice], problem: &Problem, plan: Plan) -> Plan {
-    let choice = &choices[plan.candidate];
+fn worth_waiting(view: &View, choice: &Choice, planned: &Planned) -> Option<Plan> {
+    let Planned { plan, problem, heed } = planned;
     let share = f64::from(problem.candidates[plan.candidate].workers) / f64::from(view.site(choice.site).gpus);
-    let Some((low, high)) = view.band(choice.site, choice.length_h, share.min(1.0)) else { return plan };
-    debug_assert!(asked.service().is_none(), "a service waits for nothing");
-    let Ok((_, high_g)) = plan::carbon_range(problem, &plan, &low, &high) else { return plan };
-    plan::start_at_once_instead(problem, &plan, high_g).ok().flatten().unwrap_or(plan)
+    let (low, high) = view.band(choice.site, choice.length_h, share.min(1.0))?;
+    let (low, high) = (cut(&low, choice, *heed), cut(&high, choice, *heed));
+    let (_, high_g) = plan::carbon_range(problem, plan, &low, &high).ok()?;
+    plan::start_at_once_instead(problem, plan, high_g).ok().flatten()
 }
 
 /// When Slurm is told that the job may begin, h after now. A plan that starts where Slurm expects room would have started earlier, had there
 /// been room: the job may begin then, and the estimate does not hold it back.
-fn begin_h(own: &Candidate, room_h: Option<f64>, plan: &Plan, problem: &Problem) -> f64 {
+fn begin_h(own: Candidate, room_h: Option<f64>, plan: &Plan, problem: &Problem) -> f64 {
     match room_h {
         Some(room_h) if plan.start_h <= room_h + 1.0 / 3600.0 => {
-            let alone = Problem { candidates: vec![own.clone()], ..problem.clone() };
+            let alone = Problem { candidates: vec![own], ..problem.clone() };
             let freely = plan::plan_whole_seconds(&alone).ok().and_then(Outcome::plan);
             freely.map_or(0.0, |freely| freely.start_h).min(plan.start_h)
         }

@@ -11,6 +11,8 @@ mod account;
 mod bounds;
 #[path = "sim/by_hand.rs"]
 mod by_hand;
+#[path = "sim/capacity.rs"]
+mod capacity;
 #[path = "sim/carm.rs"]
 mod carm_itself;
 #[path = "sim/docs.rs"]

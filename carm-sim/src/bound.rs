@@ -2,20 +2,15 @@
 //! clock at will, run at the best of all sites and widths, counts on all of a site's on-site power, and the future is known. No policy that keeps the deadlines emits less; together
 //! the jobs can hardly emit as little, least of all where they share a roof.
 //!
-//! A job without a deadline may take as long as its user's patience and the slowest clock. The bound that knows the capacity is
-//! worked out elsewhere and handed in: see [`Capacity`].
+//! A job without a deadline may take as long as its user's patience and the slowest clock. The bound that knows how many GPUs there are is
+//! [`crate::capacity`].
 
 use carm::plan::{self, Candidate, Start};
 
 use crate::jobs::Job;
+use crate::jobs::service::Demand;
 use crate::policy;
 use crate::world::{Place, World};
-
-/// A bound that knows how many GPUs there are. None is built in.
-pub trait Capacity: Sync {
-    /// The least facility carbon of an episode, g; none where it cannot be worked out.
-    fn least_g(&self, world: &World) -> Option<f64>;
-}
 
 /// The sum of all jobs' own limits, g. Whoever cannot meet its deadline counts with what the least limit without one is.
 #[must_use]
@@ -33,11 +28,17 @@ pub fn job_g(world: &World, job: &Job) -> f64 {
     if let Some(demand) = &job.service {
         return service_g(&world.sites[job.home], job, demand);
     }
-    let slowest = world.sites.iter().flat_map(|place| &place.levels[job.workload]).map(|level| level.speed).fold(1.0, f64::min);
-    let patience_h = job.submit_h + job.max_delay_h + job.work_h / slowest + 24.0;
+    let patience_h = patient_until_h(world, job);
     let kept = least(job.deadline_h.unwrap_or(patience_h));
     let late = if kept.is_finite() { kept } else { least(patience_h) };
     if late.is_finite() { late } else { 0.0 }
+}
+
+/// The latest end of a job without a deadline, h: its user's patience, the slowest clock, and a day.
+#[must_use]
+pub fn patient_until_h(world: &World, job: &Job) -> f64 {
+    let slowest = world.sites.iter().flat_map(|place| &place.levels[job.workload]).map(|level| level.speed).fold(1.0, f64::min);
+    job.submit_h + job.max_delay_h + job.work_h / slowest + 24.0
 }
 
 fn at(world: &World, place: &Place, job: &Job, by_h: f64) -> Option<f64> {
@@ -69,14 +70,20 @@ fn at(world: &World, place: &Place, job: &Job, by_h: f64) -> Option<f64> {
     widths.iter().filter(|&&width| width <= place.site.gpus).filter_map(of).reduce(f64::min)
 }
 
-/// A service runs all its time; in each slot at the clock of least carbon among those that answer in time.
-fn service_g(place: &Place, job: &Job, demand: &crate::jobs::service::Demand) -> f64 {
+/// The least power of a service, W, at the clocks that answer in time; at full clock if none does.
+#[must_use]
+pub fn service_w(place: &Place, job: &Job, demand: &Demand) -> f64 {
     let levels = &place.levels[job.workload];
     let mut allowed = policy::answering(demand, levels, place.measured(job.workload));
     if allowed.is_empty() {
         allowed.push(place.full_clock(job.workload));
     }
-    let least_w = allowed.iter().map(|&level| place.power_w(job.workload, level, job.gpus)).fold(f64::INFINITY, f64::min);
+    allowed.iter().map(|&level| place.power_w(job.workload, level, job.gpus)).fold(f64::INFINITY, f64::min)
+}
+
+/// A service runs all its time; in each slot at the clock of least carbon among those that answer in time.
+fn service_g(place: &Place, job: &Job, demand: &Demand) -> f64 {
+    let least_w = service_w(place, job, demand);
     let end_h = job.submit_h + job.limit_h;
     let (mut at_h, mut slot, mut grams) = (job.submit_h, place.slot(job.submit_h), 0.0);
     while at_h < end_h {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::capacity::Engine;
 use crate::exit::{Refusal, warn};
 use crate::output::{csv, html, json, records, table};
 use crate::policy;
@@ -54,6 +55,8 @@ fn scenario(found: &ArgMatches) -> Result<String, Refusal> {
             carm::request::printable(name)
         )));
     }
+    let engine = found.get_one::<String>("bounds").map(|name| Engine::named(name)).transpose();
+    let capacity = engine.map_err(|cause| Refusal::new(format!("--bounds: {cause}")))?;
     let (page, each) = (found.get_one::<PathBuf>("html"), found.get_one::<PathBuf>("records"));
     let quiet = found.get_flag("quiet");
     let bar = Bar::new(!quiet && std::io::stderr().is_terminal());
@@ -61,7 +64,7 @@ fn scenario(found: &ArgMatches) -> Result<String, Refusal> {
     let options = Options {
         threads: found.get_one::<u16>("threads").map_or(at_hand, |threads| usize::from(*threads)),
         keep_first: page.is_some() || each.is_some(),
-        capacity: None,
+        capacity,
         progress: Some(&bar),
     };
     let mut results = simulate(&scenario, &names, &options).map_err(Refusal::new)?;
@@ -146,6 +149,18 @@ fn command() -> Command {
                 .value_name("N")
                 .value_parser(value_parser!(u16).range(1..))
                 .help("Threads [default: one a core]; results do not depend on them"),
+        )
+        .arg(
+            Arg::new("bounds")
+                .long("bounds")
+                .value_name("HOW")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value(Engine::Prices.name())
+                .value_parser(Engine::ALL.map(Engine::name))
+                .help(
+                    "Work out what is possible on the GPUs that there are: by prices, or exactly by highs (a build of its own)",
+                ),
         )
         .arg(flag("json", "Print one JSON object").conflicts_with("csv"))
         .arg(flag("csv", "Print comma-separated values with a header"))

@@ -5,7 +5,7 @@
 //! - [`foresight`]: what may be known of the future at an instant;
 //! - [`policy`]: CARM's own decisions and the baselines that it is held against;
 //! - [`engine`]: Slurm-like scheduling, event by event, and the account of energy and carbon;
-//! - [`bound`]: what was possible;
+//! - [`bound`]: what was possible for each job alone, [`capacity`]: for all of them together;
 //! - [`account`]: what counts, per job, per policy and against the references;
 //! - [`run`]: all policies over all episodes, on as many threads as one likes;
 //! - [`output`]: the table, JSON, CSV and the page.
@@ -15,6 +15,7 @@
 
 pub mod account;
 pub mod bound;
+pub mod capacity;
 pub mod chance;
 pub mod cli;
 pub mod engine;

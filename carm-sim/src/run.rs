@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::account::PolicyRun;
 use crate::account::metrics::Outcome;
 use crate::account::summary::{PolicySummary, References, summary};
-use crate::bound::{self, Capacity};
+use crate::bound;
+use crate::capacity::{CapacityError, Engine};
 use crate::engine;
 use crate::policy::{self, Policy};
 use crate::scenario::Scenario;
@@ -22,8 +23,8 @@ pub struct Options<'a> {
     pub threads: usize,
     /// Full records of the first episode are kept, for the page and for tests.
     pub keep_first: bool,
-    /// The capacity-aware bound, where one is at hand.
-    pub capacity: Option<&'a dyn Capacity>,
+    /// How the bound that knows the GPUs is worked out; none: not at all.
+    pub capacity: Option<Engine>,
     /// Told when it is known how many jobs will run, and then for each that has ended.
     pub progress: Option<&'a (dyn Progress + Sync)>,
 }
@@ -76,14 +77,27 @@ pub struct Results {
     pub length_h: f64,
     pub episodes: Vec<Episode>,
     pub policies: Vec<PolicySummary>,
+    /// How the bound that knows the GPUs was worked out; none: it was not asked for.
+    pub capacity: Option<Engine>,
     pub kept: Option<Kept>,
+}
+
+/// There are no results.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An episode cannot be made.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// The bound that knows the GPUs cannot be worked out.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
 }
 
 /// Runs a scenario under some policies; none named: all.
 ///
 /// # Errors
-/// A trace cannot be read, or does not reach an episode.
-pub fn simulate(scenario: &Scenario, names: &[String], options: &Options) -> Result<Results, WorldError> {
+/// A trace cannot be read, or does not reach an episode; or the bound that was asked for cannot be worked out.
+pub fn simulate(scenario: &Scenario, names: &[String], options: &Options) -> Result<Results, RunError> {
     let source = Source::read(scenario)?;
     let asked: Vec<String> =
         if names.is_empty() { policy::names().into_iter().map(str::to_owned).collect() } else { names.to_vec() };
@@ -120,7 +134,7 @@ pub fn simulate(scenario: &Scenario, names: &[String], options: &Options) -> Res
                 }
                 None => Done::Bounds(
                     scenario.per_job_bound.then(|| bound::per_job_g(world)),
-                    options.capacity.and_then(|capacity| capacity.least_g(world)),
+                    options.capacity.map(|engine| engine.least_g(world)).transpose(),
                 ),
             };
             if let Ok(mut place) = place.lock() {
@@ -138,16 +152,24 @@ pub fn simulate(scenario: &Scenario, names: &[String], options: &Options) -> Res
         }
     });
     let worlds = worlds.into_iter().filter_map(OnceLock::into_inner).collect::<Result<Vec<_>, _>>()?;
-    Ok(put_together(scenario, worlds, done, &all, asked.len()))
+    let mut results = put_together(scenario, worlds, done, &all, asked.len())?;
+    results.capacity = options.capacity;
+    Ok(results)
 }
 
 enum Done {
     Nothing,
     Run(Box<Outcome>, Option<PolicyRun>),
-    Bounds(Option<f64>, Option<f64>),
+    Bounds(Option<f64>, Result<Option<f64>, CapacityError>),
 }
 
-fn put_together(scenario: &Scenario, worlds: Vec<World>, done: Vec<Mutex<Done>>, all: &[String], shown: usize) -> Results {
+fn put_together(
+    scenario: &Scenario,
+    worlds: Vec<World>,
+    done: Vec<Mutex<Done>>,
+    all: &[String],
+    shown: usize,
+) -> Result<Results, CapacityError> {
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); all.len()];
     let (mut bounds, mut runs) = (Vec::new(), Vec::new());
     for (task, done) in done.into_iter().enumerate() {
@@ -156,7 +178,7 @@ fn put_together(scenario: &Scenario, worlds: Vec<World>, done: Vec<Mutex<Done>>,
                 outcomes[task % (all.len() + 1)].push(*outcome);
                 runs.extend(run);
             }
-            Done::Bounds(per_job, capacity) => bounds.push((per_job, capacity)),
+            Done::Bounds(per_job, capacity) => bounds.push((per_job, capacity?)),
             Done::Nothing => {}
         }
     }
@@ -169,7 +191,7 @@ fn put_together(scenario: &Scenario, worlds: Vec<World>, done: Vec<Mutex<Done>>,
     let episodes = worlds.iter().zip(&bounds).map(|(world, bounds)| episode(world, *bounds)).collect();
     runs.truncate(shown);
     let kept = worlds.into_iter().next().filter(|_| !runs.is_empty()).map(|world| Kept { world, runs });
-    Results {
+    Ok(Results {
         scenario: scenario.name.clone(),
         seed: scenario.seed,
         remarks: Vec::new(),
@@ -177,8 +199,9 @@ fn put_together(scenario: &Scenario, worlds: Vec<World>, done: Vec<Mutex<Done>>,
         length_h: scenario.length_h,
         episodes,
         policies,
+        capacity: None,
         kept,
-    }
+    })
 }
 
 fn episode(world: &World, (bound_g, capacity_bound_g): (Option<f64>, Option<f64>)) -> Episode {

@@ -144,3 +144,30 @@ fn records_have_a_row_for_each_job_and_policy() {
         .sum();
     assert!((carbon - object["policies"][0]["episodes"][0]["carbon_g"].as_f64().unwrap()).abs() < 1e-6);
 }
+
+#[test]
+fn the_bound_that_knows_the_gpus_is_shown_where_it_is_asked_for() {
+    let folder = case().folder();
+    let of = |words: &[&str]| told(folder.path(), &[&["run", "scenario.toml", "--policy=fcfs,carm-performance"], words].concat());
+    assert!(!of(&[]).contains("together") && of(&["--bounds"]).contains("  together  "));
+    let object: serde_json::Value = serde_json::from_str(&of(&["--bounds", "--json"])).unwrap();
+    assert_eq!(object["capacity_bound_by"].as_str(), Some("prices"));
+    let share = |policy: usize| object["policies"][policy]["share_of_capacity_bound"].as_f64().unwrap();
+    assert!(share(0) == 0.0 && share(1) > 0.0, "{} {}", share(0), share(1));
+    for episode in object["episodes"].as_array().unwrap() {
+        let (alone_g, together_g) = (episode["bound_g"].as_f64().unwrap(), episode["capacity_bound_g"].as_f64().unwrap());
+        assert!(together_g > alone_g, "{together_g} {alone_g}");
+    }
+}
+
+#[cfg(not(feature = "bounds"))]
+#[test]
+fn without_highs_the_program_says_how_to_get_it() {
+    let folder = case().folder();
+    let output = carm_sim(folder.path(), &["run", "scenario.toml", "--bounds=highs"]);
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "carm-sim: --bounds: 'highs': this carm-sim has no HiGHS; build it with cargo build -p carm-sim --features bounds, or give --bounds=prices\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}

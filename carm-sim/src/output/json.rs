@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::account::summary::PolicySummary;
+use crate::capacity::Engine;
 use crate::run::{Episode, Results};
 
 #[derive(Serialize)]
@@ -16,6 +17,8 @@ struct Object<'a> {
     forecast: &'a str,
     length_h: f64,
     remarks: &'a [String],
+    /// How episodes' `capacity_bound_g` was worked out.
+    capacity_bound_by: Option<&'static str>,
     episodes: &'a [Episode],
     policies: &'a [PolicySummary],
 }
@@ -25,9 +28,19 @@ struct Object<'a> {
 /// # Errors
 /// A figure is no number that JSON knows.
 pub fn text(results: &Results) -> serde_json::Result<String> {
-    let Results { scenario, seed, forecast, length_h, remarks, episodes, policies, .. } = results;
+    let Results { scenario, seed, forecast, length_h, remarks, capacity, episodes, policies, .. } = results;
     let program = concat!("carm-sim ", env!("CARGO_PKG_VERSION"));
-    let object =
-        Object { version: 1, program, scenario, seed: *seed, forecast, length_h: *length_h, remarks, episodes, policies };
+    let object = Object {
+        version: 1,
+        program,
+        scenario,
+        seed: *seed,
+        forecast,
+        length_h: *length_h,
+        remarks,
+        capacity_bound_by: capacity.map(Engine::name),
+        episodes,
+        policies,
+    };
     Ok(serde_json::to_string_pretty(&object)? + "\n")
 }

@@ -9,7 +9,7 @@
 use super::instance::{Instance, Need};
 use super::way::Kind;
 
-/// So often prices are changed, where it does not take longer than [`MOST_PIECES`].
+/// So often prices are changed, where it does not take too long.
 pub const ROUNDS: usize = 300;
 
 /// A round looks at every clock of every block that a job may use; all rounds together at no more than these: a minute or two.
@@ -195,7 +195,7 @@ fn book(instance: &Instance, need: &Need, hulls: &Hulls, last: Option<Piece>, ov
 ///
 /// Jobs are many and small, so what they want hardly jumps as prices move, and steps along what is wanted too much lead to the best prices.
 /// Each price has a step of its own, by the running mean and spread of its excess (Adam: Kingma and Ba, ICLR 2015), and all steps
-/// shrink from a fifth of a typical price to a thousandth of that. Any prices give a bound; the best one of all rounds is given.
+/// shrink from half a typical price to a 2500th of that. Any prices give a bound; the best one of all rounds is given.
 #[must_use]
 pub fn least_g(instance: &Instance, rounds: usize) -> f64 {
     let limits: Vec<(f64, f64)> = instance.rooms.iter().flat_map(|room| room.kwh_limits()).collect();
@@ -238,8 +238,8 @@ pub fn rounds(instance: &Instance) -> usize {
 }
 
 /// Of a typical price, at first, and at last of the first.
-const FIRST_STEP: f64 = 0.2;
-const LAST_STEP: f64 = 1e-3;
+const FIRST_STEP: f64 = 0.5;
+const LAST_STEP: f64 = 4e-4;
 
 /// The running mean and spread of one excess.
 #[derive(Debug, Clone, Copy, Default)]

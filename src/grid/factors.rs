@@ -8,13 +8,13 @@
 //!   11 onshore and 12 offshore.
 //! - World Nuclear Association, Comparison of Lifecycle Greenhouse Gas Emissions of Various Electricity Generation Sources (2011),
 //!   means: lignite 1054, oil 733.
-//! - CARM's own estimates, for want of a published median: peat and oil shale as lignite (a GJ of the three has 106, 107 and 101 kg
-//!   of CO2: IPCC Guidelines 2006, vol. 2, table 1.4); gas made of coal as the coal; waste 660 (half of its energy is not biomass, a
-//!   GJ of that has 91.7 kg of CO2 by the same table, and a plant makes electricity of a quarter); other 700, a guess for plants
-//!   that burn something; other renewable as biomass.
+//! - CARM's own estimates, for want of a published median: peat and oil shale as lignite (a GJ of the three has 106, 107 and
+//!   101 kg of CO2: IPCC Guidelines 2006, vol. 2, table 1.4); gas made of coal as the coal; waste 660 (half of its energy is not
+//!   biomass, a GJ of that has 91.7 kg of CO2 by the same table, and a plant makes electricity of a quarter); other 700, a guess for
+//!   plants that burn something; other renewable as biomass.
 //!
-//! A factor is of a typical plant: a country's own plants differ by some 10 % (gas, coal) to some 50 % (biomass, hydropower,
-//! waste). The shape over the day is better known than the level.
+//! A factor is of a typical plant, and a country's own plants differ. What the IPCC's table spans: hard coal 740 to 910, gas 410 to
+//! 650, biomass 130 to 420, hydropower 1 to 2200. The shape over the day is better known than the level.
 //!
 //! # Rules
 //! - Storage (pumped, batteries) is no generation: what it gives back was generated before, and counted then. Neither what it
@@ -108,8 +108,8 @@ impl Fuel {
         }
     }
 
-    /// The part of it that is renewable, 0 to 1. Half of municipal waste is, by convention: EU statistics take 50 % where a
-    /// plant's own part is not measured (Eurostat, SHARES tool manual).
+    /// The part of it that is renewable, 0 to 1. Half of waste is: what energy statistics take where a plant's own part is not
+    /// known (IEA, Eurostat and UNECE, annual questionnaire on renewables and wastes).
     #[must_use]
     pub const fn renewable(self) -> f64 {
         match self {

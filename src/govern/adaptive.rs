@@ -97,7 +97,7 @@ pub fn reconsider(
         _ => {}
     }
     let window_h = rules.dwell_h.max(rules.interval_h);
-    let first = first_level(&rest.best, standing.level, situation.candidate.slots[0].hours, window_h);
+    let first = first_level(situation.candidate, &rest.best, standing.level, window_h, rules.interval_h);
     let in_time = |level: &usize| is_in_time(situation, standing, rules, *level, by_h);
     let Some(wanted) = first.and_then(|first| slowest_in_time(situation.candidate, first, in_time)) else {
         return Ok(full("near the point of no return: full clock"));
@@ -169,9 +169,11 @@ fn reason_to_stay(
 ) -> Result<Option<&'static str>, PlanError> {
     let mhz = |level: usize| situation.candidate.levels[level].clock_mhz;
     let kept = run_at(situation, current)?.filter(|kept| kept.end_h <= by_h);
-    let kept = kept.filter(|kept| rest.problem.budget_g.is_none_or(|budget| kept.carbon_g <= budget));
-    // To a slower clock for the budget's sake a job goes at once.
-    let presses = kept.is_none() && rest.problem.budget_g.is_some() && mhz(wanted) < mhz(current);
+    let keeps = |budget_g: Option<f64>, kept: &Plan| budget_g.is_none_or(|budget_g| kept.carbon_g <= budget_g);
+    // To a slower clock for the budget's sake a job goes at once, for what is kept in hand of it, too.
+    let budget_g = rest.problem.budget_g.or(situation.budget_g.filter(|_| !rest.over_budget));
+    let presses = budget_g.is_some() && !kept.as_ref().is_some_and(|kept| keeps(budget_g, kept)) && mhz(wanted) < mhz(current);
+    let kept = kept.filter(|kept| keeps(rest.problem.budget_g, kept));
     Ok(if standing.for_h < rules.dwell_h && !presses {
         Some("a clock stays for its dwell time")
     } else if mhz(current).abs_diff(mhz(wanted)) < rules.min_change_mhz {
@@ -185,8 +187,9 @@ fn reason_to_stay(
 }
 
 /// The level to run at first. Within a slot the plan's clocks may come in any order: the present one is kept for as long as
-/// the slot has use for it. Else it is the level of most of the coming `window_h`: for less no clock is set.
-fn first_level(plan: &Plan, current: Option<usize>, slot_h: f64, window_h: f64) -> Option<usize> {
+/// the slot has use for it. Else it is the level of most of the coming `window_h`: for less no clock is set. A faster one that the plan
+/// wants in the next slot alone is not set in this one, if there is another look before it ends.
+fn first_level(candidate: &Candidate, plan: &Plan, current: Option<usize>, window_h: f64, interval_h: f64) -> Option<usize> {
     let hours_until = |until_h: f64| {
         let mut levels: Vec<(usize, f64)> = Vec::new();
         for segment in plan.segments.iter().filter(|segment| segment.from_h < until_h) {
@@ -198,14 +201,20 @@ fn first_level(plan: &Plan, current: Option<usize>, slot_h: f64, window_h: f64) 
         }
         levels
     };
-    if let Some(current) = current
-        && hours_until(slot_h).iter().any(|&(level, hours)| level == current && hours >= window_h)
-    {
-        return Some(current);
+    let slot_h = candidate.slots[0].hours;
+    let here = hours_until(slot_h);
+    let in_use = |level: usize| here.iter().find(|(here, _)| *here == level).map(|&(_, hours)| hours);
+    if current.and_then(in_use).is_some_and(|hours| hours >= window_h) {
+        return current;
     }
     // Ties go to the one that comes first.
-    let most = hours_until(window_h).into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best });
-    most.map(|(level, _)| level)
+    let most = |levels: &[(usize, f64)]| {
+        levels.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(level, _)| level)
+    };
+    let first = most(&hours_until(window_h))?;
+    let speed = |level: usize| candidate.levels[level].speed;
+    let is_of_the_next = slot_h > interval_h && here.iter().all(|&(level, _)| speed(level) < speed(first));
+    if is_of_the_next { current.filter(|&level| in_use(level).is_some()).or_else(|| most(&here)) } else { Some(first) }
 }
 
 /// `wanted`, or the slowest level above it that leaves the job in time.

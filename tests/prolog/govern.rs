@@ -283,6 +283,25 @@ fn a_hand_on_one_card_of_a_job_leaves_no_lock_on_its_others() {
 }
 
 #[test]
+fn a_card_that_slows_itself_down_is_no_other_hand_and_its_work_counts_as_it_ran() {
+    // 200 W are too few for 1890 MHz, which draws 239 W.
+    let node = node().cards(|text| text.replace("power_limit_watts = 450.0", "power_limit_watts = 200.0"));
+    let _governor = Governor::start(&node);
+    let load = node.busy(&[0]);
+    node.prolog(&green(7));
+    sleep_s(3.5);
+    drop(load);
+    node.epilog(&green(7)).assert_clean();
+    let line = node.line();
+    assert_eq!(line.marks, [Mark::Throttled], "{}", node.log());
+    assert!(!node.log().contains("another hand"), "{}", node.log());
+    let seen = line.steps.iter().filter_map(|step| step.clock_mhz).max();
+    assert!(seen.is_some_and(|mhz| mhz < GREENEST_MHZ - 100), "{line:#?}");
+    let (work_s, run_s) = (line.work_done_s.expect("work"), sum(&line, |step| step.seconds));
+    assert!(work_s < 0.79 * run_s, "{work_s} s of work in {run_s} s");
+}
+
+#[test]
 fn a_job_that_joins_and_wishes_a_faster_clock_is_no_other_hand() {
     let node = node();
     let _governor = Governor::start(&node);

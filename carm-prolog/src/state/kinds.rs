@@ -149,10 +149,13 @@ pub struct GpuState {
 }
 
 /// Power samples summed up to joules.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sampled {
     /// When the last sample was taken, milliseconds since 1970.
     pub at_ms: i64,
+    /// The same by the count that nobody sets; an earlier release did not write it.
+    #[serde(default)]
+    pub uptime: Option<Uptime>,
     /// The last sample.
     pub watts: f64,
     /// All joules up to it.
@@ -279,11 +282,16 @@ impl GpuState {
     /// Adds a power sample, in place of a counter that the card lacks; the joules so far. Samples too far apart tell nothing of
     /// what was between them.
     pub fn sample(&mut self, watts: f64, now: DateTime<Utc>) -> Option<f64> {
-        let at_ms = now.timestamp_millis();
-        let before = self.sampled.filter(|before| (0..=MOST_APART_MS).contains(&(at_ms - before.at_ms)));
-        let joules = before.map(|before| before.joules + (before.watts + watts) / 2.0 * (at_ms - before.at_ms) as f64 / 1e3);
+        let (at_ms, uptime) = (now.timestamp_millis(), Uptime::of(now));
+        let passed_ms = |before: &Sampled| {
+            let passed = uptime.as_ref().zip(before.uptime.as_ref()).and_then(|(now, then)| now.since(then));
+            passed.map_or(at_ms - before.at_ms, |passed| passed.num_milliseconds())
+        };
+        let before = self.sampled.as_ref().map(|before| (before, passed_ms(before)));
+        let joined = before.filter(|(_, passed_ms)| (0..=MOST_APART_MS).contains(passed_ms));
+        let joules = joined.map(|(before, ms)| before.joules + (before.watts + watts) / 2.0 * ms as f64 / 1e3);
         let first = self.sampled.is_none();
-        self.sampled = Some(Sampled { at_ms, watts, joules: joules.unwrap_or(0.0) });
+        self.sampled = Some(Sampled { at_ms, uptime, watts, joules: joules.unwrap_or(0.0) });
         joules.or(first.then_some(0.0))
     }
 
@@ -302,6 +310,7 @@ impl GpuState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::TimeDelta;
 
     #[test]
     fn energy_is_shared_out_for_the_time_that_it_was_shared_and_all_of_it_once() {
@@ -313,6 +322,24 @@ mod tests {
         gpu.share_out(Some(260.0)); // both: 60 J
         let got: Vec<_> = gpu.holders.iter().map(|h| (h.job, h.energy_j, h.total_j, h.shared, h.lost)).collect();
         assert_eq!(got, [(1, 130.0, 160.0, true, false), (2, 30.0, 60.0, true, false)]);
+    }
+
+    #[test]
+    fn power_samples_are_summed_over_the_time_that_passed_whatever_the_machines_clock_says() {
+        for set_by in [TimeDelta::zero(), TimeDelta::minutes(4), TimeDelta::minutes(-4), TimeDelta::days(1)] {
+            let mut gpu = GpuState::default();
+            let begin = Utc::now() - TimeDelta::seconds(10);
+            assert_eq!(gpu.sample(100.0, begin), Some(0.0));
+            // The clock was set after the first sample: that has another time than it would have now.
+            if let Some(sampled) = &mut gpu.sampled {
+                sampled.at_ms += set_by.num_milliseconds();
+            }
+            let joules = gpu.sample(300.0, begin + TimeDelta::seconds(10)).expect("joules");
+            assert!((joules - 2000.0).abs() < 20.0, "{set_by}: {joules} J");
+        }
+        let mut gpu = GpuState::default();
+        gpu.sample(100.0, Utc::now() - TimeDelta::minutes(6));
+        assert_eq!(gpu.sample(100.0, Utc::now()), None, "nobody knows what was in between");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The governor's decision driven in a loop: a job that makes progress at the clock that is set, a look every minute.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::plan::{Level, Start};
@@ -256,8 +257,57 @@ fn time_that_runs_out_moves_a_clock_at_once() {
     assert!(matches!(decision.level, None | Some(2)), "{decision:?}");
 }
 
+#[test]
+fn a_fast_clock_for_the_next_hour_is_not_set_in_the_dirty_end_of_this_one() {
+    // Three minutes before the clean hour the plan has most of the coming five minutes at full clock; there it emits twice as much.
+    let slots = vec![Slot::grid(1.0, 760.0), Slot::grid(1.0, 92.0), Slot::grid(28.0, 50.0)];
+    let budget_g = 121.4;
+    let job = Job {
+        slots,
+        work_h: 0.725,
+        objective: Objective::Carbon,
+        deadline_h: None,
+        budget_g: Some(budget_g),
+        limit_h: 25.0,
+        ..Job::default()
+    };
+    let run = job.run();
+    assert!(run.clocks[..60].iter().all(|&level| level < 2), "{:?}", run.clocks);
+    assert!(run.carbon_g <= budget_g, "{} g", run.carbon_g);
+}
+
+#[test]
+fn what_is_kept_in_hand_of_a_budget_is_not_spent_on_a_dwell_time() {
+    // No plan keeps 3 % of the budget in hand any more; slow clocks keep the budget, full clock does not.
+    let rest = candidate(vec![Slot::grid(100.0, 400.0)], 1.0);
+    let situation = Situation {
+        candidate: &rest,
+        objective: Objective::Carbon,
+        deadline_h: None,
+        limit_h: 50.0,
+        budget_g: Some(92.0),
+        measured: true,
+    };
+    let standing = Standing { level: Some(2), for_h: 0.01, sure_work_h: 1.0, whole_work_h: 4.0, spent_g: 360.0 };
+    let decision = reconsider(&situation, &standing, &RULES, None).expect("a situation");
+    assert_eq!((decision.level, decision.over_budget), (Some(1), false), "{decision:?}");
+}
+
+/// The same cases in every run, since what dwell and hysteresis may cost is a bound by experience; others with
+/// `PROPTEST_RNG_SEED`, more with `PROPTEST_CASES`.
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 60;
+    }
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn no_deadline_is_missed_on_carms_account(

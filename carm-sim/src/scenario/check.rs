@@ -218,7 +218,7 @@ impl Check<'_> {
             closed: Vec::new(),
             embodied_g_per_gpu_h: 0.0,
         };
-        Ok(SiteSpec { site, onsite, max_time_h })
+        Ok(SiteSpec { site, onsite, max_time_h, as_if_measured: raw.as_if_measured })
     }
 
     fn jobs(&mut self, raw: &RawJobs, planner: &Planner, profiles: &Profiles) -> Checked<JobsSpec> {

@@ -103,6 +103,8 @@ pub struct SiteSpec {
     pub onsite: Option<OnsiteSpec>,
     /// The partition's MaxTime, h.
     pub max_time_h: Option<f64>,
+    /// Guarantees go by the profiles' speeds, as if somebody had measured them.
+    pub as_if_measured: bool,
 }
 
 /// On-site power of a site.

@@ -145,6 +145,8 @@ pub(super) struct RawSite {
     pub onsite_peak: Option<f64>,
     pub onsite_step: Option<String>,
     pub onsite_g_per_kwh: Option<f64>,
+    #[serde(default)]
+    pub as_if_measured: bool,
 }
 
 #[derive(Deserialize)]

@@ -214,6 +214,7 @@ impl<'s> Source<'s> {
             onsite_w: spans.iter().map(|span| span.onsite_w).collect(),
             site: spec.site.clone(),
             max_time_h: spec.max_time_h,
+            as_if_measured: spec.as_if_measured,
             utc_offset_h: zone.utc_offset_h,
             truth,
             profiles,

@@ -62,11 +62,6 @@ impl Lattice {
         Self { y, per_hour: 1, end: self.end }
     }
 
-    /// Cells a day.
-    pub fn per_day(&self) -> usize {
-        24 * self.per_hour
-    }
-
     /// A cell's length.
     pub fn cell(&self) -> TimeDelta {
         TimeDelta::minutes(60 / self.per_hour as i64)

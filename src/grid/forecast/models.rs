@@ -4,28 +4,8 @@ use crate::grid::Quantity;
 
 /// How many there are.
 pub(super) const COUNT: usize = 14;
-/// The model that is used where the past is too short to score any: see [`NAMES`].
+/// The model that is used where the past is too short to score any: seven days, scaled.
 pub(super) const UNSCORED: usize = 5;
-
-/// Their names, in order. "Scaled": times the ratio of the last hours to what the model says of them, which fades with the
-/// lead time by the factor at the end, each hour.
-#[cfg(test)]
-pub(super) const NAMES: [&str; COUNT] = [
-    "the last value",
-    "yesterday",
-    "yesterday, scaled, 0.95",
-    "a week ago",
-    "seven days",
-    "seven days, scaled, 0.95",
-    "seven days, scaled, 0.98",
-    "seven days, scaled, 0.8",
-    "days of its kind",
-    "days of its kind, scaled, 0.9",
-    "days of its kind, scaled, 0.97",
-    "days of its kind, scaled to the last hour, 0.95",
-    "four weeks",
-    "four weeks, scaled to the last hour, 0.98; of on-site power: the clear sky",
-];
 
 /// The past as the models see it: cells, and the kind of day of each, also of those to come.
 #[derive(Debug, Clone, Copy)]
@@ -121,8 +101,7 @@ impl Past<'_> {
         view.ratio_kind_last = ratio(1, &alike);
         view.ratio_month_last = ratio(1, &|cell| view.month[cell % day]);
         let top: f64 = view.envelope.iter().sum();
-        let whole = |list: &[f64]| if top > 0.0 { list.iter().sum::<f64>() / top } else { 1.0 };
-        view.clear = whole(&view.month);
+        view.clear = if top > 0.0 { view.month.iter().sum::<f64>() / top } else { 1.0 };
         let (light, bright) = last(3).fold((0.0, 0.0), |(light, bright), cell| (light + self.y[cell], bright + view.envelope[cell % day]));
         let enough = bright > 0.05 * top / day as f64 * (3 * self.per_hour) as f64;
         view.clear_last = if enough { light / bright } else { view.clear };
@@ -130,7 +109,8 @@ impl Past<'_> {
 }
 
 impl View {
-    /// What the models say of the cell at `origin + ahead`. `fade` is the part of the last hours' ratios that is left, by factor:
+    /// What the models say of the cell at `origin + ahead`: the last value, yesterday, a week ago, seven days, days of the same kind, four
+    /// weeks; some also scaled by the ratio of the last hours (three, or one: `last`) to what the model says of them. `fade` is the part of the last hours' ratios that is left, by factor:
     /// of 0.8, 0.9, 0.95, 0.97, 0.98.
     pub fn say(&self, past: &Past, ahead: usize, fade: &[f64; 5]) -> [f64; COUNT] {
         let (day, cell) = (past.per_day(), self.origin + ahead);

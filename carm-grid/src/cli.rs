@@ -92,14 +92,19 @@ impl Setup {
     /// The configuration has no zone of that name.
     pub fn zones(&self, found: &ArgMatches) -> Result<Vec<&Zone>, Refusal> {
         let Some(names) = found.get_many::<String>("zone") else { return Ok(self.config.zones.iter().collect()) };
-        let find = |name: &String| {
-            let known = || self.config.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", ");
-            let absent = || {
-                let name = carm::request::printable(name);
-                Refusal::new(format!("--zone: '{name}': no such [[zone]] in the configuration; give one of {}", known()))
-            };
-            self.config.zones.iter().find(|zone| zone.name == *name).ok_or_else(absent)
+        names.map(|name| self.zone(name, "--zone")).collect()
+    }
+
+    /// The zone of a name; `what` says where the name stood.
+    ///
+    /// # Errors
+    /// The configuration has none.
+    pub fn zone(&self, name: &str, what: &str) -> Result<&Zone, Refusal> {
+        let known = || self.config.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", ");
+        let absent = || {
+            let name = carm::request::printable(name);
+            Refusal::new(format!("{what}: '{name}': no such [[zone]] in the configuration; give one of {}", known()))
         };
-        names.map(find).collect()
+        self.config.zones.iter().find(|zone| zone.name == name).ok_or_else(absent)
     }
 }

@@ -21,6 +21,11 @@ impl Refusal {
         Self(message.to_string())
     }
 
+    /// The line.
+    pub fn message(&self) -> &str {
+        &self.0
+    }
+
     /// Says why and gives the code.
     pub fn report(&self) -> ExitCode {
         warn(&self.0);

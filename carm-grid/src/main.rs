@@ -10,6 +10,7 @@ mod cli;
 mod exit;
 mod fault;
 mod fetch;
+mod given;
 mod http;
 mod import;
 mod kept;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::raw::RawZone;
+pub use crate::grid::Quantity;
 use crate::grid::Intensity;
 use crate::located::{Located, TomlError};
 use crate::quantity::parse_duration;
@@ -120,18 +121,6 @@ pub enum Api {
     V3,
     /// Version 4.
     V4,
-}
-
-/// What a query's answer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quantity {
-    /// Carbon intensity in g/kWh.
-    CarbonGPerKwh,
-    /// Renewable share, 0 to 1.
-    RenewableShare,
-    /// On-site power in watts.
-    OnsiteW,
 }
 
 /// A zone of a live source.

@@ -6,12 +6,14 @@ pub mod factors;
 mod forecast;
 mod intensity;
 pub mod load;
+mod quantity;
 mod signal;
 pub mod trace;
 mod typical;
 
-pub use forecast::extend;
+pub use forecast::{Forecaster, extend, extend_as};
 pub use intensity::Intensity;
+pub use quantity::Quantity;
 pub(crate) use signal::hours as signal_hours;
 pub use signal::{Signal, Step};
 pub use trace::{Trace, TraceError};

@@ -1,8 +1,9 @@
 //! What a forecast's error means for a plan: the range of its carbon, and whether waiting is worth it all the same.
 //!
 //! The planner itself plans on the expected values. A forecast may carry a band (a lower and an upper series); the same run is then
-//! integrated against both, and a deferred start is kept only if it still wins at the upper edge of its band against a start
-//! at once, whose near hours are known far better.
+//! integrated against both, and a deferred start is kept only if it still wins where the forecast turns out at the upper edge of its
+//! band: for the run at once too, for the same hour is as dirty for both. What is far is less sure than what is near, so waiting
+//! has to win by what its hours are less sure than those at once.
 
 use super::error::PlanError;
 use super::outcome::{Outcome, Plan};
@@ -22,13 +23,18 @@ pub fn carbon_range(problem: &Problem, of: &Plan, low: &[Slot], high: &[Slot]) -
     Ok((under(low)?, under(high)?))
 }
 
-/// The best plan that starts as early as may be, if the given one starts later and does not surely beat it: with its carbon at
-/// the upper edge, `high_g`, it emits as much (performance), or its performance per carbon is no better (ppc). `None` keeps
-/// the given plan. The carbon objective seeks the earliest end within a budget: there is nothing to wait for in it.
+/// The best plan that starts as early as may be, if the given one starts later and does not beat it at the upper edge of the
+/// forecast's band: there it emits as much (performance), or its performance per carbon is no better (ppc). `at_upper_edge` gives a
+/// plan's carbon there in grams: the second of [`carbon_range`], or the plan's own carbon where its candidate has no band. `None` keeps the
+/// given plan. The carbon objective seeks the earliest end within a budget: there is nothing to wait for in it.
 ///
 /// # Errors
-/// If the problem is malformed.
-pub fn start_at_once_instead(problem: &Problem, of: &Plan, high_g: f64) -> Result<Option<Plan>, PlanError> {
+/// If the problem is malformed, or `at_upper_edge` fails.
+pub fn start_at_once_instead(
+    problem: &Problem,
+    of: &Plan,
+    at_upper_edge: impl Fn(&Plan) -> Result<f64, PlanError>,
+) -> Result<Option<Plan>, PlanError> {
     let earliest_h = |start: Start| match start {
         Start::Fixed(at) => at,
         Start::Within { earliest_h, .. } => earliest_h,
@@ -41,11 +47,12 @@ pub fn start_at_once_instead(problem: &Problem, of: &Plan, high_g: f64) -> Resul
         candidate.start = Start::Fixed(earliest_h(candidate.start));
     }
     let Outcome::Feasible(now) = plan(&at_once)? else { return Ok(None) };
-    let surely_better = match problem.objective {
-        Objective::Ppc => of.end_h * high_g < now.end_h * now.carbon_g,
-        _ => high_g < now.carbon_g,
+    let (waiting_g, now_g) = (at_upper_edge(of)?, at_upper_edge(&now)?);
+    let better = match problem.objective {
+        Objective::Ppc => of.end_h * waiting_g < now.end_h * now_g,
+        _ => waiting_g < now_g,
     };
-    Ok((!surely_better).then_some(now))
+    Ok((!better).then_some(now))
 }
 
 #[cfg(test)]
@@ -86,30 +93,42 @@ mod tests {
         assert!((range.0 - 250.0).abs() < 1e-9 && (range.1 - 450.0).abs() < 1e-9, "{range:?}");
     }
 
+    /// The start at once in place of waiting, with the hour of now and the later ones so dirty at the upper edge.
+    fn instead(problem: &Problem, now_g: f64, later_g: f64) -> Option<Plan> {
+        let high = vec![Slot::grid(1.0, now_g), Slot::grid(9.0, later_g)];
+        let at_upper_edge = |plan: &Plan| Ok(carbon_range(problem, plan, &problem.candidates[0].slots, &high)?.1);
+        start_at_once_instead(problem, &best_plan(problem), at_upper_edge).expect("a problem")
+    }
+
     #[test]
     fn waiting_that_the_error_may_undo_is_not_worth_it() {
         let problem = problem(300.0, Objective::Performance);
-        let waiting = best_plan(&problem);
-        let instead = start_at_once_instead(&problem, &waiting, 450.0).expect("a problem").expect("the start at once");
-        assert_eq!((instead.start_h, instead.carbon_g), (0.0, 400.0));
-        assert_eq!(start_at_once_instead(&problem, &waiting, 350.0).expect("a problem"), None);
+        let at_once = instead(&problem, 400.0, 450.0).expect("the start at once");
+        assert_eq!((at_once.start_h, at_once.carbon_g), (0.0, 400.0));
+        assert_eq!(instead(&problem, 400.0, 350.0), None);
+    }
+
+    #[test]
+    fn an_error_that_the_run_at_once_has_as_well_undoes_nothing() {
+        // The later hours are 450 at their upper edge, more than now is expected to be; but then now is 500.
+        let problem = problem(300.0, Objective::Performance);
+        assert_eq!(instead(&problem, 500.0, 450.0), None);
     }
 
     #[test]
     fn performance_per_carbon_waits_only_where_it_surely_gains() {
         // Twice the turnaround at 150 g: 300 against 400; at its upper edge of 210 g no longer.
         let problem = problem(150.0, Objective::Ppc);
-        let waiting = best_plan(&problem);
-        assert_eq!(waiting.start_h, 1.0);
-        assert_eq!(start_at_once_instead(&problem, &waiting, 190.0).expect("a problem"), None);
-        assert!(start_at_once_instead(&problem, &waiting, 210.0).expect("a problem").is_some());
+        assert_eq!(best_plan(&problem).start_h, 1.0);
+        assert_eq!(instead(&problem, 400.0, 190.0), None);
+        assert!(instead(&problem, 400.0, 210.0).is_some());
+        assert_eq!(instead(&problem, 430.0, 210.0), None);
     }
 
     #[test]
     fn a_start_that_cannot_be_at_once_is_kept() {
         let mut problem = problem(300.0, Objective::Performance);
-        let waiting = best_plan(&problem);
         problem.candidates[0].slots[0].closed = true;
-        assert_eq!(start_at_once_instead(&problem, &waiting, 450.0).expect("a problem"), None);
+        assert_eq!(instead(&problem, 400.0, 450.0), None);
     }
 }

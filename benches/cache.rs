@@ -2,6 +2,7 @@
 //! hourly history in one file. `cargo bench -p carm --bench cache`.
 
 #![allow(missing_docs)] // of what criterion's macros write
+#![allow(clippy::expect_used)] // a benchmark of its own files ends where they cannot be written
 
 use std::hint::black_box;
 use std::path::Path;

@@ -126,7 +126,10 @@ fn a_forecast_past_the_sources_own_is_as_unsure_as_its_lead_time_says() {
 
 #[test]
 fn the_sun_does_not_shine_at_night_and_clouds_stay_for_some_hours() {
-    let sun = |hour: i64| (((hour % 24) as f64 - 6.0) / 12.0 * std::f64::consts::PI).sin().max(0.0) * f64::from(u8::from((6..18).contains(&(hour % 24))));
+    let sun = |hour: i64| {
+        (((hour % 24) as f64 - 6.0) / 12.0 * std::f64::consts::PI).sin().max(0.0)
+            * f64::from(u8::from((6..18).contains(&(hour % 24))))
+    };
     let clear = |day: i64| 0.6 + 0.8 * noise(day * 17);
     // Ends at noon of a dull day.
     let dull = |day: i64| if day == 35 { 0.2 } else { clear(day) };

@@ -179,8 +179,11 @@ impl Series {
     }
 }
 
+/// The step of a period, and a value for each of its positions that has one.
+type Values = (TimeDelta, Vec<(DateTime<Utc>, f64)>);
+
 impl Period {
-    fn values(&self, repeats: bool) -> Result<(TimeDelta, Vec<(DateTime<Utc>, f64)>), String> {
+    fn values(&self, repeats: bool) -> Result<Values, String> {
         let resolution = self.resolution.text.trim();
         let step = match resolution {
             "PT15M" => TimeDelta::minutes(15),

@@ -46,7 +46,7 @@ pub fn decide(carm: &Carm, asked: &Asked, view: &View) -> Decision {
     let Some(mut planned) = best(carm, asked, view, &choices) else {
         return Decision::at_home(asked, view.now_h, asked.limit_h());
     };
-    if let Some(at_once) = worth_waiting(view, &choices[planned.plan.candidate], &planned) {
+    if let Some(at_once) = worth_waiting(view, &choices, &planned) {
         planned.plan = at_once;
     }
     let Planned { plan, problem, heed } = planned;
@@ -166,13 +166,18 @@ fn cut(slots: &[Slot], choice: &Choice, heed: Heed) -> Vec<Slot> {
 }
 
 /// The plan, or a start at once where the forecast's error may undo what waiting would save.
-fn worth_waiting(view: &View, choice: &Choice, planned: &Planned) -> Option<Plan> {
+fn worth_waiting(view: &View, choices: &[Choice], planned: &Planned) -> Option<Plan> {
     let Planned { plan, problem, heed } = planned;
-    let share = f64::from(problem.candidates[plan.candidate].workers) / f64::from(view.site(choice.site).gpus);
-    let (low, high) = view.band(choice.site, choice.length_h, share.min(1.0))?;
-    let (low, high) = (cut(&low, choice, *heed), cut(&high, choice, *heed));
-    let (_, high_g) = plan::carbon_range(problem, plan, &low, &high).ok()?;
-    plan::start_at_once_instead(problem, plan, high_g).ok().flatten()
+    let at_upper_edge = |plan: &Plan| {
+        let choice = &choices[plan.candidate];
+        let share = f64::from(problem.candidates[plan.candidate].workers) / f64::from(view.site(choice.site).gpus);
+        let Some((low, high)) = view.band(choice.site, choice.length_h, share.min(1.0)) else { return Ok(plan.carbon_g) };
+        let (low, high) = (cut(&low, choice, *heed), cut(&high, choice, *heed));
+        Ok(plan::carbon_range(problem, plan, &low, &high)?.1)
+    };
+    // Without a band there is no error to undo anything.
+    view.band(choices[plan.candidate].site, choices[plan.candidate].length_h, 1.0)?;
+    plan::start_at_once_instead(problem, plan, at_upper_edge).ok().flatten()
 }
 
 /// When Slurm is told that the job may begin, h after now. A plan that starts where Slurm expects room would have started earlier, had there

@@ -6,11 +6,25 @@ use chrono::{DateTime, NaiveTime, TimeDelta, TimeZone};
 #[must_use]
 pub fn numbers(most: f64) -> Vec<f64> {
     let most = if most.is_finite() && most > 0.0 { most } else { 1.0 };
-    let rough = most / 4.0;
-    let ten = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|n| n * ten).find(|&step| step >= rough * 0.999).unwrap_or(ten * 10.0);
+    let step = step(most);
     let last = (most / step * 0.999).ceil() as i32;
     (0..=last.max(1)).map(|i| f64::from(i) * step).collect()
+}
+
+/// Round numbers from `least` at most to `most` at least, some five of them.
+#[must_use]
+pub fn between(least: f64, most: f64) -> Vec<f64> {
+    let range = if most > least { most - least } else { least.abs().max(1.0) };
+    let step = step(range);
+    let (first, last) = ((least / step + 1e-3).floor() as i32, (most / step - 1e-3).ceil() as i32);
+    (first..=last.max(first + 1)).map(|i| f64::from(i) * step).collect()
+}
+
+/// A round number, some four of which make `length`.
+fn step(length: f64) -> f64 {
+    let rough = length / 4.0;
+    let ten = 10_f64.powf(rough.log10().floor());
+    [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|n| n * ten).find(|&step| step >= rough * 0.999).unwrap_or(ten * 10.0)
 }
 
 /// A number of an axis whose numbers are so far apart.
@@ -75,6 +89,17 @@ mod tests {
         for most in [0.07, 3.0, 99.0, 1234.5, 7.7e6] {
             let numbers = numbers(most);
             assert!(numbers.last().is_some_and(|&last| last >= most * 0.999) && numbers.len() <= 6, "{most}: {numbers:?}");
+        }
+    }
+
+    #[test]
+    fn an_axis_need_not_begin_at_nought() {
+        assert_eq!(between(61.0, 104.0), [60.0, 80.0, 100.0, 120.0]);
+        assert_eq!(between(60.0, 100.0), [60.0, 70.0, 80.0, 90.0, 100.0]);
+        for (least, most) in [(100.0, 100.0), (-3.0, 7.0), (0.02, 0.021)] {
+            let numbers = between(least, most);
+            let ends = (numbers[0], numbers[numbers.len() - 1]);
+            assert!(ends.0 <= least && ends.1 >= most && numbers.len() <= 7, "{least} to {most}: {numbers:?}");
         }
     }
 

@@ -47,7 +47,7 @@ pub fn section(results: &Results) -> String {
                     first come, first served at full clock."
         .to_owned();
     if intervals {
-        text += " The thin line is the 95 % interval over the episodes.";
+        text += " The thin line is the 95&nbsp;% interval over the episodes.";
     }
     text += "</p>\n";
     for frame in [NARROW, WIDE] {
@@ -125,7 +125,8 @@ fn drawn(results: &Results, frame: Frame) -> String {
 
 /// What stands in the columns of figures.
 fn heads(frame: Frame, y: f64) -> String {
-    let head = |x: f64, name: &str| format!("<text class=\"tick\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{name}</text>");
+    let head =
+        |x: f64, name: &str| format!("<text class=\"tick over\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{name}</text>");
     format!("{}{}\n", head(frame.width - 62.0, "carbon"), head(frame.width, "saved"))
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // clippy exempts test functions, not what they are written with
 
-#[path = "report/browser.rs"]
+#[path = "common/browser.rs"]
 mod browser;
 #[path = "report/ledger.rs"]
 #[allow(dead_code)]

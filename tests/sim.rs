@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/browser.rs"]
+mod browser;
 #[path = "sim/setup.rs"]
 mod setup;
 
@@ -21,6 +23,8 @@ mod docs;
 mod future;
 #[path = "sim/known.rs"]
 mod known;
+#[path = "sim/page.rs"]
+mod page;
 #[path = "sim/program.rs"]
 mod program;
 #[path = "sim/readers.rs"]

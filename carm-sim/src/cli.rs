@@ -77,7 +77,7 @@ fn scenario(found: &ArgMatches) -> Result<String, Refusal> {
         std::fs::write(path, text).map_err(|error| Refusal::new(format!("writing {}: {error}", path.display())))
     };
     if let Some(path) = page {
-        write(path, html::page(&results).map_err(|cause| Refusal::new(format!("--html: {cause}")))?)?;
+        write(path, html::page(&results))?;
     }
     if let (Some(path), Some(kept)) = (each, &results.kept) {
         write(path, records::text(kept))?;

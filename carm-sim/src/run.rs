@@ -70,8 +70,12 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Results {
     pub scenario: String,
+    /// The scenario as it was read.
+    pub text: String,
     pub seed: u64,
-    /// What is made up, in words.
+    /// What of the scenario is made up: grids, roofs, jobs.
+    pub made_up: Vec<String>,
+    /// What is made up although the scenario names data, in words.
     pub remarks: Vec<String>,
     pub forecast: String,
     pub length_h: f64,
@@ -79,6 +83,8 @@ pub struct Results {
     pub policies: Vec<PolicySummary>,
     /// How the bound that knows the GPUs was worked out; none: it was not asked for.
     pub capacity: Option<Engine>,
+    /// References that were run without having been asked for.
+    pub besides: Vec<PolicySummary>,
     pub kept: Option<Kept>,
 }
 
@@ -186,20 +192,24 @@ fn put_together(
     let (bound_g, capacity_g): (Vec<_>, Vec<_>) = bounds.iter().copied().unzip();
     let references =
         References { fcfs: of(policy::FCFS), static_clock: of(policy::STATIC_CLOCK), bound_g: &bound_g, capacity_g: &capacity_g };
-    let policies = all.iter().zip(&outcomes).take(shown);
-    let policies = policies.map(|(name, outcomes)| summary(name, outcomes, &references, scenario.seed)).collect();
+    let policies = all.iter().zip(&outcomes).map(|(name, outcomes)| summary(name, outcomes, &references, scenario.seed));
+    let mut policies: Vec<PolicySummary> = policies.collect();
+    let besides = policies.split_off(shown);
     let episodes = worlds.iter().zip(&bounds).map(|(world, bounds)| episode(world, *bounds)).collect();
     runs.truncate(shown);
     let kept = worlds.into_iter().next().filter(|_| !runs.is_empty()).map(|world| Kept { world, runs });
     Ok(Results {
         scenario: scenario.name.clone(),
+        text: scenario.text.clone(),
         seed: scenario.seed,
+        made_up: scenario.made_up(),
         remarks: Vec::new(),
         forecast: format!("{:?}", scenario.forecast.kind).to_lowercase(),
         length_h: scenario.length_h,
         episodes,
         policies,
         capacity: None,
+        besides,
         kept,
     })
 }

@@ -5,12 +5,12 @@ use std::process::{Command, Output};
 
 use super::setup::Case;
 
-fn carm_sim(folder: &Path, words: &[&str]) -> Output {
+pub fn carm_sim(folder: &Path, words: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_carm-sim"));
     program.current_dir(folder).env_remove("CARM_DATA").args(words).output().unwrap()
 }
 
-fn told(folder: &Path, words: &[&str]) -> String {
+pub fn told(folder: &Path, words: &[&str]) -> String {
     let output = carm_sim(folder, words);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && errors.is_empty(), "{errors}");

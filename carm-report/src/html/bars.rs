@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use carm::quantity::format_mass;
+use carm_page::{escape, figure};
 
-use super::{escape, figure};
 use crate::account::Account;
 use crate::job_text::saved;
 

@@ -1,6 +1,5 @@
 //! A job as one self-contained page: no script, no network, figures as text and as inline SVG; for a phone, a desk and paper.
 
-mod axis;
 mod bars;
 mod chart;
 mod timeline;
@@ -8,6 +7,7 @@ mod timeline;
 use std::fmt::Write;
 
 use carm::quantity::{format_duration, format_mass};
+use carm_page::escape;
 
 use crate::account::{Account, State};
 use crate::job_text::{self, Fact};
@@ -37,14 +37,7 @@ pub fn page(account: &Account) -> String {
         body += &pieces(timeline);
     }
     body += METHOD;
-    // The policy makes sure of what the page promises: it loads nothing, from nowhere, and runs nothing.
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n\
-         <title>{title}: carbon account</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
-    )
+    carm_page::document(&format!("{title}: carbon account"), STYLE, &body)
 }
 
 const METHOD: &str = "<footer>\n<p>Carbon is operational and location-based: PUE &times; (measured GPU energy + host power), times the \
@@ -52,11 +45,6 @@ grid&#8217;s intensity of the time, on-site power first. Embodied carbon stands 
 are computed from this record: the same work by the profile&#8217;s speeds, its modelled energy scaled by measured over modelled energy of \
 this run, on the grid from the time on at which the job could have started. Times are local to where this page was made.</p>\n\
 <p>Made by carm-report from the ledger.</p>\n</footer>\n";
-
-/// A figure that stays on one line with its unit.
-fn figure(text: &str) -> String {
-    escape(text).replace(' ', "&nbsp;")
-}
 
 fn header(account: &Account, title: &str) -> String {
     let last = account.last;
@@ -102,11 +90,7 @@ fn cards(account: &Account) -> String {
         |waited| format!("put off by {}", format_duration(waited.as_seconds_f64())),
     );
     cards.push(("Run time", format_duration(account.run_s), waited));
-    let mut text = "<section class=\"cards\">\n".to_owned();
-    for (name, shown, what) in cards {
-        let _ = writeln!(text, "<div><h2>{name}</h2><p class=\"figure\">{}</p><p>{}</p></div>", figure(&shown), escape(&what));
-    }
-    text + "</section>\n"
+    carm_page::cards(&cards)
 }
 
 fn facts(facts: &[Fact]) -> String {
@@ -153,20 +137,4 @@ fn pieces(timeline: &Timeline) -> String {
         text += "<p>* estimated</p>\n";
     }
     text + "</section>\n"
-}
-
-/// Text for HTML.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\'' => escaped += "&#39;",
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -3,6 +3,7 @@
 //! Decided here: into which pieces time is cut, so that a run of months makes a page of the same size as one of minutes.
 
 use carm::quantity::parse_instant;
+use carm_page::chart;
 
 use crate::account::Account;
 
@@ -24,6 +25,12 @@ pub struct Piece {
     pub g_per_kwh: Option<f64>,
     pub carbon_g: f64,
     pub estimated: bool,
+}
+
+impl chart::Piece for Piece {
+    fn span_ms(&self) -> (i64, i64) {
+        (self.from_ms, self.to_ms)
+    }
 }
 
 /// A job over time.

@@ -29,7 +29,7 @@ pub(super) fn read(text: &str, path: &Path, data: Option<&Path>) -> Checked<(Sce
     let at = Located::parse(text, path)?;
     let raw: RawScenario = at.read()?;
     let mut check = Check { at: &at, folder: path.parent().unwrap_or(Path::new("")), data, remarks: Vec::new() };
-    let scenario = check.scenario(raw, path)?;
+    let scenario = check.scenario(raw, path, text)?;
     Ok((scenario, check.remarks))
 }
 
@@ -41,7 +41,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn scenario(&mut self, raw: RawScenario, path: &Path) -> Checked<Scenario> {
+    fn scenario(&mut self, raw: RawScenario, path: &Path, text: &str) -> Checked<Scenario> {
         let (starts, length_h) = self.episodes(&raw)?;
         let hours = |key: &str, text: &Option<String>, default: f64| self.hours(key, text.as_deref(), default);
         let planner = Planner {
@@ -96,6 +96,7 @@ impl Check<'_> {
                 .name
                 .unwrap_or_else(|| path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())),
             path: path.to_owned(),
+            text: text.to_owned(),
             seed: raw.seed.unwrap_or(1),
             starts,
             length_h,

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub name: String,
     /// The file.
     pub path: PathBuf,
+    /// What it says, settings of the command line put in.
+    pub text: String,
     /// Everything that is left to chance comes from it.
     pub seed: u64,
     /// Begins of the episodes.
@@ -252,5 +254,16 @@ impl Scenario {
     /// As [`Scenario::load`].
     pub fn parse(text: &str, path: &Path, data: Option<&Path>) -> Result<(Self, Vec<Remark>), TomlError> {
         check::read(text, path, data)
+    }
+    /// What of it is made up, in words: grids, roofs, jobs.
+    #[must_use]
+    pub fn made_up(&self) -> Vec<String> {
+        let is_made_up = |zone: &&ZoneSpec| matches!(zone.source, ZoneSource::MadeUp(_));
+        let grids = self.zones.iter().filter(is_made_up).map(|zone| format!("the grid of zone '{}'", zone.name));
+        let has_made_up = |site: &&SiteSpec| site.onsite.as_ref().is_some_and(|onsite| onsite.source == OnsiteSource::MadeUp);
+        let roofs = self.sites.iter().filter(has_made_up).map(|site| format!("the roof of site '{}'", site.site.name));
+        let jobs = self.jobs.iter().filter(|jobs| jobs.source == JobSource::MadeUp).map(|_| "the training jobs".to_owned());
+        let services = self.services.iter().map(|service| format!("the requests to '{}'", service.name));
+        grids.chain(roofs).chain(jobs).chain(services).collect()
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn contiguous(t: &Tables, begins: Option<f64>, parts: &[Part]) -> Vec
 
     let first = parts.first().map_or(0, |p| p.slot);
     let in_first: f64 = runs.iter().filter(|r| r.0 == first).map(|r| r.2).sum();
-    let mut at = begins.unwrap_or(t.bounds[first + 1] - in_first);
+    // What fills its first slot may come out a rounding longer than that.
+    let mut at = begins.unwrap_or(t.bounds[first + 1] - in_first).max(t.bounds[first]);
     let mut stretches = Vec::with_capacity(runs.len());
     let mut previous = None;
     for &(slot, level, hours) in &runs {
@@ -32,7 +33,7 @@ pub(super) fn contiguous(t: &Tables, begins: Option<f64>, parts: &[Part]) -> Vec
             at = t.bounds[slot];
         }
         previous = Some(slot);
-        stretches.push(Stretch { slot, from: at, to: at + hours, level });
+        stretches.push(Stretch { slot, from: at, to: (at + hours).min(t.bounds[slot + 1]), level });
         at += hours;
     }
     // A slot run to its end ends at its boundary, not a rounding beside it.

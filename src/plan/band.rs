@@ -1,8 +1,9 @@
 //! What a forecast's error means for a plan: the range of its carbon, and whether waiting is worth it all the same.
 //!
 //! The planner itself plans on the expected values. A forecast may carry a band (a lower and an upper series); the same run is then
-//! integrated against both, and a deferred start is kept only if it still wins at the upper edge of its band against a start
-//! at once, whose near hours are known far better.
+//! integrated against both, and a deferred start is kept only if it still wins where the forecast turns out at the upper edge of its
+//! band: for the run at once too, for the same hour is as dirty for both. What is far is less sure than what is near, so waiting
+//! has to win by what its hours are less sure than those at once.
 
 use super::error::PlanError;
 use super::outcome::{Outcome, Plan};
@@ -22,13 +23,18 @@ pub fn carbon_range(problem: &Problem, of: &Plan, low: &[Slot], high: &[Slot]) -
     Ok((under(low)?, under(high)?))
 }
 
-/// The best plan that starts as early as may be, if the given one starts later and does not surely beat it: with its carbon at
-/// the upper edge, `high_g`, it emits as much (performance), or its performance per carbon is no better (ppc). `None` keeps
-/// the given plan. The carbon objective seeks the earliest end within a budget: there is nothing to wait for in it.
+/// The best plan that starts as early as may be, if the given one starts later and does not beat it at the upper edge of the
+/// forecast's band: there it emits as much (performance), or its performance per carbon is no better (ppc). `at_upper_edge` gives a
+/// plan's carbon there in grams: the second of [`carbon_range`], or the plan's own carbon where its candidate has no band. `None` keeps the
+/// given plan. The carbon objective seeks the earliest end within a budget: there is nothing to wait for in it.
 ///
 /// # Errors
-/// If the problem is malformed.
-pub fn start_at_once_instead(problem: &Problem, of: &Plan, high_g: f64) -> Result<Option<Plan>, PlanError> {
+/// If the problem is malformed, or `at_upper_edge` fails.
+pub fn start_at_once_instead(
+    problem: &Problem,
+    of: &Plan,
+    at_upper_edge: impl Fn(&Plan) -> Result<f64, PlanError>,
+) -> Result<Option<Plan>, PlanError> {
     let earliest_h = |start: Start| match start {
         Start::Fixed(at) => at,
         Start::Within { earliest_h, .. } => earliest_h,
@@ -41,11 +47,12 @@ pub fn start_at_once_instead(problem: &Problem, of: &Plan, high_g: f64) -> Resul
         candidate.start = Start::Fixed(earliest_h(candidate.start));
     }
     let Outcome::Feasible(now) = plan(&at_once)? else { return Ok(None) };
-    let surely_better = match problem.objective {
-        Objective::Ppc => of.end_h * high_g < now.end_h * now.carbon_g,
-        _ => high_g < now.carbon_g,
+    let (waiting_g, now_g) = (at_upper_edge(of)?, at_upper_edge(&now)?);
+    let better = match problem.objective {
+        Objective::Ppc => of.end_h * waiting_g < now.end_h * now_g,
+        _ => waiting_g < now_g,
     };
-    Ok((!surely_better).then_some(now))
+    Ok((!better).then_some(now))
 }
 
 #[cfg(test)]

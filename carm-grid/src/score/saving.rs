@@ -124,9 +124,9 @@ fn of_kind(truth: &Signal, from: DateTime<Utc>, kind: Kind) -> Result<Saving, Pl
 
 /// As carm-submit decides it.
 fn worth_waiting(problem: &Problem, chosen: Plan, said: &Signal) -> Result<Plan, PlanError> {
-    let edge = |value: fn(&Step) -> f64| slots(said, value);
-    let (_, high_g) = plan::carbon_range(problem, &chosen, &edge(|step| step.low), &edge(|step| step.high))?;
-    Ok(plan::start_at_once_instead(problem, &chosen, high_g)?.unwrap_or(chosen))
+    let (low, high) = (slots(said, |step| step.low), slots(said, |step| step.high));
+    let at_upper_edge = |plan: &Plan| Ok(plan::carbon_range(problem, plan, &low, &high)?.1);
+    Ok(plan::start_at_once_instead(problem, &chosen, at_upper_edge)?.unwrap_or(chosen))
 }
 
 fn problem(signal: &Signal, kind: Kind, value: fn(&Step) -> f64) -> Problem {

@@ -42,3 +42,8 @@ fn slurms_text_is_read_or_refused_on_every_kept_input() {
 fn files_are_read_or_refused_on_every_kept_input() {
     replay("files", bodies::files::run);
 }
+
+#[test]
+fn the_grids_cache_is_read_or_refused_on_every_kept_file() {
+    replay("cache", bodies::cache::run);
+}

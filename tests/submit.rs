@@ -17,6 +17,8 @@ mod history;
 mod json;
 #[path = "submit/left_alone.rs"]
 mod left_alone;
+#[path = "submit/live.rs"]
+mod live;
 #[path = "submit/refused.rs"]
 mod refused;
 #[path = "submit/service.rs"]

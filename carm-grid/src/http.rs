@@ -293,7 +293,14 @@ fn chain(error: &reqwest::Error) -> String {
         next = cause.source();
     }
     // hyper's own words for where it was, and the number of an error that is named already.
-    for noise in ["client error (Connect): ", "client error (SendRequest): ", "tcp connect error: "] {
+    let noises = [
+        "client error (Connect): ",
+        "client error (SendRequest): ",
+        "tcp connect error: ",
+        "request or response body error: ",
+        "error reading a body from connection: ",
+    ];
+    for noise in noises {
         text = text.replace(noise, "");
     }
     let text = text.split(" (os error ").next().unwrap_or_default();
@@ -346,7 +353,18 @@ fn said(body: &[u8]) -> String {
         // `{"error": {"message": "..."}}` as well.
         texts.filter_map(|text| text.as_str().or_else(|| text.get("message")?.as_str())).next().map(str::to_owned)
     });
-    let text = message.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned());
+    // ENTSO-E's refusals are XML.
+    let reason = || {
+        let text = std::str::from_utf8(body).ok().filter(|text| text.contains("Acknowledgement_MarketDocument"))?;
+        Some(text.split_once("<text>")?.1.split_once("</text>")?.0.to_owned())
+    };
+    let start = || String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+    let text = message.or_else(reason).unwrap_or_else(start);
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
-    if text.is_empty() || text.starts_with('<') { String::new() } else { format!(" ('{}')", carm::request::printable(&text)) }
+    // A terminal does what control characters say, bidirectional ones too.
+    let text = text.replace(
+        |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
+        "?",
+    );
+    if text.is_empty() || text.starts_with('<') { String::new() } else { format!(" ('{text}')") }
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a body's assertion is its verdict
 
+pub mod cache;
 pub mod files;
 pub mod planner;
 pub mod quantities;

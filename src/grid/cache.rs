@@ -165,7 +165,8 @@ pub fn parse(bytes: &[u8]) -> Result<ZoneData, String> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(format!("larger than {} MiB", MOST_BYTES >> 20));
     }
-    let form: FileForm = serde_json::from_slice(bytes).map_err(|error| format!("not a cache file: {error}"))?;
+    let form: FileForm =
+        serde_json::from_slice(bytes).map_err(|error| format!("not a cache file: {}", printable(&error.to_string())))?;
     if form.version != CACHE_VERSION {
         return Err(format!("of version {}, and this release reads version {CACHE_VERSION}", form.version));
     }
@@ -206,9 +207,15 @@ fn signal(form: &SignalForm, range: std::ops::RangeInclusive<f64>) -> Result<Sig
         }
         steps.push(Step { low, high, ..Step::exact(instant(at_s)?, value) });
     }
+    let mut marked = 0;
     for &(first, past) in &form.estimated {
+        // Rising: a file of ranges that all cover all steps would take hours.
+        if first < marked {
+            return Err(format!("steps {first} to {past}: marked twice, or out of order"));
+        }
         let range = steps.get_mut(first..past).ok_or_else(|| format!("steps {first} to {past}: there are {count}"))?;
         range.iter_mut().for_each(|step| step.estimated = true);
+        marked = past;
     }
     Signal::new(steps, instant(form.end_s)?).ok_or_else(|| "no steps, or steps out of order".to_owned())
 }
@@ -235,13 +242,11 @@ fn form(signal: &Signal) -> SignalForm {
     }
 }
 
-/// Writes what is known of a zone in place of its file: whole or not at all, readable by everybody.
+/// The text of a zone's file, as [`parse`] reads it.
 ///
 /// # Errors
-/// The folder cannot be made or the file not written; the last good one stays.
-pub fn write(cache_dir: &Path, data: &ZoneData) -> Result<PathBuf, CacheError> {
-    let path = path(cache_dir, &data.zone);
-    let io = |source| CacheError::Io { path: path.clone(), source };
+/// It cannot be written as JSON: the cause.
+pub fn text(data: &ZoneData) -> Result<Vec<u8>, String> {
     let form = FileForm {
         version: CACHE_VERSION,
         zone: data.zone.clone(),
@@ -253,7 +258,17 @@ pub fn write(cache_dir: &Path, data: &ZoneData) -> Result<PathBuf, CacheError> {
         renewable_share: data.renewable_share.as_ref().map(form),
         onsite_w: data.onsite_w.as_ref().map(form),
     };
-    let text = serde_json::to_vec(&form).map_err(|error| CacheError::Broken { path: path.clone(), cause: error.to_string() })?;
+    serde_json::to_vec(&form).map_err(|error| error.to_string())
+}
+
+/// Writes what is known of a zone in place of its file: whole or not at all, readable by everybody.
+///
+/// # Errors
+/// The folder cannot be made or the file not written; the last good one stays.
+pub fn write(cache_dir: &Path, data: &ZoneData) -> Result<PathBuf, CacheError> {
+    let path = path(cache_dir, &data.zone);
+    let io = |source| CacheError::Io { path: path.clone(), source };
+    let text = text(data).map_err(|cause| CacheError::Broken { path: path.clone(), cause })?;
     DirBuilder::new().recursive(true).mode(0o755).create(cache_dir).map_err(io)?;
     let unfinished = path.with_extension(format!("json.{}", std::process::id()));
     let finish = || -> std::io::Result<()> {
@@ -274,6 +289,7 @@ pub fn write(cache_dir: &Path, data: &ZoneData) -> Result<PathBuf, CacheError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn data() -> ZoneData {
         let from = parse_instant("2026-05-01T00:00:00Z").expect("a time");
@@ -321,6 +337,8 @@ mod tests {
             ("101.0", "101e9", "carbon_g_per_kwh: step 1: 101000000000 (101 to 101): out of range"),
             ("1800.0", "0.0", "carbon_g_per_kwh: no steps, or steps out of order"),
             ("[[2,3]]", "[[2,9]]", "carbon_g_per_kwh: steps 2 to 9: there are 4"),
+            ("[[2,3]]", "[[2,3],[0,4]]", "carbon_g_per_kwh: steps 0 to 4: marked twice, or out of order"),
+            ("\"marginal\"", "\"mar\\u001b[2Jginal\"", "not a cache file: unknown variant `mar"),
             ("7200.0", "1e300", "out of range"),
             ("\"end_s\"", "\"end\"", "not a cache file: missing field `end_s`"),
         ] {
@@ -329,6 +347,25 @@ mod tests {
             let error = read(folder.path(), "DE").expect_err(cause).to_string();
             assert!(error.contains(cause), "{error}");
             assert!(error.ends_with("; carm-grid fetch writes it anew"), "{error}");
+        }
+    }
+
+    proptest! {
+        /// A file that was damaged anywhere is refused in one line, or what it holds is in range: never a panic.
+        #[test]
+        fn a_damaged_file_is_refused_or_still_in_range(at in 0_usize..2_000, with in prop::collection::vec(any::<u8>(), 0..6)) {
+            let mut bytes = text(&data()).expect("text");
+            let at = at % bytes.len();
+            let past = (at + with.len()).min(bytes.len());
+            bytes.splice(at..past, with);
+            match parse(&bytes) {
+                Err(cause) => prop_assert!(!cause.contains(char::is_control), "{cause:?}"),
+                Ok(data) => {
+                    let signal = data.carbon_g_per_kwh.iter().flat_map(|signal| signal.steps());
+                    prop_assert!(signal.clone().all(|step| CARBON_G_PER_KWH.contains(&step.low) && step.low <= step.high));
+                    prop_assert!(signal.clone().zip(signal.skip(1)).all(|(one, next)| one.from < next.from));
+                }
+            }
         }
     }
 }

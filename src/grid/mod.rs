@@ -2,6 +2,7 @@
 //! typical day, and a forecast past their end. Only [`load`] and [`cache`] open files; everything else works on values.
 
 pub mod cache;
+pub mod factors;
 mod forecast;
 mod intensity;
 pub mod load;

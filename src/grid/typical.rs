@@ -2,13 +2,12 @@
 //! wherever it is used.
 //!
 //! A mixed grid of a temperate country on a spring day, by hour of the local day: the share of each source times its
-//! median life-cycle intensity (IPCC, Climate Change 2014: Mitigation, Annex III, table A.III.2: coal 820, gas 490,
-//! hydropower 24, nuclear 12, wind onshore 11, solar PV utility 48 g/kWh). The shares are CARM's own round figures: a flat
-//! base of nuclear and hydro, wind somewhat stronger at night, a solar bell around noon, coal and gas for the rest of a
-//! load with a morning and an evening peak.
+//! life-cycle intensity ([`super::factors`]). The shares are CARM's own round figures: a flat base of nuclear and hydro, wind
+//! somewhat stronger at night, a solar bell around noon, coal and gas for the rest of a load with a morning and an evening peak.
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
+use super::factors::{Fuel, mix};
 use super::signal::{Signal, Step};
 
 /// How messages name the typical day.
@@ -35,12 +34,15 @@ fn intensity(hour: usize) -> f64 {
     let (load, solar) = (LOAD[hour], SOLAR[hour]);
     let wind = if (7..20).contains(&hour) { 0.16 } else { 0.19 };
     let fossil = (load - solar - wind - NUCLEAR - HYDRO).max(0.0);
-    let grams = fossil * (COAL_OF_FOSSIL * 820.0 + (1.0 - COAL_OF_FOSSIL) * 490.0)
-        + solar * 48.0
-        + wind * 11.0
-        + NUCLEAR * 12.0
-        + HYDRO * 24.0;
-    grams / (fossil + solar + wind + NUCLEAR + HYDRO)
+    let generation = [
+        (Fuel::HardCoal, COAL_OF_FOSSIL * fossil),
+        (Fuel::Gas, (1.0 - COAL_OF_FOSSIL) * fossil),
+        (Fuel::Solar, solar),
+        (Fuel::WindOnshore, wind),
+        (Fuel::Nuclear, NUCLEAR),
+        (Fuel::Hydro, HYDRO),
+    ];
+    mix(generation).map_or(0.0, |mixed| mixed.g_per_kwh)
 }
 
 /// The typical day's carbon intensity (g/kWh) over [`from`, `to`), hour by hour, every step marked as estimated.

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use carm::grid::Signal;
 use carm::grid::cache::{self, ZoneData};
 use carm::quantity::{format_instant, parse_instant};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,6 +36,18 @@ pub struct Desk {
 /// A time.
 pub fn at(text: &str) -> DateTime<Utc> {
     parse_instant(text).expect(text)
+}
+
+/// Over a span a cached signal has the world's values, as the source gave them: none is estimated. Each step's begin is compared.
+pub fn agrees(signal: &Option<Signal>, from: DateTime<Utc>, to: DateTime<Utc>, world: impl Fn(DateTime<Utc>) -> f64) {
+    let signal = signal.as_ref().expect("a signal");
+    assert!(signal.start() <= from && signal.end() >= to, "{} to {}, not {from} to {to}", signal.start(), signal.end());
+    let steps: Vec<_> = signal.steps().iter().filter(|step| (from..to).contains(&step.from)).collect();
+    assert!(steps.len() as i64 >= (to - from).num_hours(), "{} steps", steps.len());
+    for step in steps {
+        let expected = world(step.from);
+        assert!(!step.estimated && (step.value - expected).abs() < 1e-6, "{}: {step:?} is not {expected}", step.from);
+    }
 }
 
 impl Desk {

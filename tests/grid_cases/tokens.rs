@@ -38,7 +38,7 @@ fn no_token_is_in_what_is_said_or_kept_whether_services_answer_or_fail() {
         }
         let mut command = desk.command(&["fetch", "--once", "--force", "--verbose", "--timeout=2s"]);
         let output = command.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1").output().expect("running");
-        said += &(String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr)).into_owned();
+        said += &String::from_utf8_lossy(&[output.stdout, output.stderr].concat());
         said += &desk.run(&["check", "--timeout=2s"]).out;
     }
     assert!(said.contains("zone 'DE'") && said.contains("zone 'CAISO_NORTH'"), "{said}");
@@ -50,7 +50,8 @@ fn no_token_is_in_what_is_said_or_kept_whether_services_answer_or_fail() {
     let bearers = sent
         .iter()
         .flat_map(|seen| seen.headers.iter())
-        .filter_map(|(name, value)| (name == "authorization").then(|| value.rsplit(' ').next().unwrap_or_default().to_owned()));
+        .filter(|(name, _)| name == "authorization")
+        .map(|(_, value)| value.rsplit(' ').next().unwrap_or_default().to_owned());
     let secrets: Vec<String> = [TOKEN, PASSWORD].into_iter().map(str::to_owned).chain(bearers).collect();
     assert!(secrets.len() > 2, "a log-in was sent");
     for (name, bytes) in kept {

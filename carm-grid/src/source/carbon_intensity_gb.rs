@@ -23,6 +23,8 @@ const SPAN: TimeDelta = TimeDelta::days(13);
 const STEP: TimeDelta = TimeDelta::minutes(30);
 /// What counts as renewable of the mix. Imports, whose origin is not told, do not.
 const RENEWABLE: [&str; 4] = ["biomass", "hydro", "solar", "wind"];
+/// More than this is no percentage of anything; the parts are rounded, so their sum may pass 100.
+const MOST_PERCENT: f64 = 110.0;
 /// The regions, by their number less one.
 const REGIONS: [&str; 17] = [
     "North Scotland",
@@ -240,14 +242,16 @@ fn intensities(halves: &[Half]) -> Vec<(Point, bool)> {
     halves.iter().filter_map(|half| value(half).map(|(value, is_outturn)| (point(half, value), is_outturn))).collect()
 }
 
-/// Renewable shares from 0 to 1: of the sum of the mix, which need not be 100.
+/// Renewable shares from 0 to 1: of the sum of the mix, which need not be 100. A mix with a part that is not told, or is no
+/// percentage, is a gap: what is missing is not zero.
 fn shares(halves: &[Half]) -> Vec<Point> {
     let share = |half: &Half| {
-        let mix = half.generationmix.as_ref()?;
-        let sum = |counts: &dyn Fn(&str) -> bool| -> f64 {
-            mix.iter().filter(|share| counts(&share.fuel)).filter_map(|share| share.perc.0).map(|perc| perc.max(0.0)).sum()
-        };
-        let (all, renewable) = (sum(&|_| true), sum(&|fuel| RENEWABLE.contains(&fuel)));
+        let (mut all, mut renewable) = (0.0, 0.0);
+        for Share { fuel, perc } in half.generationmix.as_ref()? {
+            let perc = perc.0.filter(|perc| *perc <= MOST_PERCENT)?.max(0.0);
+            all += perc;
+            renewable += if RENEWABLE.contains(&fuel.as_str()) { perc } else { 0.0 };
+        }
         (all > 0.0).then(|| point(half.from.0, half.length(), renewable / all))
     };
     halves.iter().filter_map(share).collect()
@@ -262,6 +266,16 @@ fn put(series: &mut Series, points: impl IntoIterator<Item = (Point, bool)>) {
             series.forecast.push(point);
         }
     }
+}
+
+#[cfg(test)]
+pub(super) fn read_any(answer: &Answer, area: &str) -> Vec<Result<Vec<Point>, Fault>> {
+    let halves = || match Place::of(area)? {
+        Place::Nation => halves(answer),
+        place => region(answer, &place),
+    };
+    let carbon = halves().map(|halves| intensities(&halves).into_iter().map(|(point, _)| point).collect());
+    vec![carbon, halves().map(|halves| shares(&halves))]
 }
 
 #[cfg(test)]

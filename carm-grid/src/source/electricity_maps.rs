@@ -131,10 +131,17 @@ impl Call<'_> {
         if what == What::Carbon {
             request = request.with("emissionFactorType", "lifecycle");
         }
-        if part == "forecast" {
-            request = request.with("horizonHours", horizon(self.ask.until - self.ask.now));
-        }
-        read(&self.http.get(&request)?, &self.ask.live.area, what)
+        let answer = if part == "forecast" {
+            let far = request.clone().with("horizonHours", horizon(self.ask.until - self.ask.now));
+            match self.http.get(&far) {
+                // A plan may know the service's usual horizon alone.
+                Err(Fault::Status { status: 400, .. }) => self.http.get(&request)?,
+                other => other?,
+            }
+        } else {
+            self.http.get(&request)?
+        };
+        read(&answer, &self.ask.live.area, what)
     }
 
     /// The last 24 hours, and the hour of now where they do not reach it.
@@ -252,6 +259,11 @@ fn granularity(answer: &Answer, word: Option<&str>) -> Result<TimeDelta, Fault> 
         Some("5_minutes") => Ok(TimeDelta::minutes(5)),
         Some(other) => Err(answer.wrong(format!("temporalGranularity '{}', not hourly", printable(other)))),
     }
+}
+
+#[cfg(test)]
+pub(super) fn read_any(answer: &Answer, area: &str) -> Vec<Result<Vec<Point>, Fault>> {
+    [What::Carbon, What::Share].map(|what| read(answer, area, what)).into()
 }
 
 #[cfg(test)]

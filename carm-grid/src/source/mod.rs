@@ -3,8 +3,17 @@
 
 #[cfg(test)]
 mod bench;
+mod carbon_aware_sdk;
 mod carbon_intensity_gb;
+mod command;
+mod eia;
 mod electricity_maps;
+mod energy_charts;
+mod entsoe;
+mod generation;
+#[cfg(test)]
+mod hostile;
+mod prometheus;
 mod value;
 mod watttime;
 
@@ -96,12 +105,16 @@ pub trait Source: Sync {
 }
 
 /// The source of a service.
-/// Sources come one by one: the match grows with them.
 pub fn of(service: Service) -> Option<&'static dyn Source> {
-    match service {
-        Service::ElectricityMaps => Some(&electricity_maps::ElectricityMaps),
-        Service::WattTime => Some(&watttime::WattTime),
-        Service::CarbonIntensityGb => Some(&carbon_intensity_gb::CarbonIntensityGb),
-        _ => None,
-    }
+    Some(match service {
+        Service::ElectricityMaps => &electricity_maps::ElectricityMaps,
+        Service::WattTime => &watttime::WattTime,
+        Service::CarbonIntensityGb => &carbon_intensity_gb::CarbonIntensityGb,
+        Service::EnergyCharts => &energy_charts::EnergyCharts,
+        Service::Entsoe => &entsoe::Entsoe,
+        Service::Eia => &eia::Eia,
+        Service::CarbonAwareSdk => &carbon_aware_sdk::CarbonAwareSdk,
+        Service::Prometheus => &prometheus::Prometheus,
+        Service::Command => &command::Command,
+    })
 }

@@ -4,7 +4,7 @@
 //! an answer about the other, another region or in another unit is refused. Values are pounds of CO2 a MWh. A login gives a
 //! token for half an hour; it is kept for the run of the process alone, one for all zones of an account.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,12 @@ const MOST_HOURS: i64 = 72;
 
 /// Tokens of this run, by address and account. A login counts towards a limit of its own (100 in 5 minutes), so whoever needs
 /// one waits for whoever is already logging in.
-static LOGGED_IN: Mutex<Option<HashMap<(String, String), (Token, Instant)>>> = Mutex::new(None);
+static LOGGED_IN: Mutex<BTreeMap<(String, String), Session>> = Mutex::new(BTreeMap::new());
+
+struct Session {
+    token: Token,
+    since: Instant,
+}
 
 #[derive(Deserialize)]
 struct Login {
@@ -188,9 +193,8 @@ impl Call<'_> {
             return Err(Fault::Setup("token_file: not user:password; put both on its one line, with a colon between".to_owned()));
         }
         let mut known = LOGGED_IN.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get_or_insert_default();
         let key = (self.base.to_owned(), account.secret().to_owned());
-        if let Some((token, since)) = known.get(&key)
+        if let Some(Session { token, since }) = known.get(&key)
             && since.elapsed() < TOKEN_HOLDS
             && Some(token) != refused
         {
@@ -205,7 +209,7 @@ impl Call<'_> {
             other => other,
         })?;
         let token = bearer(&answer)?;
-        known.insert(key, (token.clone(), Instant::now()));
+        known.insert(key, Session { token: token.clone(), since: Instant::now() });
         Ok(token)
     }
 }
@@ -235,7 +239,7 @@ fn granted<T>(given: Result<T, Fault>) -> Result<Result<T, Fault>, Fault> {
 }
 
 /// The steps of an answer in g/kWh.
-fn read(answer: &Answer, ask: &Ask, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
+pub(super) fn read(answer: &Answer, ask: &Ask, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
     let Reply { data, meta }: Reply = answer.json()?;
     let expected = signal_type(ask.intensity);
     for (key, said, expected) in [

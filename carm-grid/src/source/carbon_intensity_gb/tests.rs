@@ -45,7 +45,9 @@ fn a_mix_counts_by_its_own_sum_and_one_of_nothing_is_a_gap() {
     };
     let wind = r#"{"fuel":"wind","perc":30},{"fuel":"imports","perc":20},{"fuel":"gas","perc":"30"}"#;
     assert_eq!(mix(wind), Some(30.0 / 80.0));
-    assert_eq!(mix(r#"{"fuel":"wind","perc":null},{"fuel":"gas","perc":-1}"#), None);
+    assert_eq!(mix(r#"{"fuel":"wind","perc":null},{"fuel":"gas","perc":60}"#), None);
+    assert_eq!(mix(r#"{"fuel":"wind","perc":1e308},{"fuel":"gas","perc":60}"#), None);
+    assert_eq!(mix(r#"{"fuel":"wind","perc":0},{"fuel":"gas","perc":-1}"#), None);
     assert_eq!(mix(r#"{"fuel":"wind","perc":1},{"fuel":"gas","perc":-1},{"fuel":"new","perc":1}"#), Some(0.5));
     assert_eq!(mix(""), None);
 }
@@ -64,7 +66,7 @@ fn an_answer_of_another_shape_is_refused_with_what_is_wrong() {
             "missing field `forecast`",
         ),
         ("", "an empty answer, as to an unknown postcode; look at area"),
-        ("<html>", "a page and no JSON"),
+        ("<html>", "a page instead of JSON"),
     ] {
         let error = national(body).expect_err(body);
         assert!(error.contains(cause), "{error}");
@@ -166,7 +168,7 @@ fn an_unknown_postcode_another_region_and_a_status_are_faults() {
         assert!(fault.contains("is about regionid ") && fault.ends_with("look at area"), "{fault}");
     }
     let bench = Bench::of(Service::CarbonIntensityGb, "GB");
-    bench.server.trouble("fw48h", Trouble::Status { status: 500, retry_after: None });
+    bench.server.trouble("fw48h", Trouble::Status { status: 500, retry_after: Some(600) });
     assert!(bench.ask().expect_err("a fault").is_passing());
     assert!(Bench::of(Service::CarbonIntensityGb, "DE").fault().starts_with("area: 'DE' is no area of Great Britain"));
 }

@@ -73,7 +73,7 @@ fn an_hour_without_a_value_is_left_out_and_one_without_the_key_is_a_fault() {
         ),
         (r#"{"zone":"DE","history":{}}"#, "no JSON of the documented shape"),
         ("Boooom!", "no JSON of the documented shape"),
-        ("<html>", "a page and no JSON"),
+        ("<html>", "a page instead of JSON"),
     ] {
         let error = carbon(body).expect_err(body);
         assert!(error.contains(cause), "{error}");
@@ -125,10 +125,19 @@ fn a_plan_without_a_forecast_is_a_remark_and_no_fault() {
     let reading = bench.ask().expect("a reading");
     assert_eq!((reading.carbon_g_per_kwh.forecast.len(), reading.renewable_share.forecast.len()), (0, 0));
     assert_eq!(reading.carbon_g_per_kwh.observed.len(), 25);
-    let remark = "carbon-intensity/forecast: answered 403 ('{\"message\":\"trouble on demand: 403\"}'); \
-                  the token's plan does not include it for this zone";
-    assert_eq!(reading.remarks, [remark.replace('"', "\\\"")]);
+    let remark =
+        "carbon-intensity/forecast: answered 403 ('trouble on demand: 403'); the token's plan does not include it for this zone";
+    assert_eq!(reading.remarks, [remark]);
     assert_eq!(bench.server.count("renewable-energy"), 0, "refused once is enough");
+}
+
+#[test]
+fn a_horizon_that_the_plan_refuses_gives_way_to_the_usual_one() {
+    let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
+    bench.server.trouble("horizonHours", Trouble::Status { status: 400, retry_after: None });
+    let reading = bench.ask().expect("a reading");
+    assert_eq!((reading.carbon_g_per_kwh.forecast.len(), reading.renewable_share.forecast.len()), (25, 25));
+    assert_eq!(reading.remarks, [""; 0]);
 }
 
 #[test]
@@ -155,7 +164,8 @@ fn a_wrong_token_an_unknown_zone_and_another_zones_answer_are_faults() {
 
 #[test]
 fn a_fault_that_passes_is_no_remark() {
-    for trouble in [Trouble::Status { status: 503, retry_after: None }, Trouble::Status { status: 429, retry_after: Some(7) }] {
+    for status in [429, 503] {
+        let trouble = Trouble::Status { status, retry_after: Some(600) };
         let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
         bench.server.trouble("forecast", trouble);
         assert!(bench.ask().expect_err("a fault").is_passing());

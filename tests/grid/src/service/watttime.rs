@@ -1,6 +1,6 @@
 //! WattTime, version 3.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta};
 use serde_json::{Value, json};
 
 use crate::asked::Asked;
@@ -53,7 +53,7 @@ pub fn answer(asked: &Asked, world: &World) -> Reply {
         },
         "/v3/forecast" => match asked.param("horizon_hours").unwrap_or("24").parse() {
             Ok(hours @ 0..=72) => {
-                let from = world.now.duration_trunc(step).expect("a step") + step;
+                let from = world.now.duration_trunc(step).expect("a step");
                 (from, from + TimeDelta::hours(hours))
             }
             _ => return Reply::error(400, &json!({"error": "Bad Request", "message": "horizon_hours: 0 to 72"})),

@@ -1,0 +1,165 @@
+//! A WebApi of the Green Software Foundation's carbon-aware-sdk: intensity by location, whatever source stands behind it.
+//!
+//! Which of the two intensities it tells is a matter of that source (WattTime: marginal; Electricity Maps: average): the answer
+//! does not say, so the zone's `signal` must. There is no renewable share. Releases write one thing in two ways: `time`,
+//! `rating` and a span (`01:00:00`), or `timestamp`, `value` and minutes.
+
+use carm::request::printable;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use super::value::{Number, Time, point};
+use super::{Area, Ask, Point, Reading, Source};
+use crate::fault::Fault;
+use crate::http::{Answer, Http, Request};
+
+/// The source.
+pub struct CarbonAwareSdk;
+
+/// The longest that one value may hold.
+const LONGEST: TimeDelta = TimeDelta::days(1);
+
+/// One value.
+#[derive(Deserialize)]
+struct Emissions {
+    location: Option<String>,
+    #[serde(alias = "time")]
+    timestamp: Time,
+    #[serde(alias = "rating")]
+    value: Number,
+    #[serde(default, deserialize_with = "duration")]
+    duration: Option<TimeDelta>,
+}
+
+#[derive(Deserialize)]
+struct Forecast {
+    location: String,
+    #[serde(rename = "forecastData")]
+    data: Vec<Emissions>,
+}
+
+#[derive(Deserialize)]
+struct Location {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl Source for CarbonAwareSdk {
+    fn base_url(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn ask(&self, http: &Http, ask: &Ask) -> Result<Reading, Fault> {
+        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let request = |path: &str| request(ask, path).with("location", &ask.live.area);
+        let mut reading = Reading::default();
+        let past = request("emissions/bylocation").with("time", text(ask.since)).with("toTime", text(ask.now));
+        if let Some(answer) = given(http.get(&past), &[204])? {
+            reading.carbon_g_per_kwh.observed = read_past(&answer)?;
+        }
+        // Without bounds: releases differ in whether one past the forecast's end is refused.
+        match given(http.get(&request("emissions/forecasts/current")), &[204, 404, 501])? {
+            Some(answer) => reading.carbon_g_per_kwh.forecast = read_forecast(&answer, &ask.live.area)?,
+            None => reading.remarks.push("no forecast: the source behind the WebApi has none".to_owned()),
+        }
+        Ok(reading)
+    }
+
+    fn areas(&self, http: &Http, ask: &Ask) -> Result<Vec<Area>, Fault> {
+        let known: std::collections::BTreeMap<String, Location> = http.get(&request(ask, "locations"))?.json()?;
+        Ok(known.into_iter().map(|(key, location)| Area { name: location.name.unwrap_or_default(), key }).collect())
+    }
+}
+
+fn request(ask: &Ask, path: &str) -> Request {
+    let base = ask.live.base_url.as_deref().unwrap_or_default();
+    Request { bearer: ask.token.cloned(), ..Request::to(format!("{base}/{path}")) }
+}
+
+/// An answer; none for these statuses, which mean that there are no data.
+fn given(answer: Result<Answer, Fault>, none: &[u16]) -> Result<Option<Answer>, Fault> {
+    match answer {
+        Err(Fault::Status { status, .. }) if none.contains(&status) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// The points of an answer of `/emissions/bylocation`.
+pub(super) fn read_past(answer: &Answer) -> Result<Vec<Point>, Fault> {
+    points(answer, answer.json()?)
+}
+
+/// The points of an answer of `/emissions/forecasts/current`.
+pub(super) fn read_forecast(answer: &Answer, location: &str) -> Result<Vec<Point>, Fault> {
+    let mut all = Vec::new();
+    for forecast in answer.json::<Vec<Forecast>>()? {
+        if !forecast.location.eq_ignore_ascii_case(location) {
+            let (said, asked) = (printable(&forecast.location), printable(location));
+            return Err(answer.wrong(format!("is a forecast of location '{said}', not '{asked}'")));
+        }
+        all.extend(points(answer, forecast.data)?);
+    }
+    Ok(all)
+}
+
+fn points(answer: &Answer, mut entries: Vec<Emissions>) -> Result<Vec<Point>, Fault> {
+    // The WebApi names the area of the source behind it here, so it cannot be compared with the location; it is one area at least.
+    let mut names = entries.iter().filter_map(|entry| entry.location.as_deref());
+    if let Some(first) = names.next()
+        && let Some(other) = names.find(|name| !name.eq_ignore_ascii_case(first))
+    {
+        return Err(answer.wrong(format!("is of '{}' and of '{}'; ask for one location", printable(first), printable(other))));
+    }
+    entries.sort_by_key(|entry| entry.timestamp);
+    let distances = entries.windows(2).map(|pair| pair[1].timestamp.0 - pair[0].timestamp.0);
+    let shortest = distances.filter(|&distance| distance > TimeDelta::zero()).min();
+    let mut points = Vec::new();
+    for entry in entries {
+        // Some sources tell no duration.
+        let length = entry.duration.filter(|&length| length > TimeDelta::zero()).or(shortest);
+        if let (Some(value), Some(length)) = (entry.value.0, length) {
+            points.push(point(entry.timestamp.0, length.min(LONGEST), value));
+        }
+    }
+    Ok(points)
+}
+
+/// Minutes as a number, or a span as .NET writes it: `hh:mm:ss`, with days and a fraction where there are any.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeDelta>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Minutes(f64),
+        Span(String),
+    }
+    let seconds = match Option::<Form>::deserialize(deserializer)? {
+        None => return Ok(None),
+        Some(Form::Minutes(minutes)) => Some(minutes * 60.0),
+        Some(Form::Span(text)) if text.is_empty() => return Ok(None),
+        Some(Form::Span(text)) => {
+            Some(span(&text).ok_or_else(|| D::Error::custom(format!("'{}' is no duration", printable(&text))))?)
+        }
+    };
+    let seconds =
+        seconds.filter(|seconds| (0.0..=1e7).contains(seconds)).ok_or_else(|| D::Error::custom("duration out of range"))?;
+    Ok(Some(TimeDelta::milliseconds((seconds * 1e3).round() as i64)))
+}
+
+fn span(text: &str) -> Option<f64> {
+    let (days, clock) = match text.split_once('.') {
+        Some((days, rest)) if rest.contains(':') => (days.parse::<u32>().ok()?, rest),
+        _ => (0, text),
+    };
+    let mut parts = clock.split(':');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let seconds: f64 = seconds.parse().ok()?;
+    Some(f64::from(days) * 86_400.0 + f64::from(hours) * 3_600.0 + f64::from(minutes) * 60.0 + seconds)
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@
 use std::ops::RangeInclusive;
 
 use carm::grid::cache::{self, ZoneData};
-use carm::grid::{Intensity, Signal, Step, extend};
+use carm::grid::{Intensity, Quantity, Signal, Step, extend_as};
 use carm::quantity::format_instant;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -167,10 +167,19 @@ fn join(
     }
     let Some(signal) = signal(&all) else { return Ok(None) };
     let signal = match frame.until {
-        Some(until) => extend(&signal, until),
+        Some(until) => extend_as(&signal, quantity(name), observed_until.unwrap_or(frame.now), until),
         None => signal,
     };
     Ok(Some(Joined { signal, observed_until }))
+}
+
+/// What a signal of the cache is of.
+fn quantity(name: &str) -> Quantity {
+    match name {
+        "renewable_share" => Quantity::RenewableShare,
+        "onsite_w" => Quantity::OnsiteW,
+        _ => Quantity::CarbonGPerKwh,
+    }
 }
 
 /// Points in order, each with a time and a value that can be, none twice.
@@ -333,7 +342,7 @@ fn bridged(past: Vec<Piece>, forecast: Vec<Piece>, frame: &Frame, name: &str, re
     }
     let short = first.step.from - last.end <= SHORT_GAP;
     let own = || {
-        let longer = extend(&signal(&past)?, first.step.from);
+        let longer = extend_as(&signal(&past)?, quantity(name), last.end, first.step.from);
         (longer.end() >= first.step.from).then(|| cut(&longer, last.end, first.step.from))
     };
     let fill = if short { filled(&past, last, first) } else { own().or_else(|| filled(&past, last, first)) };

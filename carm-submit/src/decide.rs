@@ -113,7 +113,11 @@ fn begin_s(assembled: &Assembled, plan: &Plan) -> anyhow::Result<u64> {
 /// The plan, or a start at once where the forecast's error may undo what waiting would save.
 fn worth_waiting(assembled: &Assembled, plan: Plan, warnings: &mut Vec<Warning>) -> anyhow::Result<Plan> {
     let Some((_, high_g)) = carbon_range(assembled, &plan)? else { return Ok(plan) };
-    let instead = plan::start_at_once_instead(&assembled.problem, &plan, high_g).context("planning a start at once")?;
+    let at_upper_edge = |plan: &Plan| match &assembled.choices[plan.candidate].band {
+        Some((low, high)) => Ok(plan::carbon_range(&assembled.problem, plan, low, high)?.1),
+        None => Ok(plan.carbon_g),
+    };
+    let instead = plan::start_at_once_instead(&assembled.problem, &plan, at_upper_edge).context("planning a start at once")?;
     Ok(match instead {
         Some(at_once) => {
             warnings.push(Warning::NotWorthWaiting { carbon_g: plan.carbon_g, high_g });

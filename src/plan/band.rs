@@ -93,30 +93,42 @@ mod tests {
         assert!((range.0 - 250.0).abs() < 1e-9 && (range.1 - 450.0).abs() < 1e-9, "{range:?}");
     }
 
+    /// The start at once in place of waiting, with the hour of now and the later ones so dirty at the upper edge.
+    fn instead(problem: &Problem, now_g: f64, later_g: f64) -> Option<Plan> {
+        let high = vec![Slot::grid(1.0, now_g), Slot::grid(9.0, later_g)];
+        let at_upper_edge = |plan: &Plan| Ok(carbon_range(problem, plan, &problem.candidates[0].slots, &high)?.1);
+        start_at_once_instead(problem, &best_plan(problem), at_upper_edge).expect("a problem")
+    }
+
     #[test]
     fn waiting_that_the_error_may_undo_is_not_worth_it() {
         let problem = problem(300.0, Objective::Performance);
-        let waiting = best_plan(&problem);
-        let instead = start_at_once_instead(&problem, &waiting, 450.0).expect("a problem").expect("the start at once");
-        assert_eq!((instead.start_h, instead.carbon_g), (0.0, 400.0));
-        assert_eq!(start_at_once_instead(&problem, &waiting, 350.0).expect("a problem"), None);
+        let at_once = instead(&problem, 400.0, 450.0).expect("the start at once");
+        assert_eq!((at_once.start_h, at_once.carbon_g), (0.0, 400.0));
+        assert_eq!(instead(&problem, 400.0, 350.0), None);
+    }
+
+    #[test]
+    fn an_error_that_the_run_at_once_has_as_well_undoes_nothing() {
+        // The later hours are 450 at their upper edge, more than now is expected to be; but then now is 500.
+        let problem = problem(300.0, Objective::Performance);
+        assert_eq!(instead(&problem, 500.0, 450.0), None);
     }
 
     #[test]
     fn performance_per_carbon_waits_only_where_it_surely_gains() {
         // Twice the turnaround at 150 g: 300 against 400; at its upper edge of 210 g no longer.
         let problem = problem(150.0, Objective::Ppc);
-        let waiting = best_plan(&problem);
-        assert_eq!(waiting.start_h, 1.0);
-        assert_eq!(start_at_once_instead(&problem, &waiting, 190.0).expect("a problem"), None);
-        assert!(start_at_once_instead(&problem, &waiting, 210.0).expect("a problem").is_some());
+        assert_eq!(best_plan(&problem).start_h, 1.0);
+        assert_eq!(instead(&problem, 400.0, 190.0), None);
+        assert!(instead(&problem, 400.0, 210.0).is_some());
+        assert_eq!(instead(&problem, 430.0, 210.0), None);
     }
 
     #[test]
     fn a_start_that_cannot_be_at_once_is_kept() {
         let mut problem = problem(300.0, Objective::Performance);
-        let waiting = best_plan(&problem);
         problem.candidates[0].slots[0].closed = true;
-        assert_eq!(start_at_once_instead(&problem, &waiting, 450.0).expect("a problem"), None);
+        assert_eq!(instead(&problem, 400.0, 450.0), None);
     }
 }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::{Config, Live, Zone};
-use crate::grid::{self, Intensity, Signal, Step, TYPICAL_DAY_SOURCE, cache};
+use crate::grid::{self, Intensity, Quantity, Signal, Step, TYPICAL_DAY_SOURCE, cache};
 use crate::quantity::rough_duration;
 
 /// How far back the typical day goes: what has run is booked against it too.
@@ -34,7 +34,8 @@ pub(super) fn grid(config: &Config, zone: &Zone, live: &Live, now: DateTime<Utc>
             let (has, wants) = (data.intensity.word(), zone.intensity.word());
             return Err(format!("its data are {has} intensity, and the zone's is {wants}"));
         }
-        Ok(Given { signal, kind: data.intensity, fetched: data.fetched, observed_until: data.observed_until })
+        let quantity = Quantity::CarbonGPerKwh;
+        Ok(Given { signal, quantity, kind: data.intensity, fetched: data.fetched, observed_until: data.observed_until })
     });
     let used = given.and_then(|given| used(config, &zone.name, live, given, now, until));
     used.unwrap_or_else(|cause| stand_in(zone, live, &cause, now, until))
@@ -50,7 +51,8 @@ pub(super) fn onsite(
 ) -> Result<Fetched, String> {
     let data = read(config, zone)?;
     let signal = data.onsite_w.ok_or("its source gives no on-site power")?;
-    let given = Given { signal, kind: data.intensity, fetched: data.fetched, observed_until: data.observed_until };
+    let (kind, fetched, observed_until) = (data.intensity, data.fetched, data.observed_until);
+    let given = Given { signal, quantity: Quantity::OnsiteW, kind, fetched, observed_until };
     used(config, zone, live, given, now, until)
 }
 
@@ -61,6 +63,7 @@ fn read(config: &Config, zone: &str) -> Result<cache::ZoneData, String> {
 /// A signal of the cache, as the source gave it.
 struct Given {
     signal: Signal,
+    quantity: Quantity,
     kind: Intensity,
     fetched: DateTime<Utc>,
     observed_until: DateTime<Utc>,
@@ -74,11 +77,11 @@ fn used(
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Fetched, String> {
-    let Given { signal, kind, fetched, observed_until } = given;
+    let Given { signal, quantity, kind, fetched, observed_until } = given;
     let age_s = grid::signal_hours(now - fetched).max(0.0) * 3_600.0;
     let old = age_s > config.grid.max_age_s;
     let signal = if old { estimated_from(&signal, observed_until) } else { signal };
-    let signal = if live.extend { grid::extend(&signal, until) } else { signal };
+    let signal = if live.extend { grid::extend_as(&signal, quantity, observed_until, until) } else { signal };
     if signal.at(now).is_none() {
         return Err(format!("its data run from {} to {}", minute(signal.start()), minute(signal.end())));
     }

@@ -10,7 +10,8 @@
 //! - [`slurm`]: Slurm's text, in and out;
 //! - [`govern`]: the clock of now for a job that has started;
 //! - [`ledger`]: what jobs used and emitted, line by line and joined to jobs;
-//! - [`counterfactual`]: what the same work would have emitted had CARM left it alone.
+//! - [`counterfactual`]: what the same work would have emitted had CARM left it alone;
+//! - [`terminal`]: what charts on a terminal are made of.
 //!
 //! Pure: no network, no GPU, no process, no clock and no time zone of its own; only configuration, traces, profiles and the
 //! ledger open files, under paths that they are given.
@@ -27,3 +28,4 @@ pub mod quantity;
 pub mod request;
 pub mod site;
 pub mod slurm;
+pub mod terminal;

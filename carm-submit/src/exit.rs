@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::explain::{self, Terminal};
+use crate::explain;
 
 /// The command line or an option's value is wrong, or CARM failed and `--strict` (or `--dry-run`) makes that an error.
 const REFUSED: u8 = 1;
@@ -78,7 +78,7 @@ pub fn say(message: &str) {
 
 /// Lines on standard error, folded where it is a terminal.
 pub fn tell(lines: &[String]) {
-    let text: String = explain::fitted(lines, Terminal::of_stderr()).iter().map(|line| format!("{line}\n")).collect();
+    let text: String = explain::fitted(lines, crate::explain::terminal()).iter().map(|line| format!("{line}\n")).collect();
     // Whoever closed standard error does not want to know; the submission goes on.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

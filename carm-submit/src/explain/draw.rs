@@ -2,12 +2,11 @@
 //! a key. Decides characters and places; the figures come from [`super::picture`].
 
 use carm::quantity::format_mass;
-use chrono::{Local, NaiveTime, TimeDelta, TimeZone};
+use carm::terminal::{Canvas, Terminal, Tone, column, ticks};
+use chrono::{Local, TimeDelta};
 
-use super::canvas::{Canvas, Tone};
 use super::local;
 use super::picture::{Mark, Picture, Point};
-use super::terminal::Terminal;
 
 /// Columns left of the plots: a figure, the axis.
 const GUTTER: usize = 12;
@@ -52,13 +51,12 @@ impl Scale {
 
 impl Drawing<'_> {
     fn pick(&self, utf8: char, ascii: char) -> char {
-        if self.terminal.utf8 { utf8 } else { ascii }
+        self.terminal.pick(utf8, ascii)
     }
 
     /// The column in which an instant lies; `None` past the picture's edges.
     fn column(&self, hours: f64) -> Option<usize> {
-        let at = hours / self.picture.end_h * self.columns as f64;
-        (at >= 0.0 && at <= self.columns as f64 + 1e-9).then(|| ((at - 1e-9).ceil() as usize).clamp(1, self.columns) - 1)
+        column(hours, self.picture.end_h, self.columns)
     }
 
     fn glyph(&self, mark: Mark) -> (char, Tone) {
@@ -184,14 +182,11 @@ impl Drawing<'_> {
         for (column, hour) in columns.iter().enumerate() {
             let height = if highest > 0.0 { hour.g_per_kwh / highest * GRID_ROWS as f64 } else { 0.0 };
             for step in 0..GRID_ROWS {
-                let part = (height - step as f64).clamp(0.0, 1.0);
                 let (place, at) = (top + GRID_ROWS - 1 - step, GUTTER + column);
                 if hour.closed {
                     canvas.put(place, at, self.pick('╱', '/'), Tone::Faint);
-                } else if part >= 1.0 - 1e-9 && (!hour.estimated || height - step as f64 > 1.0 + 1e-9) {
-                    canvas.put(place, at, self.fill(hour.estimated), Tone::Grid);
-                } else if let Some(cap) = self.part(part) {
-                    canvas.put(place, at, cap, Tone::Grid);
+                } else if let Some(cell) = self.terminal.bar(height, step, hour.estimated) {
+                    canvas.put(place, at, cell, Tone::Grid);
                 }
             }
         }
@@ -210,18 +205,6 @@ impl Drawing<'_> {
         }
     }
 
-    fn fill(&self, estimated: bool) -> char {
-        if estimated { self.pick('░', ':') } else { self.pick('█', '#') }
-    }
-
-    /// A cell that is filled in part, from below.
-    fn part(&self, share: f64) -> Option<char> {
-        let steps = if self.terminal.utf8 { "▁▂▃▄▅▆▇█" } else { "_-=" };
-        let count = steps.chars().count();
-        let step = (share * count as f64).round() as usize;
-        step.checked_sub(1).and_then(|step| steps.chars().nth(step.min(count - 1)))
-    }
-
     fn onsite(&self, canvas: &mut Canvas, columns: &[Hour]) {
         let most = columns.iter().map(|hour| hour.onsite_w).fold(0.0, f64::max);
         if most <= 0.0 {
@@ -231,7 +214,7 @@ impl Drawing<'_> {
         self.frame(canvas, row, 1);
         self.label(canvas, row, "on-site", Tone::Plain);
         for (column, hour) in columns.iter().enumerate() {
-            if let Some(part) = self.part(hour.onsite_w / most) {
+            if let Some(part) = self.terminal.part(hour.onsite_w / most) {
                 canvas.put(row, GUTTER + column, part, Tone::Other);
             }
         }
@@ -249,7 +232,7 @@ impl Drawing<'_> {
             self.label(canvas, row, "run", Tone::Chosen);
             for stretch in &self.picture.run {
                 let full = stretch.clock > 0.999;
-                let glyph = if full { self.pick('█', '#') } else { self.part(stretch.clock).unwrap_or(' ') };
+                let glyph = if full { self.pick('█', '#') } else { self.terminal.part(stretch.clock).unwrap_or(' ') };
                 span(stretch.from_h, stretch.to_h).for_each(|c| canvas.put(row, GUTTER + c, glyph, Tone::Chosen));
             }
         }
@@ -285,22 +268,8 @@ impl Drawing<'_> {
         sum
     }
 
-    /// Where the time axis is labelled, and how: round hours of the local day, a new day by its name.
     fn ticks(&self) -> Vec<(usize, String)> {
-        let picture = self.picture;
-        let most = (self.columns / 9).max(1) as f64;
-        let steps_min = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080];
-        let step = steps_min.into_iter().find(|&step| picture.end_h * 60.0 / step as f64 <= most).unwrap_or(43_200);
-        let begin = picture.now.with_timezone(&Local).date_naive().and_time(NaiveTime::MIN);
-        let count = ((picture.end_h + 25.0) * 60.0 / step as f64) as i64 + 1;
-        let tick = |k: i64| {
-            let wall = begin + TimeDelta::try_minutes(k.checked_mul(step)?)?;
-            let at = Local.from_local_datetime(&wall).earliest()?;
-            let hours = (at.to_utc() - picture.now).as_seconds_f64() / 3600.0;
-            let text = if wall.time() == NaiveTime::MIN { "%a %d" } else { "%H:%M" };
-            (hours >= 0.0).then(|| self.column(hours).map(|column| (column, wall.format(text).to_string())))?
-        };
-        (0..count).filter_map(tick).collect()
+        ticks(&Local, self.picture.now, self.picture.end_h, self.columns)
     }
 
     fn key(&self, canvas: &mut Canvas) {

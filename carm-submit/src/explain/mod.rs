@@ -1,20 +1,29 @@
 //! The explanation on standard error: what runs where and when, what it saves and costs, and what the figures rest on; in a
 //! dry run also why, and a chart.
 
-mod canvas;
 mod draw;
 mod picture;
-mod terminal;
 #[cfg(test)]
 mod tests;
 mod why;
 
+use std::io::IsTerminal;
+
 use carm::quantity::{format_duration, format_mass, format_slurm_time};
+use carm::terminal::Terminal;
 use chrono::{DateTime, Local, Utc};
 
 use crate::decide::{Decided, Missed};
+use crate::script::variable;
 use picture::Picture;
-pub use terminal::Terminal;
+
+/// Standard error's terminal.
+pub fn terminal() -> Terminal {
+    let stderr = std::io::stderr();
+    let asked = || terminal_size::terminal_size_of(&stderr).map(|(width, _)| usize::from(width.0));
+    let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
+    Terminal::of(&text, stderr.is_terminal(), asked)
+}
 
 /// An instant in local time, for people.
 pub fn local(instant: DateTime<Utc>) -> String {
@@ -89,7 +98,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
 
 /// A dry run's explanation: the same lines, a chart of the frontier and of the grid's hours, and why this plan.
 pub fn dry_run(decided: &Decided, name: &str) -> anyhow::Result<Vec<String>> {
-    let terminal = Terminal::of_stderr();
+    let terminal = terminal();
     let mut text = lines(decided, name);
     text.push(format!("  why     {}", why::sentence(decided)?));
     let mut folded: Vec<String> = text.iter().flat_map(|line| fold(line, terminal.width)).collect();
@@ -100,7 +109,7 @@ pub fn dry_run(decided: &Decided, name: &str) -> anyhow::Result<Vec<String>> {
 
 /// The chart of a request that nothing meets: how far off it is.
 pub fn dry_run_of_miss(missed: &Missed) -> anyhow::Result<Vec<String>> {
-    let terminal = Terminal::of_stderr();
+    let terminal = terminal();
     Ok(draw::lines(&Picture::of_miss(missed, draw::columns(terminal))?, terminal))
 }
 

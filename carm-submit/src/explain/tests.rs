@@ -1,11 +1,11 @@
 //! The chart on pictures of all kinds, whatever planner they came from: what it shows, and that it never leaves its width.
 
 use carm::plan::{Infeasible, Reason, Slot};
+use carm::terminal::Terminal;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::picture::{Mark, Picture, Point, Stretch};
-use super::terminal::Terminal;
 use super::{draw, fitted, fold};
 
 fn terminal(width: usize, utf8: bool) -> Terminal {

@@ -1,9 +1,11 @@
-//! What the explanation may use of the terminal that it is read on: its width, its characters, its colours. Decided from the
-//! environment and from standard error; what is drawn is left to [`super::draw`].
+//! What a text may use of the terminal that it is read on, and what charts on it are made of: its width, its characters, its
+//! colours; lines of cells, bars, a time axis. What is drawn is left to the programs; they hand in environment, stream and time zone.
 
-use std::io::IsTerminal;
+mod axis;
+mod canvas;
 
-use crate::script::variable;
+pub use axis::{column, ticks};
+pub use canvas::{Canvas, Tone};
 
 /// The narrowest and the widest that is drawn for.
 const NARROWEST: usize = 60;
@@ -25,15 +27,9 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Standard error's.
-    pub fn of_stderr() -> Self {
-        let stderr = std::io::stderr();
-        let asked = || terminal_size::terminal_size_of(&stderr).map(|(width, _)| usize::from(width.0));
-        let variable = |name: &str| variable(name).and_then(|value| value.into_string().ok());
-        Self::from(&variable, stderr.is_terminal(), asked)
-    }
-
-    fn from(variable: &dyn Fn(&str) -> Option<String>, terminal: bool, asked: impl FnOnce() -> Option<usize>) -> Self {
+    /// From the environment, whether the stream is a terminal, and the width that it tells when asked.
+    #[must_use]
+    pub fn of(variable: &dyn Fn(&str) -> Option<String>, terminal: bool, asked: impl FnOnce() -> Option<usize>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let columns = set("COLUMNS").and_then(|columns| columns.parse().ok());
         // POSIX: the first of the three that is set and not empty decides.
@@ -46,6 +42,35 @@ impl Terminal {
             colour: terminal && !dumb && set("NO_COLOR").is_none(),
         }
     }
+
+    /// The one character where it shows UTF-8, the other where not.
+    #[must_use]
+    pub fn pick(self, utf8: char, ascii: char) -> char {
+        if self.utf8 { utf8 } else { ascii }
+    }
+
+    /// A full cell of a bar; shaded where the figure is an estimate.
+    #[must_use]
+    pub fn fill(self, estimated: bool) -> char {
+        if estimated { self.pick('░', ':') } else { self.pick('█', '#') }
+    }
+
+    /// A cell that is filled in part, from below; `None` where that is not to be seen.
+    #[must_use]
+    pub fn part(self, share: f64) -> Option<char> {
+        let steps = if self.utf8 { "▁▂▃▄▅▆▇█" } else { "_-=" };
+        let count = steps.chars().count();
+        let step = (share * count as f64).round() as usize;
+        step.checked_sub(1).and_then(|step| steps.chars().nth(step.min(count - 1)))
+    }
+
+    /// The cell of a bar so many cells high, `step` cells above its foot; an estimate's is shaded, and its top not drawn in parts.
+    #[must_use]
+    pub fn bar(self, height: f64, step: usize, estimated: bool) -> Option<char> {
+        let part = (height - step as f64).clamp(0.0, 1.0);
+        let full = part >= 1.0 - 1e-9 && (!estimated || height - step as f64 > 1.0 + 1e-9);
+        if full { Some(self.fill(estimated)) } else { self.part(part) }
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +79,7 @@ mod tests {
 
     fn terminal(variables: &[(&str, &str)], terminal: bool, asked: Option<usize>) -> Terminal {
         let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        Terminal::from(&variable, terminal, || asked)
+        Terminal::of(&variable, terminal, || asked)
     }
 
     #[test]

@@ -3,13 +3,21 @@
 /// What a character is to be to the eye.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
+    /// As it comes.
     Plain,
+    /// A heading.
     Title,
+    /// Axes and frames.
     Faint,
+    /// The grid's intensity.
     Grid,
+    /// What is chosen.
     Chosen,
+    /// What stands beside it.
     Other,
+    /// What is at once.
     Now,
+    /// What must not be passed.
     Limit,
 }
 
@@ -38,11 +46,13 @@ pub struct Canvas {
 
 impl Canvas {
     /// Empty, so many columns wide.
+    #[must_use]
     pub fn new(width: usize) -> Self {
         Self { width, cells: Vec::new() }
     }
 
     /// How many lines there are.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.cells.len()
     }
@@ -73,6 +83,7 @@ impl Canvas {
     }
 
     /// The lines as text, without blanks at their ends; with colours if wanted.
+    #[must_use]
     pub fn lines(&self, colour: bool) -> Vec<String> {
         let line = |cells: &Vec<(char, Tone)>| {
             let end = cells.iter().rposition(|(glyph, _)| *glyph != ' ').map_or(0, |last| last + 1);

@@ -107,6 +107,6 @@ fn looks(found: &ArgMatches, length: TimeDelta) -> Result<(Vec<Look>, Vec<Refusa
 /// Standard output's terminal.
 fn terminal() -> Terminal {
     let stdout = std::io::stdout();
-    let asked = || rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col)).filter(|&width| width > 0);
+    let asked = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
     Terminal::of(&|name| std::env::var(name).ok(), stdout.is_terminal(), asked)
 }

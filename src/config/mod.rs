@@ -139,6 +139,14 @@ pub struct Site {
     pub embodied_g_per_gpu_h: f64,
 }
 
+impl Site {
+    /// Whether it has on-site power, of a trace or of a zone.
+    #[must_use]
+    pub fn has_onsite(&self) -> bool {
+        self.onsite.is_some() || self.onsite_zone.is_some()
+    }
+}
+
 /// Whose energy is booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{Intensity, Signal, Step};
 use crate::quantity::{format_instant, parse_instant};
@@ -86,8 +87,9 @@ pub enum CacheError {
     },
 }
 
+/// `S` is a signal's form to write, and its text to read: what a reader does not want is not looked at.
 #[derive(Serialize, Deserialize)]
-struct FileForm {
+struct FileForm<S> {
     version: u32,
     zone: String,
     source: String,
@@ -95,11 +97,22 @@ struct FileForm {
     fetched: String,
     observed_until: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    carbon_g_per_kwh: Option<SignalForm>,
+    carbon_g_per_kwh: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    renewable_share: Option<SignalForm>,
+    renewable_share: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    onsite_w: Option<SignalForm>,
+    onsite_w: Option<S>,
+}
+
+/// Which of a zone's signals a reader wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All there are.
+    All,
+    /// What the grid emits: the carbon intensity, or the renewable share where there is none.
+    Grid,
+    /// On-site power.
+    Onsite,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,6 +149,14 @@ pub fn path(cache_dir: &Path, zone: &str) -> PathBuf {
 /// There is no file, it cannot be read, or it is not what [`write`] writes: another version, another zone, values out of their
 /// range, steps out of order.
 pub fn read(cache_dir: &Path, zone: &str) -> Result<ZoneData, CacheError> {
+    read_wanted(cache_dir, zone, Wanted::All)
+}
+
+/// Reads some of what is known of a zone; the rest is neither looked at nor given.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_wanted(cache_dir: &Path, zone: &str, wanted: Wanted) -> Result<ZoneData, CacheError> {
     let path = path(cache_dir, zone);
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => CacheError::Absent { path: path.clone() },
@@ -148,7 +169,7 @@ pub fn read(cache_dir: &Path, zone: &str) -> Result<ZoneData, CacheError> {
     }
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-    let data = parse(&bytes).and_then(|data| {
+    let data = parse_wanted(&bytes, wanted).and_then(|data| {
         if data.zone == zone { Ok(data) } else { Err(format!("of zone '{}', not '{}'", printable(&data.zone), printable(zone))) }
     });
     data.map_err(|cause| CacheError::Broken { path, cause })
@@ -162,24 +183,34 @@ const O_NONBLOCK: i32 = 0o4000;
 /// # Errors
 /// As [`read`].
 pub fn parse(bytes: &[u8]) -> Result<ZoneData, String> {
+    parse_wanted(bytes, Wanted::All)
+}
+
+fn parse_wanted(bytes: &[u8], wanted: Wanted) -> Result<ZoneData, String> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(format!("larger than {} MiB", MOST_BYTES >> 20));
     }
-    let form: FileForm =
-        serde_json::from_slice(bytes).map_err(|error| format!("not a cache file: {}", printable(&error.to_string())))?;
+    let broken = |error: serde_json::Error| format!("not a cache file: {}", printable(&error.to_string()));
+    // The text's encoding is looked at once, and not again in every signal.
+    let text = std::str::from_utf8(bytes).map_err(|_| "not a cache file: no UTF-8".to_owned())?;
+    let form: FileForm<&RawValue> = serde_json::from_str(text).map_err(broken)?;
     if form.version != CACHE_VERSION {
         return Err(format!("of version {}, and this release reads version {CACHE_VERSION}", form.version));
     }
     let instant = |text: &str| parse_instant(text).map_err(|error| format!("time '{}': {error}", printable(text)));
-    let signal = |name: &str, form: Option<SignalForm>, range| {
-        form.map(|form| signal(&form, range).map_err(|cause| format!("{name}: {cause}"))).transpose()
+    let signal = |name: &str, text: Option<&RawValue>, is_wanted: bool, range| {
+        let Some(text) = text.filter(|_| is_wanted) else { return Ok(None) };
+        let form: SignalForm = serde_json::from_str(text.get()).map_err(broken)?;
+        signal(&form, range).map(Some).map_err(|cause| format!("{name}: {cause}"))
     };
+    let (grid, all) = (wanted != Wanted::Onsite, wanted == Wanted::All);
+    let share = all || grid && form.carbon_g_per_kwh.is_none();
     Ok(ZoneData {
         fetched: instant(&form.fetched)?,
         observed_until: instant(&form.observed_until)?,
-        carbon_g_per_kwh: signal("carbon_g_per_kwh", form.carbon_g_per_kwh, CARBON_G_PER_KWH)?,
-        renewable_share: signal("renewable_share", form.renewable_share, RENEWABLE_SHARE)?,
-        onsite_w: signal("onsite_w", form.onsite_w, ONSITE_W)?,
+        carbon_g_per_kwh: signal("carbon_g_per_kwh", form.carbon_g_per_kwh, grid, CARBON_G_PER_KWH)?,
+        renewable_share: signal("renewable_share", form.renewable_share, share, RENEWABLE_SHARE)?,
+        onsite_w: signal("onsite_w", form.onsite_w, wanted != Wanted::Grid, ONSITE_W)?,
         zone: form.zone,
         source: form.source,
         intensity: form.intensity,
@@ -220,6 +251,12 @@ fn signal(form: &SignalForm, range: std::ops::RangeInclusive<f64>) -> Result<Sig
     Signal::new(steps, instant(form.end_s)?).ok_or_else(|| "no steps, or steps out of order".to_owned())
 }
 
+/// A value to a millionth: nobody knows a grid better, and short numbers are read twice as fast.
+fn short(value: f64) -> f64 {
+    // Of larger ones f64 does not know the millionth.
+    if value.abs() < 1e9 { (value * 1e6).round() / 1e6 } else { value.round() }
+}
+
 fn form(signal: &Signal) -> SignalForm {
     let seconds = |instant: DateTime<Utc>| (instant - signal.start()).num_milliseconds() as f64 / 1e3;
     let mut estimated: Vec<(usize, usize)> = Vec::new();
@@ -230,12 +267,12 @@ fn form(signal: &Signal) -> SignalForm {
         }
     }
     let banded = signal.has_band();
-    let edge = |edge: fn(&Step) -> f64| if banded { signal.steps().iter().map(edge).collect() } else { Vec::new() };
+    let edge = |edge: fn(&Step) -> f64| if banded { signal.steps().iter().map(edge).map(short).collect() } else { Vec::new() };
     SignalForm {
         from: format_instant(signal.start()),
         at_s: signal.steps().iter().map(|step| seconds(step.from)).collect(),
         end_s: seconds(signal.end()),
-        value: signal.steps().iter().map(|step| step.value).collect(),
+        value: signal.steps().iter().map(|step| short(step.value)).collect(),
         low: edge(|step| step.low),
         high: edge(|step| step.high),
         estimated,

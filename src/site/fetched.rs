@@ -4,7 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::{Config, Live, Zone};
-use crate::grid::{self, Intensity, Quantity, Signal, Step, TYPICAL_DAY_SOURCE, cache};
+use crate::grid::cache::{self, Wanted};
+use crate::grid::{self, Intensity, Quantity, Signal, Step, TYPICAL_DAY_SOURCE};
 use crate::quantity::rough_duration;
 
 /// How far back the typical day goes: what has run is booked against it too.
@@ -26,7 +27,7 @@ pub(super) struct Fetched {
 
 /// The carbon intensity of a zone's grid, in g/kWh.
 pub(super) fn grid(config: &Config, zone: &Zone, live: &Live, now: DateTime<Utc>, until: DateTime<Utc>) -> Fetched {
-    let given = read(config, &zone.name).and_then(|data| {
+    let given = read(config, &zone.name, Wanted::Grid).and_then(|data| {
         let signal = data.carbon_g_per_kwh.or_else(|| data.renewable_share.map(|share| from_share(config, &share)));
         let signal = signal.ok_or("its source gives neither intensity nor renewable share")?;
         // Data of before the configuration was changed: the two are never mixed.
@@ -49,15 +50,15 @@ pub(super) fn onsite(
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Fetched, String> {
-    let data = read(config, zone)?;
+    let data = read(config, zone, Wanted::Onsite)?;
     let signal = data.onsite_w.ok_or("its source gives no on-site power")?;
     let (kind, fetched, observed_until) = (data.intensity, data.fetched, data.observed_until);
     let given = Given { signal, quantity: Quantity::OnsiteW, kind, fetched, observed_until };
     used(config, zone, live, given, now, until)
 }
 
-fn read(config: &Config, zone: &str) -> Result<cache::ZoneData, String> {
-    cache::read(&config.grid.cache_dir, zone).map_err(|error| error.to_string())
+fn read(config: &Config, zone: &str, wanted: Wanted) -> Result<cache::ZoneData, String> {
+    cache::read_wanted(&config.grid.cache_dir, zone, wanted).map_err(|error| error.to_string())
 }
 
 /// A signal of the cache, as the source gave it.

@@ -168,6 +168,47 @@ fn clocks_follow_the_sun_within_an_interval() {
     assert!(node.line().steps.iter().any(|step| step.onsite_w > 0.0));
 }
 
+/// The same roof as a zone's data, as carm-grid leaves a meter's.
+fn live_roof(node: &Node, spans: &[(i64, f64)]) {
+    let now = Utc::now();
+    let (mut steps, mut from) = (Vec::new(), now - TimeDelta::seconds(1));
+    for &(seconds, watts) in [(1, 0.0)].iter().chain(spans) {
+        steps.push(carm::grid::Step::exact(from, watts));
+        from += TimeDelta::seconds(seconds);
+    }
+    let data = carm::grid::cache::ZoneData {
+        zone: "roof".into(),
+        source: "prometheus".into(),
+        intensity: carm::grid::Intensity::Average,
+        fetched: now,
+        observed_until: now,
+        carbon_g_per_kwh: None,
+        renewable_share: None,
+        onsite_w: carm::grid::Signal::new(steps, from + TimeDelta::hours(1)),
+    };
+    carm::grid::cache::write(&node.path("cache"), &data).expect("written");
+    let zone = "[[zone]]\nname = \"roof\"\nsource = \"prometheus\"\nbase_url = \"http://127.0.0.1:9\"\nquery = \"w\"\nquantity = \"onsite_w\"\n";
+    let grid = format!("[grid]\ncache_dir = \"{}\"\n{zone}", node.path("cache").display());
+    let config = std::fs::read_to_string(node.path("carm.toml")).expect("a configuration");
+    let config = config.replace("gpus = 8\n", "gpus = 8\nonsite_zone = \"roof\"\nonsite_g_per_kwh = 0\n");
+    node.config(&(grid + &config));
+}
+
+#[test]
+fn clocks_follow_a_live_meters_sun() {
+    let node = node();
+    live_roof(&node, &[(6, 0.0), (6, 8.0 * 600.0), (1, 0.0)]);
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    let short = job(7).work("40s").deadline_in("5m");
+    node.prolog(&short);
+    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
+    until("the sun's full clock", || node.locked().is_empty());
+    until("the sun is gone", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
+    node.epilog(&short).assert_clean();
+    assert!(node.line().steps.iter().any(|step| step.onsite_w > 0.0));
+}
+
 #[test]
 fn a_killed_governor_begins_again_and_nothing_is_counted_twice_or_lost() {
     let node = node();

@@ -43,7 +43,7 @@ struct Claim {
 
 /// Claims for the jobs of a node, and tells each its share.
 pub(super) fn claim(config: &Config, look: &Look, jobs: &mut [JobState]) {
-    for (index, site) in config.sites.iter().enumerate().filter(|(_, site)| site.onsite.is_some()) {
+    for (index, site) in config.sites.iter().enumerate().filter(|(_, site)| site.has_onsite()) {
         let is_there =
             |job: &&mut JobState| config.site_of(job.partition.as_deref(), look.node).is_some_and(|(at, _)| at == index);
         let mut there: Vec<&mut JobState> = jobs.iter_mut().filter(is_there).collect();

@@ -35,10 +35,13 @@ pub fn extend(signal: &Signal, until: DateTime<Utc>) -> Signal {
 /// counts from there. Where less than a day of data is at hand there is nothing to go by, and the signal stays as it is.
 #[must_use]
 pub fn extend_as(signal: &Signal, quantity: Quantity, observed_until: DateTime<Utc>, until: DateTime<Utc>) -> Signal {
+    if until <= signal.end() {
+        return signal.clone();
+    }
     let observed = observed_until.clamp(signal.start(), signal.end());
     // A source's forecast is no past to score models on, unless there is nothing else.
     let learnt = Forecaster::learn(signal, quantity, observed).or_else(|| Forecaster::learn(signal, quantity, signal.end()));
-    let ahead = learnt.filter(|_| until > signal.end()).and_then(|learnt| learnt.forecast(signal, signal.end(), observed, until));
+    let ahead = learnt.and_then(|learnt| learnt.forecast(signal, signal.end(), observed, until));
     let Some(ahead) = ahead else { return signal.clone() };
     let steps = signal.steps().iter().chain(ahead.steps()).copied().collect();
     Signal::new(steps, ahead.end()).unwrap_or_else(|| signal.clone())

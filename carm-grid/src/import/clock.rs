@@ -10,6 +10,8 @@ use chrono::{DateTime, FixedOffset, Local, MappedLocalTime, NaiveDateTime, TimeZ
 /// By which clock times that name no zone are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
+    /// UTC.
+    Utc,
     /// So far east of UTC, all the year.
     Fixed(FixedOffset),
     /// This host's, or that of the variable TZ.
@@ -21,7 +23,7 @@ impl FromStr for Clock {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "UTC" | "utc" | "Z" => Ok(Self::utc()),
+            "UTC" | "utc" | "Z" => Ok(Self::Utc),
             "local" => Ok(Self::Local),
             // chrono's own reading of an offset.
             _ => text.parse().map(Self::Fixed).map_err(|_| {
@@ -32,13 +34,10 @@ impl FromStr for Clock {
 }
 
 impl Clock {
-    pub fn utc() -> Self {
-        Self::Fixed(FixedOffset::east_opt(0).unwrap_or(const { FixedOffset::east_opt(1).unwrap() }))
-    }
-
     /// The instant of a wall clock's time in a list in which `last` stands just before.
     fn instant(self, wall: NaiveDateTime, last: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, &'static str> {
         let mapped = match self {
+            Self::Utc => MappedLocalTime::Single(wall.and_utc()),
             Self::Fixed(offset) => offset.from_local_datetime(&wall).map(|at| at.to_utc()),
             Self::Local => Local.from_local_datetime(&wall).map(|at| at.to_utc()),
         };

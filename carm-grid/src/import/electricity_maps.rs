@@ -54,7 +54,7 @@ pub fn read(text: &str, said: &Said, remarks: &mut Vec<String>) -> Result<Rows, 
     let header = Header::of(reader.headers().map_err(|error| format!("not CSV: {error}"))?, said)?;
     let which = if said.direct { "direct" } else { "life-cycle" };
     let mut rows = Rows::default();
-    let mut times = Times::by(Some(Clock::utc()));
+    let mut times = Times::by(Some(Clock::Utc));
     let (mut zone, mut count, mut estimated): (Option<String>, usize, usize) = (None, 0, 0);
     for record in reader.records() {
         let record = record.map_err(|error| format!("not CSV: {error}"))?;

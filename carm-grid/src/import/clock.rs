@@ -42,10 +42,23 @@ impl Clock {
             Self::Local => Local.from_local_datetime(&wall).map(|at| at.to_utc()),
         };
         match mapped {
-            MappedLocalTime::Single(at) => Ok(at),
-            MappedLocalTime::Ambiguous(first, second) => Ok(if last.is_some_and(|last| last >= first) { second } else { first }),
-            MappedLocalTime::None => Err("there is no such time: clocks go forward there; is the file by a clock that never changes? \
-                                          Then give its offset, such as +01:00"),
+            // chrono gives the first second of a skipped hour an instant; the clock shows another time then.
+            MappedLocalTime::Single(at) if self.shows(at) == wall => Ok(at),
+            MappedLocalTime::Ambiguous(one, other) => {
+                let (first, second) = (one.min(other), one.max(other));
+                Ok(if last.is_some_and(|last| last >= first) { second } else { first })
+            }
+            _ => Err("there is no such time: clocks go forward there; is the file by a clock that never changes? \
+                      Then give its offset, such as +01:00"),
+        }
+    }
+
+    /// What the clock shows at an instant.
+    fn shows(self, at: DateTime<Utc>) -> NaiveDateTime {
+        match self {
+            Self::Utc => at.naive_utc(),
+            Self::Fixed(offset) => at.with_timezone(&offset).naive_local(),
+            Self::Local => at.with_timezone(&Local).naive_local(),
         }
     }
 }

@@ -18,6 +18,9 @@ const EVERY: TimeDelta = TimeDelta::hours(17);
 const HOST_W: f64 = 100.0;
 const PUE: f64 = 1.2;
 
+/// Less than that is no saving: a hundredth of a percent.
+const LEAST_SAVING: f64 = 1e-4;
+
 /// A kind of job.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Kind {
@@ -110,7 +113,8 @@ fn of_kind(truth: &Signal, from: DateTime<Utc>, kind: Kind) -> Result<Saving, Pl
     }
     let saved = |sum: &Sum| 1.0 - sum.carbon_g / at_once_g;
     let perfect = saved(&sums[0]);
-    let percent = |part: f64, whole: f64| (whole > 0.0).then(|| 100.0 * part / whole);
+    // Of next to nothing, a part tells nothing.
+    let percent = |part: f64, whole: f64| (whole > LEAST_SAVING).then(|| 100.0 * part / whole);
     let kept = |(&(forecast, rule), sum): (&(Rival, bool), &Sum)| Kept {
         forecast,
         rule,

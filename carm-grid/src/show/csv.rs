@@ -1,6 +1,6 @@
-//! What is shown, as CSV: one line a step and zone, times in RFC 3339 UTC, empty where a zone has no such signal.
+//! What is shown, as CSV: one line a step and zone, times in RFC 3339 UTC, empty where a zone has no such
+//! signal; the last column names what is estimated.
 
-use carm::grid::Signal;
 use carm::quantity::format_instant;
 
 use super::look::Look;
@@ -24,10 +24,9 @@ pub fn text(looks: &[Look]) -> Result<String, Refusal> {
     writer.write_record(HEADER).map_err(refused)?;
     for look in looks {
         for from in look.instants() {
-            let at = |signal: &Option<Signal>| signal.as_ref().and_then(|signal| signal.at(from));
-            let (carbon, share, onsite) = (at(&look.carbon_g_per_kwh), at(&look.renewable_share), at(&look.onsite_w));
+            let at = look.at(from);
+            let [carbon, share, onsite] = at;
             let figure = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-            let estimated = [carbon, share, onsite].iter().flatten().any(|step| step.estimated);
             let record = [
                 look.zone.clone(),
                 format_instant(from),
@@ -36,7 +35,7 @@ pub fn text(looks: &[Look]) -> Result<String, Refusal> {
                 figure(carbon.map(|step| step.high)),
                 figure(share.map(|step| step.value)),
                 figure(onsite.map(|step| step.value)),
-                estimated.to_string(),
+                Look::estimated(&at).join(" "),
             ];
             writer.write_record(record).map_err(refused)?;
         }

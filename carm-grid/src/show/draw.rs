@@ -3,7 +3,6 @@
 
 use carm::grid::Signal;
 use carm::quantity::rough_duration;
-use carm::request::printable;
 use carm::terminal::{Canvas, Terminal, Tone, ticks};
 use chrono::{DateTime, Local, TimeDelta, Utc};
 
@@ -50,10 +49,10 @@ struct Drawing<'l> {
 }
 
 impl Drawing<'_> {
-    /// Text of others' making, in characters that the terminal shows.
+    /// Text of others' making, in characters that the terminal shows and does not obey.
     fn shown(&self, text: &str) -> String {
-        let shown = |glyph: char| if glyph.is_ascii() || self.terminal.utf8 { glyph } else { '?' };
-        printable(text).chars().map(shown).collect()
+        let shown = |glyph: char| !glyph.is_control() && (glyph.is_ascii() || self.terminal.utf8);
+        text.chars().map(|glyph| if shown(glyph) { glyph } else { '?' }).collect()
     }
 
     fn heading(&self, canvas: &mut Canvas) {

@@ -1,6 +1,5 @@
 //! What is shown, as one JSON object: times in RFC 3339 UTC with milliseconds, figures unrounded.
 
-use carm::grid::Signal;
 use carm::quantity::format_instant;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -40,7 +39,7 @@ struct StepForm {
     carbon_high_g_per_kwh: Option<f64>,
     renewable_share: Option<f64>,
     onsite_w: Option<f64>,
-    estimated: bool,
+    estimated: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -64,8 +63,8 @@ fn zone(look: &Look) -> Zone {
     let instants = look.instants();
     let ends = instants.iter().skip(1).copied().chain([look.until]);
     let step = |(&from, to): (&DateTime<Utc>, DateTime<Utc>)| {
-        let at = |signal: &Option<Signal>| signal.as_ref().and_then(|signal| signal.at(from));
-        let (carbon, share, onsite) = (at(&look.carbon_g_per_kwh), at(&look.renewable_share), at(&look.onsite_w));
+        let at = look.at(from);
+        let [carbon, share, onsite] = at;
         StepForm {
             from: format_instant(from),
             to: format_instant(to),
@@ -74,7 +73,7 @@ fn zone(look: &Look) -> Zone {
             carbon_high_g_per_kwh: carbon.map(|step| step.high),
             renewable_share: share.map(|step| step.value),
             onsite_w: onsite.map(|step| step.value),
-            estimated: [carbon, share, onsite].iter().flatten().any(|step| step.estimated),
+            estimated: Look::estimated(&at),
         }
     };
     let window = |window: windows::Window| WindowForm {

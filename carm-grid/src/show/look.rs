@@ -59,7 +59,8 @@ impl Look {
             let spans = all.into_iter().flatten().map(|signal| (signal.start(), signal.end()));
             let minute = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%MZ").to_string();
             let known = spans.map(|(from, to)| format!("from {} to {}", minute(from), minute(to))).next().unwrap_or_default();
-            return Err(Refusal::new(format!("zone '{}': no data for {}: they run {known}", given.name, minute(now))));
+            let way_out = if given.fetched.is_some() { "carm-grid check tells why" } else { "--now=TIME looks from another time" };
+            return Err(Refusal::new(format!("zone '{}': no data for {}: they run {known}; {way_out}", given.name, minute(now))));
         };
         Ok(Self {
             zone: given.name,
@@ -80,6 +81,18 @@ impl Look {
     /// How old the data are, in seconds.
     pub fn age_s(&self) -> Option<f64> {
         self.fetched.map(|fetched| ((self.now - fetched).num_milliseconds() as f64 / 1e3).max(0.0))
+    }
+
+    /// What holds at an instant: intensity, renewable share, on-site power.
+    pub fn at(&self, instant: DateTime<Utc>) -> [Option<Step>; 3] {
+        [&self.carbon_g_per_kwh, &self.renewable_share, &self.onsite_w].map(|signal| signal.as_ref()?.at(instant))
+    }
+
+    /// The names of those among [`Look::at`] that are estimated.
+    pub fn estimated(at: &[Option<Step>; 3]) -> Vec<&'static str> {
+        let names = ["carbon_g_per_kwh", "renewable_share", "onsite_w"];
+        let guessed = names.into_iter().zip(at).filter(|(_, step)| step.is_some_and(|step| step.estimated));
+        guessed.map(|(name, _)| name).collect()
     }
 
     /// The instants at which anything changes, from now on, without the end.

@@ -28,7 +28,13 @@ pub fn command() -> Command {
                 .requires("service")
                 .help("The service's token [default: that of the first zone of this service]"),
         )
-        .arg(Arg::new("base-url").long("base-url").value_name("URL").requires("service").help("The service's address [default: likewise]"))
+        .arg(
+            Arg::new("base-url")
+                .long("base-url")
+                .value_name("URL")
+                .requires("service")
+                .help("The service's address [default: likewise]"),
+        )
         .arg(fetch::timeout_arg())
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("One JSON object"))
 }
@@ -114,7 +120,11 @@ fn usual(service: Service) -> Intensity {
 
 fn areas_text(service: Service, areas: &[Area]) -> String {
     if areas.is_empty() {
-        return format!("{} has no list of areas; docs/grid/{}.md tells what a zone of it needs\n", service.name(), service.name());
+        return format!(
+            "{} has no list of areas; docs/grid/{}.md tells what a zone of it needs\n",
+            service.name(),
+            service.name()
+        );
     }
     let width = areas.iter().map(|area| area.key.chars().count()).max().unwrap_or_default();
     let mut text = String::new();

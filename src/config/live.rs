@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::raw::RawZone;
-pub use crate::grid::Quantity;
 use crate::grid::Intensity;
+pub use crate::grid::Quantity;
 use crate::located::{Located, TomlError};
 use crate::quantity::parse_duration;
 

@@ -121,9 +121,7 @@ fn a_years_export_is_the_trace_that_was_made_of_it() {
     };
     let trace = load::trace(&Path::new(&data).join("carbon/ES_2022.csv")).expect("a trace");
     let (carbon, share) = (trace.carbon_g_per_kwh.expect("carbon"), trace.renewable_share.expect("share"));
-    let mut text = String::from(
-        "Datetime (UTC),Zone Id,Carbon Intensity gCO₂eq/kWh (LCA),Renewable Percentage,Data Estimated\n",
-    );
+    let mut text = String::from("Datetime (UTC),Zone Id,Carbon Intensity gCO₂eq/kWh (LCA),Renewable Percentage,Data Estimated\n");
     for (carbon, share) in carbon.steps().iter().zip(share.steps()) {
         let time = carbon.from.format("%Y-%m-%d %H:%M:%S");
         text += &format!("{time},ES,{},{:.2},false\n", carbon.value, share.value * 100.0);

@@ -53,7 +53,9 @@ fn where_every_day_is_the_same_all_of_the_saving_is_kept() {
     assert!(last[3] < 10.0 && last[2] > 30.0, "{last:?}");
     // A run of 24 hours meets the same hours whenever it starts.
     let savings = score["savings"].as_array().expect("savings");
-    assert!(savings[2]["perfect_percent"].as_f64().expect("a figure").abs() < 0.01 && savings[2]["kept"][1]["kept_percent"].is_null());
+    assert!(
+        savings[2]["perfect_percent"].as_f64().expect("a figure").abs() < 0.01 && savings[2]["kept"][1]["kept_percent"].is_null()
+    );
     for saving in [&savings[0], &savings[1], &savings[3]] {
         assert!((kept(saving, "perfect", false) - 100.0).abs() < 1e-9);
         assert!(kept(saving, "carm", false) > 99.0 && kept(saving, "carm", true) > 95.0, "{saving}");

@@ -34,7 +34,9 @@ fn a_chart_keeps_to_its_terminal_and_says_what_it_shows() {
         assert!(said.out.lines().all(|line| line.chars().count() <= width), "{}", said.out);
         assert_eq!(said.out.is_ascii(), !utf8, "{}", said.out);
         assert!(!said.out.contains('\u{1b}'), "a file has no colours");
-        for wanted in ["zone GB: carbon-intensity-gb, data ", "average intensity, gCO2e/kWh", "  now       ", "  best 1 h ", "  best 12 h "] {
+        for wanted in
+            ["zone GB: carbon-intensity-gb, data ", "average intensity, gCO2e/kWh", "  now       ", "  best 1 h ", "  best 12 h "]
+        {
             assert!(said.out.contains(wanted), "{wanted}: {}", said.out);
         }
         assert!(said.out.contains("shaded: estimated"), "the service's forecast ends within three days: {}", said.out);
@@ -47,7 +49,10 @@ fn json_has_the_caches_own_figures_and_windows_that_are_the_least() {
     let said = shown(&desk, &[], &["--json", "--for=2d"]);
     let json: Value = serde_json::from_str(&said.out).expect("JSON");
     let zone = &json["zones"][0];
-    assert_eq!((zone["zone"].as_str(), zone["intensity"].as_str(), zone["past_max_age"].as_bool()), (Some("GB"), Some("average"), Some(false)));
+    assert_eq!(
+        (zone["zone"].as_str(), zone["intensity"].as_str(), zone["past_max_age"].as_bool()),
+        (Some("GB"), Some("average"), Some(false))
+    );
     assert_eq!(zone["age_s"], 0.0);
     let cached = desk.cached("GB").carbon_g_per_kwh.expect("an intensity");
     let steps = zone["steps"].as_array().expect("steps");
@@ -78,7 +83,10 @@ fn csv_has_a_line_a_step() {
     let json: Value = serde_json::from_str(&shown(&desk, &[], &["--json"]).out).expect("JSON");
     let csv = shown(&desk, &[], &["--csv"]).out;
     let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines[0], "zone,time,carbon_g_per_kwh,carbon_low_g_per_kwh,carbon_high_g_per_kwh,renewable_share,onsite_w,estimated");
+    assert_eq!(
+        lines[0],
+        "zone,time,carbon_g_per_kwh,carbon_low_g_per_kwh,carbon_high_g_per_kwh,renewable_share,onsite_w,estimated"
+    );
     let steps = json["zones"][0]["steps"].as_array().expect("steps");
     assert_eq!(lines.len(), 1 + steps.len());
     assert!(lines[1].starts_with(&format!("GB,{},{}", steps[0]["from"].as_str().expect("a time"), steps[0]["carbon_g_per_kwh"])));
@@ -109,7 +117,8 @@ fn data_past_their_age_are_estimates_from_where_they_were_observed_on() {
 #[test]
 fn a_trace_file_needs_no_configuration_and_a_share_alone_is_computed_as_plans_do() {
     let desk = Desk::new().plain_zone("sun", "trace", "path = \"share.csv\"");
-    let hours: String = (0..48).map(|h| format!("2026-05-0{}T{:02}:00Z,{}\n", 1 + h / 24, h % 24, if h == 30 { 1.0 } else { 0.5 })).collect();
+    let hours: String =
+        (0..48).map(|h| format!("2026-05-0{}T{:02}:00Z,{}\n", 1 + h / 24, h % 24, if h == 30 { 1.0 } else { 0.5 })).collect();
     desk.file("share.csv", &format!("time,renewable_share\n{hours}"), 0o644);
     let zone = |words: &[&str]| -> Value {
         let said = shown(&desk, &[], words);
@@ -119,7 +128,10 @@ fn a_trace_file_needs_no_configuration_and_a_share_alone_is_computed_as_plans_do
     let sun = zone(&["sun", "--json"]);
     // Half at 30 g/kWh and half at 650: [grid] says so where it says nothing else.
     assert_eq!((&sun["steps"][0]["carbon_g_per_kwh"], &sun["intensity_from_share"]), (&Value::from(340.0), &Value::from(true)));
-    assert_eq!((&sun["windows"][0]["from"], &sun["windows"][0]["mean_g_per_kwh"]), (&Value::from("2026-05-02T06:00:00.000Z"), &Value::from(30.0)));
+    assert_eq!(
+        (&sun["windows"][0]["from"], &sun["windows"][0]["mean_g_per_kwh"]),
+        (&Value::from("2026-05-02T06:00:00.000Z"), &Value::from(30.0))
+    );
     let output = desk.command(&["show", "./share.csv", "--json"]).arg("--for=1d").output().expect("running carm-grid");
     assert_eq!(said(output).code, 0);
 }

@@ -50,7 +50,11 @@ fn what_cannot_be_asked_is_refused_with_the_way_out() {
     let desk = Desk::new().plain_zone("somewhere", "typical-day", "");
     let said = desk.run(&["zones", "electricitymap"]);
     assert_eq!(said.code, 1);
-    assert!(said.err.starts_with("carm-grid: zones: 'electricitymap': no such service; give one of electricity-maps, "), "{}", said.err);
+    assert!(
+        said.err.starts_with("carm-grid: zones: 'electricitymap': no such service; give one of electricity-maps, "),
+        "{}",
+        said.err
+    );
     assert!(desk.run(&["zones", "carbon-aware-sdk"]).err.contains("every site has its own; give --base-url"));
     let said = desk.run(&["zones", "watttime", "--token-file=nowhere"]);
     assert!(said.code == 1 && said.err.contains("nowhere"), "{}", said.err);

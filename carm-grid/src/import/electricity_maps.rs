@@ -3,9 +3,9 @@
 
 use carm::request::printable;
 
+use super::Said;
 use super::clock::{Clock, Times};
 use super::rows::{Column, Rows};
-use super::Said;
 
 /// Whether a file's first line is such a header.
 pub fn is_header(line: &str) -> bool {
@@ -32,7 +32,10 @@ impl Header {
         let carbon = if said.direct {
             one(&carbon(&["(direct)"]), "the direct carbon intensity; --column=lifecycle takes the other")?
         } else {
-            one(&carbon(&["(lca)", "(life cycle)", "(lifecycle)"]), "the life-cycle carbon intensity; --column=direct takes the other")?
+            one(
+                &carbon(&["(lca)", "(life cycle)", "(lifecycle)"]),
+                "the life-cycle carbon intensity; --column=direct takes the other",
+            )?
         };
         // gCO₂eq/kWh, with the small two or without. A name that says no unit is as good as another unit.
         if !(names[carbon].contains("gco") && names[carbon].contains("/kwh") && !names[carbon].contains("kgco")) {

@@ -24,7 +24,8 @@ use unit::Unit;
 
 /// Its options.
 pub fn command() -> Command {
-    let option = |name: &'static str, value: &'static str, help: &'static str| Arg::new(name).long(name).value_name(value).help(help);
+    let option =
+        |name: &'static str, value: &'static str, help: &'static str| Arg::new(name).long(name).value_name(value).help(help);
     Command::new("import")
         .about("Turn a file of another program into a trace")
         .arg(Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf)).help("The file"))
@@ -110,7 +111,8 @@ fn import(
     let mut remarks = Vec::new();
     let is_json = text.trim_start().starts_with(['{', '[']);
     let is_portal = !is_json && electricity_maps::is_header(text.lines().next().unwrap_or_default());
-    let refuse = |given: bool, option: &str, kind: &str| if given { Err(format!("{option} means nothing for {kind}")) } else { Ok(()) };
+    let refuse =
+        |given: bool, option: &str, kind: &str| if given { Err(format!("{option} means nothing for {kind}")) } else { Ok(()) };
     let rows: Rows = if is_json {
         refuse(column_given, "--column", "a carbon-aware-sdk file")?;
         refuse(said.unit.is_some(), "--unit", "a carbon-aware-sdk file: its ratings are in g/kWh")?;

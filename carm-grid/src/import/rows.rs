@@ -80,16 +80,22 @@ impl Rows {
         if !gaps.is_empty() {
             let told = told(main, &gaps);
             if !longest {
-                let way_out = "--fill=DURATION draws a line across gaps up to so long, --longest keeps the longest stretch without one";
+                let way_out =
+                    "--fill=DURATION draws a line across gaps up to so long, --longest keeps the longest stretch without one";
                 return Err(format!("{told}; {way_out}"));
             }
             times = longest_stretch(&times, step);
-            remarks.push(format!("{told}; kept from {} to {}", format_instant(times[0]), format_instant(times[times.len() - 1] + step)));
+            remarks.push(format!(
+                "{told}; kept from {} to {}",
+                format_instant(times[0]),
+                format_instant(times[times.len() - 1] + step)
+            ));
         }
         if times.len() < 2 {
             return Err("two rows in a row at least".to_owned());
         }
-        let of = |values: &BTreeMap<DateTime<Utc>, f64>| times.iter().map(|at| values.get(at).copied()).collect::<Option<Vec<f64>>>();
+        let of =
+            |values: &BTreeMap<DateTime<Utc>, f64>| times.iter().map(|at| values.get(at).copied()).collect::<Option<Vec<f64>>>();
         let mut columns = Vec::new();
         columns.extend(of(&values).map(|values| (main, values)));
         for (column, values) in &self.columns {

@@ -96,6 +96,9 @@ fn time_span(text: &str) -> Option<TimeDelta> {
     let seconds: f64 = seconds.parse().ok()?;
     let possible = parts.next().is_none() && (0..=3650).contains(&days) && (0..24).contains(&hours) && (0..60).contains(&minutes);
     (possible && (0.0..60.0).contains(&seconds)).then(|| {
-        TimeDelta::days(days) + TimeDelta::hours(hours) + TimeDelta::minutes(minutes) + TimeDelta::milliseconds((seconds * 1e3) as i64)
+        TimeDelta::days(days)
+            + TimeDelta::hours(hours)
+            + TimeDelta::minutes(minutes)
+            + TimeDelta::milliseconds((seconds * 1e3) as i64)
     })
 }

@@ -50,17 +50,25 @@ fn an_export_of_two_zones_or_of_another_unit_is_refused() {
     let error = imported(&format!("{OLD}\n{other}"), &said(), None, false).expect_err("two zones");
     assert_eq!(error, "line 4: zone 'NO' after 'SE'; a trace has one zone: split the file");
     let kilograms = OLD.replace("gCO₂eq/kWh", "kgCO₂eq/kWh");
-    assert!(imported(&format!("{kilograms}\n{ROWS}"), &said(), None, false).expect_err("kilograms").contains("does not say gCO₂eq/kWh"));
+    assert!(
+        imported(&format!("{kilograms}\n{ROWS}"), &said(), None, false)
+            .expect_err("kilograms")
+            .contains("does not say gCO₂eq/kWh")
+    );
     let error = imported(&format!("{OLD}\n{ROWS}"), &Said { clock: clock("+01:00"), ..said() }, None, false).expect_err("UTC");
     assert_eq!(error, "--time-zone means nothing for an Electricity Maps export: its times are UTC");
 }
 
 #[test]
 fn an_empty_field_is_a_gap_that_is_told_filled_when_asked_and_named_in_the_trace() {
-    let more: String = (3..5).map(|h| format!("2021-01-01 {h:02}:00:00,Sweden,Sweden,SE,2,{},99,50,svk.se,false,\n", 31 + h)).collect();
+    let more: String =
+        (3..5).map(|h| format!("2021-01-01 {h:02}:00:00,Sweden,Sweden,SE,2,{},99,50,svk.se,false,\n", 31 + h)).collect();
     let holed = format!("{OLD}\n{}{more}", ROWS.replacen(",30.50,", ",,", 1));
     let error = imported(&holed, &said(), None, false).expect_err("a gap");
-    assert!(error.starts_with("carbon_g_per_kwh: a gap: 2021-01-01T01:00:00.000Z to 2021-01-01T02:00:00.000Z; --fill"), "{error}");
+    assert!(
+        error.starts_with("carbon_g_per_kwh: a gap: 2021-01-01T01:00:00.000Z to 2021-01-01T02:00:00.000Z; --fill"),
+        "{error}"
+    );
     let (text, remarks) = imported(&holed, &said(), Some(1), false).expect("a trace");
     assert_eq!(values(&text)[1], "2021-01-01T01:00:00Z,30.51,0.6");
     let line = "carbon_g_per_kwh: filled from 2021-01-01T01:00:00.000Z for 1 h (1 step), a line";
@@ -68,7 +76,9 @@ fn an_empty_field_is_a_gap_that_is_told_filled_when_asked_and_named_in_the_trace
     // A share that is not there for all times is left out; the intensity stands.
     let shareless = format!("{OLD}\n{}{more}", ROWS.replacen(",60.00,", ",,", 1));
     let (text, remarks) = imported(&shareless, &said(), None, false).expect("a trace");
-    assert!(text.contains("\ntime,carbon_g_per_kwh\n") && remarks.iter().any(|r| r.starts_with("renewable_share: not for all times")));
+    assert!(
+        text.contains("\ntime,carbon_g_per_kwh\n") && remarks.iter().any(|r| r.starts_with("renewable_share: not for all times"))
+    );
 }
 
 #[test]
@@ -87,7 +97,10 @@ fn gaps_are_refused_filled_up_to_a_length_or_left_out() {
     let (filled, remarks) = imported(&text, &grams, Some(5), false).expect("a trace");
     assert_eq!(values(&filled).len(), 16);
     assert_eq!(values(&filled)[3], "2021-01-01T03:00:00Z,30");
-    assert!(filled.contains("\n# carbon_g_per_kwh: filled from 2021-01-01T09:00:00.000Z for 5 h (5 steps), a line\n"), "{filled}");
+    assert!(
+        filled.contains("\n# carbon_g_per_kwh: filled from 2021-01-01T09:00:00.000Z for 5 h (5 steps), a line\n"),
+        "{filled}"
+    );
     assert_eq!(remarks.len(), 2);
     let (longest, remarks) = imported(&text, &grams, None, true).expect("a trace");
     assert_eq!((values(&longest).len(), values(&longest)[0]), (5, "2021-01-01T04:00:00Z,40"));
@@ -106,7 +119,11 @@ fn a_carbon_aware_sdk_file_is_read_with_its_mark_and_its_ratings_as_text() {
     let (text, _) = imported(file, &east, None, false).expect("a trace");
     assert_eq!(values(&text), ["2021-09-01T00:00:00Z,60", "2021-09-01T08:00:00Z,65.5"]);
     let naive = file.replace("+00:00", "");
-    assert!(imported(&naive, &east, None, false).expect_err("no zone").contains("names no zone; say by which clock it is: --time-zone"));
+    assert!(
+        imported(&naive, &east, None, false)
+            .expect_err("no zone")
+            .contains("names no zone; say by which clock it is: --time-zone")
+    );
     let error = imported("{\"emissions\": 3}", &said(), None, false).expect_err("another shape");
     assert!(error.starts_with("not a carbon-aware-sdk data file"), "{error}");
 }
@@ -116,7 +133,11 @@ fn two_columns_need_a_unit_and_a_clock() {
     let text = "when;power\n2026-05-01 12:00;1,5\n2026-05-01 12:15;2,5\n";
     assert!(imported(text, &said(), None, false).expect_err("no unit").starts_with("the unit is not clear; give --unit"));
     let kilowatts = Said { unit: Some(Unit::Kilowatts), ..said() };
-    assert!(imported(text, &kilowatts, None, false).expect_err("no clock").starts_with("line 2: time '2026-05-01 12:00': names no zone"));
+    assert!(
+        imported(text, &kilowatts, None, false)
+            .expect_err("no clock")
+            .starts_with("line 2: time '2026-05-01 12:00': names no zone")
+    );
     let east = Said { clock: clock("+02:00"), ..kilowatts };
     let (text, _) = imported(text, &east, None, false).expect("a trace");
     assert!(text.contains("\ntime,onsite_w\n2026-05-01T10:00:00Z,1500\n2026-05-01T10:15:00Z,2500\n"), "{text}");

@@ -9,7 +9,8 @@ use super::rows::Rows;
 
 /// Reads the columns.
 pub fn read(text: &str, said: &Said) -> Result<Rows, String> {
-    let unit = said.unit.ok_or("the unit is not clear; give --unit: g/kWh, kg/MWh, lb/MWh, t/MWh, share, percent, W, kW or MW")?;
+    let unit =
+        said.unit.ok_or("the unit is not clear; give --unit: g/kWh, kg/MWh, lb/MWh, t/MWh, share, percent, W, kW or MW")?;
     let (column, factor) = unit.column();
     let delimiter = delimiter(text);
     let mut reader = csv::ReaderBuilder::new()

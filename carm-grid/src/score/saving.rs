@@ -78,7 +78,13 @@ pub fn of(truth: &Signal, from: DateTime<Utc>) -> Result<Vec<Saving>, PlanError>
 }
 
 fn of_kind(truth: &Signal, from: DateTime<Utc>, kind: Kind) -> Result<Saving, PlanError> {
-    let ways = [(Rival::Perfect, false), (Rival::Carm, false), (Rival::Carm, true), (Rival::SevenDays, false), (Rival::LastValue, false)];
+    let ways = [
+        (Rival::Perfect, false),
+        (Rival::Carm, false),
+        (Rival::Carm, true),
+        (Rival::SevenDays, false),
+        (Rival::LastValue, false),
+    ];
     let (mut sums, mut at_once_g, mut jobs) = ([Sum::default(); 5], 0.0, 0);
     let long = TimeDelta::seconds((kind.deadline_h * 3600.0) as i64);
     let mut now = from;

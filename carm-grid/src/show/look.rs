@@ -59,7 +59,8 @@ impl Look {
             let spans = all.into_iter().flatten().map(|signal| (signal.start(), signal.end()));
             let minute = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%MZ").to_string();
             let known = spans.map(|(from, to)| format!("from {} to {}", minute(from), minute(to))).next().unwrap_or_default();
-            let way_out = if given.fetched.is_some() { "carm-grid check tells why" } else { "--now=TIME looks from another time" };
+            let way_out =
+                if given.fetched.is_some() { "carm-grid check tells why" } else { "--now=TIME looks from another time" };
             return Err(Refusal::new(format!("zone '{}': no data for {}: they run {known}; {way_out}", given.name, minute(now))));
         };
         Ok(Self {
@@ -98,7 +99,8 @@ impl Look {
     /// The instants at which anything changes, from now on, without the end.
     pub fn instants(&self) -> Vec<DateTime<Utc>> {
         let signals = [&self.carbon_g_per_kwh, &self.renewable_share, &self.onsite_w];
-        let borders = signals.into_iter().flatten().flat_map(|signal| signal.steps().iter().map(|step| step.from).chain([signal.end()]));
+        let borders =
+            signals.into_iter().flatten().flat_map(|signal| signal.steps().iter().map(|step| step.from).chain([signal.end()]));
         let mut instants: Vec<DateTime<Utc>> = borders.filter(|&at| at < self.until).collect();
         instants.sort_unstable();
         instants.dedup();

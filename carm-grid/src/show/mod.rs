@@ -26,10 +26,9 @@ pub fn command() -> Command {
     Command::new("show")
         .about("Show now and the coming days of zones: intensity, renewable share, the best times to run")
         .arg(
-            Arg::new("zones")
-                .value_name("ZONE")
-                .num_args(0..)
-                .help("Zones of the configuration, or trace files (a name that ends in .csv or has a slash) [default: all zones]"),
+            Arg::new("zones").value_name("ZONE").num_args(0..).help(
+                "Zones of the configuration, or trace files (a name that ends in .csv or has a slash) [default: all zones]",
+            ),
         )
         .arg(
             Arg::new("for")
@@ -83,7 +82,8 @@ fn looks(found: &ArgMatches, length: TimeDelta) -> Result<(Vec<Look>, Vec<Refusa
     let setup = if files_alone { None } else { Some(cli::setup(found)?) };
     let mut results = Vec::new();
     if let (Some(setup), true) = (&setup, words.is_empty()) {
-        let of = |zone| given::of_zone(&setup.config, zone, now).and_then(|given| Look::of(given, Some(&setup.config), now, length));
+        let of =
+            |zone| given::of_zone(&setup.config, zone, now).and_then(|given| Look::of(given, Some(&setup.config), now, length));
         results.extend(setup.config.zones.iter().map(of));
     }
     for word in words {

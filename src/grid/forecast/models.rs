@@ -102,7 +102,8 @@ impl Past<'_> {
         view.ratio_month_last = ratio(1, &|cell| view.month[cell % day]);
         let top: f64 = view.envelope.iter().sum();
         view.clear = if top > 0.0 { view.month.iter().sum::<f64>() / top } else { 1.0 };
-        let (light, bright) = last(3).fold((0.0, 0.0), |(light, bright), cell| (light + self.y[cell], bright + view.envelope[cell % day]));
+        let (light, bright) =
+            last(3).fold((0.0, 0.0), |(light, bright), cell| (light + self.y[cell], bright + view.envelope[cell % day]));
         let enough = bright > 0.05 * top / day as f64 * (3 * self.per_hour) as f64;
         view.clear_last = if enough { light / bright } else { view.clear };
     }

@@ -12,8 +12,8 @@ use crate::http::Http;
 use crate::source::{self, Ask, Reading};
 use crate::token::Token;
 
-/// So many questions at once: fifty zones are asked in two rounds, and no service is overrun.
-const AT_ONCE: usize = 32;
+/// So many questions at once: they wait for services nearly all of the time, and a source may ask several things one after another.
+const AT_ONCE: usize = 64;
 
 /// A question, and the zones whose answer it is.
 #[derive(Debug, Clone)]

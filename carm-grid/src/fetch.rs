@@ -6,6 +6,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use carm::config::{Config, Live, Source, Zone};
@@ -15,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::asking::{self, Question};
-use crate::assemble::{Assembled, Frame, assemble};
+use crate::assemble::{Frame, assemble};
 use crate::cli::{self, Setup};
 use crate::exit::{A_ZONE_FAILED, A_ZONE_WITHOUT_DATA, Refusal, warn};
 use crate::fault::Fault;
@@ -207,19 +208,30 @@ fn earlier(config: &Config, zone: &Zone, question: &Question, state: &State) -> 
     same.then_some(data)
 }
 
+/// What is said of an answer that is in the cache.
+struct Came {
+    told: String,
+    remarks: Vec<String>,
+}
+
+static ASSEMBLING: Mutex<()> = Mutex::new(());
+
 /// Asks one question and makes its answer into the data of its zones, in their files.
-fn fetched(http: &Http, setup: &Setup, question: &Question, state: &State) -> Vec<Result<Assembled, Fault>> {
+fn fetched(http: &Http, setup: &Setup, question: &Question, state: &State) -> Vec<Result<Came, Fault>> {
     let (config, now) = (&setup.config, setup.now);
-    let known: Vec<Option<ZoneData>> = question.zones.iter().map(|zone| earlier(config, zone, question, state)).collect();
     // The zone that knows least decides what is asked for.
-    let since = known.iter().map(|data| data.as_ref().map_or(now - HISTORY, |data| data.observed_until - CORRECTED)).min();
+    let known_until = |zone: &&Zone| earlier(config, zone, question, state).map(|data| data.observed_until);
+    let since = question.zones.iter().map(|zone| known_until(zone).map_or(now - HISTORY, |until| until - CORRECTED)).min();
     let since = since.unwrap_or(now - HISTORY).clamp(now - HISTORY, now);
     let until = now + TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64) + BEYOND_HORIZON;
     let reading = match asking::ask(http, question, now, since, until) {
         Ok(reading) => reading,
         Err(fault) => return question.zones.iter().map(|_| Err(fault.clone())).collect(),
     };
-    let one = |(zone, known): (&&Zone, Option<ZoneData>)| {
+    // One after another: that is a matter of milliseconds, and of memory where the steps are short.
+    let _turn = ASSEMBLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let one = |zone: &&Zone| {
+        let known = earlier(config, zone, question, state);
         let extend = matches!(&zone.source, Source::Live(live) if live.extend);
         let frame = Frame {
             zone: &zone.name,
@@ -231,9 +243,9 @@ fn fetched(http: &Http, setup: &Setup, question: &Question, state: &State) -> Ve
         let assembled =
             assemble(&reading, known.as_ref(), &frame).map_err(|cause| Fault::Answer { url: address(question.live), cause })?;
         cache::write(&config.grid.cache_dir, &assembled.data).map_err(|error| Fault::Setup(error.to_string()))?;
-        Ok(assembled)
+        Ok(Came { told: what_came(&assembled.data), remarks: assembled.remarks })
     };
-    question.zones.iter().zip(known).map(one).collect()
+    question.zones.iter().map(one).collect()
 }
 
 /// Whom a zone asks, for people.
@@ -252,24 +264,24 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn zone(&mut self, config: &Config, zone: &Zone, question: &Question, answer: Result<Assembled, Fault>, state: &State) {
+    fn zone(&mut self, config: &Config, zone: &Zone, question: &Question, answer: Result<Came, Fault>, state: &State) {
         let mut known = ZoneState { asked: Some(self.now), not_before: None, ..state.of(&zone.name) };
         let source = question.live.service.name();
         match answer {
-            Ok(assembled) => {
+            Ok(came) => {
                 known.key = Some(fingerprint(&asking::key(question.live, question.intensity)));
                 if let Some(fault) = known.fault.take() {
                     let lasted = rough_duration((self.now - fault.since).as_seconds_f64());
                     self.line(zone, format!("{source}: answers again, after {lasted}"));
                 }
-                let remark = assembled.remarks.join("; ");
+                let remark = came.remarks.join("; ");
                 if remark.is_empty() {
                     known.remark = None;
                 } else if say(&mut known.remark, &remark, self.now) || self.how.by_hand {
                     self.line(zone, format!("{source}: {remark}"));
                 }
                 if self.how.chatty {
-                    self.line(zone, format!("{source}: {}", what_came(&assembled.data)));
+                    self.line(zone, format!("{source}: {}", came.told));
                 }
             }
             Err(fault) => {

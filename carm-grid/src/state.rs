@@ -107,7 +107,7 @@ impl State {
 pub fn private_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => {
-            let above = folder.parent().map_or_else(|| Path::new("."), |above| above);
+            let above = folder.parent().unwrap_or_else(|| Path::new("."));
             if let (Ok(own), Ok(above)) = (fs::metadata(folder), fs::metadata(above))
                 && (own.uid(), own.gid()) != (above.uid(), above.gid())
             {

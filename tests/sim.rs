@@ -17,6 +17,8 @@ mod capacity;
 mod carm_itself;
 #[path = "sim/docs.rs"]
 mod docs;
+#[path = "sim/evaluation.rs"]
+mod evaluation;
 #[path = "sim/future.rs"]
 mod future;
 #[path = "sim/known.rs"]

@@ -31,3 +31,5 @@ mod readers;
 mod scenario_file;
 #[path = "sim/scheduling.rs"]
 mod scheduling;
+#[path = "sim/sun.rs"]
+mod sun;

@@ -27,7 +27,7 @@ struct Said {
 
 impl Host {
     fn new() -> Self {
-        for name in ["libspank_carm.so", "carm-prolog", "carm-submit", "carm-report", "carm-grid"] {
+        for name in ["libspank_carm.so", "carm-prolog", "carm-submit", "carm-report", "carm-grid", "carm-sim"] {
             assert!(built(name).exists(), "{name} is not built; cargo build --workspace");
         }
         let folder = tempfile::Builder::new().prefix("carm-host-").tempdir().expect("a folder");
@@ -113,6 +113,7 @@ fn a_package_holds_these_files_and_no_others() {
         ("etc/slurm/plugstack.conf.d/carm.conf", 0o644),
         ("etc/slurm/prolog.d/50-carm", 0o755),
         ("usr/bin/carm-grid", 0o755),
+        ("usr/bin/carm-sim", 0o755),
         ("usr/bin/carm-report", 0o755),
         ("usr/bin/carm-submit", 0o755),
         ("usr/lib/slurm/spank_carm.so", 0o644),

@@ -19,6 +19,8 @@ mod capacity;
 mod carm_itself;
 #[path = "sim/docs.rs"]
 mod docs;
+#[path = "sim/evaluation.rs"]
+mod evaluation;
 #[path = "sim/future.rs"]
 mod future;
 #[path = "sim/known.rs"]
@@ -33,3 +35,5 @@ mod readers;
 mod scenario_file;
 #[path = "sim/scheduling.rs"]
 mod scheduling;
+#[path = "sim/sun.rs"]
+mod sun;

@@ -150,7 +150,7 @@ impl Check<'_> {
             }
             _ => return Err(self.at.refuse_absent(&key("path"), "no source; give path, paths or made_up")),
         };
-        Ok(ZoneSpec { name: raw.name.clone(), source, utc_offset_h })
+        Ok(ZoneSpec { name: raw.name.clone(), source, utc_offset_h, solar_city: raw.solar_city.clone() })
     }
 
     fn site(&mut self, i: usize, raw: &RawSite, zones: &[ZoneSpec], profiles: &Profiles, planner: &Planner) -> Checked<SiteSpec> {

@@ -85,6 +85,8 @@ pub struct ZoneSpec {
     pub source: ZoneSource,
     /// East of Greenwich, h: what night and weekend are there.
     pub utc_offset_h: f64,
+    /// The column that a site's [`OnsiteSource::Solar`] takes here, instead of its own.
+    pub solar_city: Option<String>,
 }
 
 /// Where a zone's signal comes from.

@@ -124,6 +124,7 @@ pub(super) struct RawZone {
     pub paths: Vec<String>,
     pub made_up: Option<MadeUpGrid>,
     pub utc_offset_hours: Option<f64>,
+    pub solar_city: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -51,6 +51,8 @@ pub struct Source<'s> {
     zones: Vec<Option<(Signal, Option<Signal>)>>,
     /// On-site power by site: watts, or parts of the peak.
     roofs: Vec<Option<Signal>>,
+    /// Parts of the peak by zone, where it names a city of its own.
+    suns: Vec<Option<Signal>>,
     jobs: Option<JobTrace>,
 }
 
@@ -65,10 +67,17 @@ impl<'s> Source<'s> {
             ZoneSource::MadeUp(_) => Ok(None),
         });
         let roofs = scenario.sites.iter().map(|site| site.onsite.as_ref().map_or(Ok(None), roof_trace));
+        let table = scenario.sites.iter().find_map(|site| match &site.onsite.as_ref()?.source {
+            OnsiteSource::Solar { path, .. } => Some(path),
+            _ => None,
+        });
+        let suns = scenario.zones.iter().map(|zone| zone.solar_city.as_ref().zip(table));
+        let suns = suns.map(|named| named.map(|(city, path)| solar(path, city)).transpose());
         let jobs = scenario.jobs.as_ref().and_then(|jobs| Some(jobs::read(jobs.source, jobs.path.as_ref()?)));
         Ok(Self {
             zones: zones.collect::<Result<_, _>>()?,
             roofs: roofs.collect::<Result<_, _>>()?,
+            suns: suns.collect::<Result<_, _>>()?,
             jobs: jobs.transpose()?,
             scenario,
         })
@@ -244,7 +253,8 @@ impl<'s> Source<'s> {
                 let scale = peak_w.map_or(1.0, |peak_w| if most > 0.0 { peak_w / most } else { 0.0 });
                 Some(signals::averaged(watts, from, until, step)?.map(|watts| watts * scale))
             }
-            (OnsiteSource::Solar { .. }, Some(part)) => {
+            (OnsiteSource::Solar { .. }, Some(own)) => {
+                let part = self.suns[site.zone].as_ref().unwrap_or(own);
                 let days = (part.end() - part.start()).num_days().max(1);
                 let repeated = signals::stepped(from, until, TimeDelta::minutes(5), |at| {
                     let after = TimeDelta::seconds(at.timestamp().rem_euclid(days * 86_400));

@@ -146,7 +146,7 @@ pub fn path(cache_dir: &Path, zone: &str) -> PathBuf {
 /// Reads what is known of a zone.
 ///
 /// # Errors
-/// There is no file, it cannot be read, or it is not what [`write`] writes: another version, another zone, values out of their
+/// There is no file, it cannot be read, or it is not what [`write()`] writes: another version, another zone, values out of their
 /// range, steps out of order.
 pub fn read(cache_dir: &Path, zone: &str) -> Result<ZoneData, CacheError> {
     read_wanted(cache_dir, zone, Wanted::All)

@@ -27,7 +27,10 @@ fn every_table_of_the_page_names_the_commands_that_made_it() {
     let mut tables: Vec<&str> = Vec::new();
     for line in listed.lines() {
         let (name, command) = line.split_once('\t').expect("a table and its command");
-        assert!(block(PAGE, name).contains(&format!("`{command}`")), "{name}: not in docs/evaluation.md: {command}; run etc/evaluate");
+        assert!(
+            block(PAGE, name).contains(&format!("`{command}`")),
+            "{name}: not in docs/evaluation.md: {command}; run etc/evaluate"
+        );
         tables.push(name);
     }
     tables.dedup();
@@ -56,7 +59,10 @@ fn a_table_that_needs_the_traces_says_so() {
     let ran = evaluate(&["--only", "grid-only"]);
     let said = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(1), "{ran:?}");
-    assert!(said.contains("evaluate: grid-only: needs the traces; set CARM_DATA to their folder, or give --only=built-in"), "{said}");
+    assert!(
+        said.contains("evaluate: grid-only: needs the traces; set CARM_DATA to their folder, or give --only=built-in"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -66,7 +72,14 @@ fn every_shipped_scenario_is_read_without_the_traces() {
     let mut seen = 0;
     for scenario in scenarios.filter(|path| path.extension().is_some_and(|end| end == "toml")) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_carm-sim"));
-        command.arg("run").arg(&scenario).args(["--policy=fcfs,carm-performance", "--set", "time.count=1", "--set", "time.length=6h", "--json"]);
+        command.arg("run").arg(&scenario).args([
+            "--policy=fcfs,carm-performance",
+            "--set",
+            "time.count=1",
+            "--set",
+            "time.length=6h",
+            "--json",
+        ]);
         let ran = command.args(["--quiet"]).env_remove("CARM_DATA").output().unwrap();
         assert!(ran.status.success(), "{}: {ran:?}", scenario.display());
         let result: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();

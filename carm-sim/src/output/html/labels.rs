@@ -109,16 +109,33 @@ fn beads([from, to]: [(f64, f64); 2]) -> Vec<Area> {
 mod tests {
     use super::*;
 
+    /// Labels that found a place in a crowd of so many points so far below each other, and what they cover.
+    fn crowd(count: u32, apart: f64) -> Vec<(Placed, Area)> {
+        let point = |i| (60.0 + f64::from(i % 4) * 7.0, 60.0 + f64::from(i) * apart);
+        let points: Vec<(f64, f64)> = (0..count).map(point).collect();
+        let placed = place(&points, &vec![110.0; points.len()], [0.0, 0.0, 700.0, 400.0]);
+        let area = |label: Placed| {
+            let width = if label.short { NUMBER } else { 110.0 };
+            (label, [label.x, label.y - 9.0, label.x + width, label.y + 3.0])
+        };
+        let found: Vec<(Placed, Area)> = placed.into_iter().flatten().map(area).collect();
+        for (i, (_, area)) in found.iter().enumerate() {
+            assert!(found[i + 1..].iter().all(|(_, other)| !cover(area, other)), "{i} of {count}");
+            assert!(points.iter().all(|&(x, y)| !cover(area, &[x - 3.0, y - 3.0, x + 3.0, y + 3.0])), "{i} of {count}");
+        }
+        found
+    }
+
     #[test]
     fn a_crowd_of_points_gets_labels_that_cover_nothing() {
-        let points: Vec<(f64, f64)> = (0..20).map(|i| (60.0 + f64::from(i % 4) * 7.0, 100.0 + f64::from(i) * 4.0)).collect();
-        let placed = place(&points, &[110.0; 20], [0.0, 0.0, 700.0, 400.0]);
-        let area = |label: &Option<Placed>| label.map(|l| [l.x, l.y - 9.0, l.x + 110.0, l.y + 3.0]).expect("there is room");
-        let areas: Vec<Area> = placed.iter().map(area).collect();
-        for (i, area) in areas.iter().enumerate() {
-            assert!(areas[i + 1..].iter().all(|other| !cover(area, other)), "{i}");
-            assert!(points.iter().all(|&(x, y)| !cover(area, &[x - 3.0, y - 3.0, x + 3.0, y + 3.0])), "{i}");
-        }
+        let found = crowd(12, 20.0);
+        assert_eq!(found.iter().filter(|(label, _)| !label.short).count(), 12, "each has its name");
+    }
+
+    #[test]
+    fn a_crowd_too_dense_for_all_names_keeps_the_first_and_covers_nothing() {
+        let found = crowd(20, 4.0);
+        assert!(!found[0].0.short && found.len() < 20, "{} of 20", found.len());
     }
 
     #[test]

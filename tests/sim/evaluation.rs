@@ -84,7 +84,7 @@ fn every_shipped_scenario_is_read_without_the_traces() {
         assert!(ran.status.success(), "{}: {ran:?}", scenario.display());
         let result: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
         assert_eq!(result["scenario"].as_str(), scenario.file_stem().unwrap().to_str(), "named as its file");
-        assert!(!result["remarks"].as_array().unwrap().is_empty(), "{}: says what is made up", scenario.display());
+        assert!(!result["made_up"].as_array().unwrap().is_empty(), "{}: says what is made up", scenario.display());
         seen += 1;
     }
     assert_eq!(seen, 6);

@@ -17,6 +17,7 @@ struct Object<'a> {
     forecast: &'a str,
     length_h: f64,
     remarks: &'a [String],
+    made_up: &'a [String],
     /// How episodes' `capacity_bound_g` was worked out.
     capacity_bound_by: Option<&'static str>,
     episodes: &'a [Episode],
@@ -28,7 +29,7 @@ struct Object<'a> {
 /// # Errors
 /// A figure is no number that JSON knows.
 pub fn text(results: &Results) -> serde_json::Result<String> {
-    let Results { scenario, seed, forecast, length_h, remarks, capacity, episodes, policies, .. } = results;
+    let Results { scenario, seed, forecast, length_h, remarks, made_up, capacity, episodes, policies, .. } = results;
     let program = concat!("carm-sim ", env!("CARGO_PKG_VERSION"));
     let object = Object {
         version: 1,
@@ -38,6 +39,7 @@ pub fn text(results: &Results) -> serde_json::Result<String> {
         forecast,
         length_h: *length_h,
         remarks,
+        made_up,
         capacity_bound_by: capacity.map(Engine::name),
         episodes,
         policies,

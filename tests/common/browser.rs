@@ -10,7 +10,7 @@ use serde_json::Value;
 pub struct Seen {
     pub console: Vec<String>,
     pub page_width: f64,
-    /// Pairs of labels of a chart that cover one another, and labels that leave it.
+    /// Pairs of labels of a chart that cover one another, and labels that leave it; tables that are cut.
     pub covered: Vec<String>,
     /// Charts that are shown.
     pub charts: usize,
@@ -34,6 +34,8 @@ onload = () => {
       }
     });
   }
+  for (const box of page.querySelectorAll(".scroll"))
+    if (box.scrollWidth > box.clientWidth + 1) covered.push(box.querySelector("tr").textContent + " leaves its box");
   const width = page.documentElement.scrollWidth;
   document.getElementById("seen").textContent = JSON.stringify({width, covered, charts: shown.length});
 };

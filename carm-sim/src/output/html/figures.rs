@@ -92,7 +92,7 @@ const TABLES: [(&str, &[Column]); 5] = [
                 has: |_| true,
             },
             Column {
-                head: "GPU-h",
+                head: "GPU\u{2011}h",
                 meaning: "GPU-hours occupied: slow clocks occupy more.",
                 cell: |of| number(of.busy_gpu_h),
                 has: |_| true,
@@ -162,7 +162,7 @@ const TABLES: [(&str, &[Column]); 5] = [
                 has: |of| of.deadline_jobs > 0,
             },
             Column {
-                head: "Slow services",
+                head: "Slow ser&shy;vices",
                 meaning: "Services with an hour in which requests were answered too late.",
                 cell: |of| of.latency_misses.to_string(),
                 has: has_services,
@@ -209,7 +209,7 @@ const TABLES: [(&str, &[Column]); 5] = [
                 has: |of| of.ppc.is_some(),
             },
             Column {
-                head: "GPU-h<br>per kg",
+                head: "GPU\u{2011}h<br>per kg",
                 meaning: "Training work for a kilogram of its carbon.",
                 cell: |of| maybe(of.gpu_h_per_kg, number),
                 has: |of| of.gpu_h_per_kg.is_some(),

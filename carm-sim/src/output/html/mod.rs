@@ -201,13 +201,13 @@ fn points(part: f64) -> String {
     }
 }
 
-/// A number with three digits at least.
+/// A number with three digits.
 fn number(value: f64) -> String {
     match value.abs() {
         v if v >= 99.95 => format!("{value:.0}"),
         v if v >= 9.995 => format!("{value:.1}"),
         v if v >= 0.9995 || v == 0.0 => format!("{value:.2}"),
-        v if v >= 0.001 => format!("{value:.3}"),
+        v if v >= 0.0995 => format!("{value:.3}"),
         _ => format!("{value:.2e}"),
     }
 }

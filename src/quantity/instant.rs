@@ -65,7 +65,12 @@ pub fn format_instant(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// An instant of the years 1970 to 9999. A leap second (23:59:60) is the second after it, as the system's clock has it: seconds counted from
+/// it would else come out one short.
 fn in_range(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    const NS: u32 = 1_000_000_000;
+    let (second, ns) = (instant.timestamp(), instant.timestamp_subsec_nanos());
+    let instant = DateTime::from_timestamp(second + i64::from(ns / NS), ns % NS)?;
     (0..253_402_300_800).contains(&instant.timestamp()).then_some(instant)
 }
 
@@ -132,6 +137,13 @@ mod tests {
     fn a_time_without_a_zone_is_local() {
         assert_eq!(deadline("2026-05-01T18:00"), Ok(at("2026-05-01T16:00:00Z")));
         assert_eq!(deadline("2026-05-01T18:00:30"), Ok(at("2026-05-01T16:00:30Z")));
+    }
+
+    #[test]
+    fn a_leap_second_is_the_second_after_it() {
+        assert_eq!(at("2016-12-31T23:59:60Z"), at("2017-01-01T00:00:00Z"));
+        assert_eq!(format_instant(at("2016-12-31T23:59:60.250Z")), "2017-01-01T00:00:00.250Z");
+        assert!(parse_instant("9999-12-31T23:59:60Z").is_err(), "year 10000");
     }
 
     #[test]

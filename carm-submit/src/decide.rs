@@ -1,8 +1,9 @@
 //! Decides: the planner's answer on a whole second, the time limit that it needs, and what it is to be compared with.
 
 use anyhow::Context;
+use carm::govern::plan_surely;
 use carm::plan::{
-    self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Prepared, Problem, Reason, Request, Run,
+    self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Prepared, Problem, Reason, Request, Run, Tables,
 };
 use carm::quantity::format_mass;
 use carm::site::Offer;
@@ -113,10 +114,12 @@ fn begin_s(assembled: &Assembled, plan: &Plan) -> anyhow::Result<u64> {
                 ..assembled.problem.candidates[plan.candidate].clone()
             };
             let earliest_s = whole_s(earliest_h(own.start));
+            let tables = Tables::new(&own).context("planning as if there were room")?;
             let alone = Problem { candidates: vec![own], ..assembled.problem.clone() };
+            let measured = assembled.choices[plan.candidate].measured;
             let freely = match assembled.latency_ms {
                 Some(_) => None,
-                None => plan::plan_whole_seconds(&alone).context("planning as if there were room")?.plan(),
+                None => plan_surely(&alone, &[tables], &[measured]).context("planning as if there were room")?.plan(),
             };
             Ok(freely.map_or(earliest_s, |freely| whole_s(freely.start_h)).min(starts_s))
         }
@@ -152,7 +155,7 @@ fn carbon_range(assembled: &Assembled, plan: &Plan) -> anyhow::Result<Option<(f6
 fn best(assembled: &Assembled, problem: &Problem) -> anyhow::Result<Outcome> {
     match assembled.latency_ms {
         Some(limit_ms) => plan::plan_service(problem, Some(limit_ms)),
-        None => plan::plan_whole_seconds_prepared(&assembled.prepared(), &request(problem)),
+        None => plan_surely(problem, &assembled.tables, &assembled.measured()),
     }
     .context("planning")
 }
@@ -263,7 +266,8 @@ impl Decided {
     }
 }
 
-fn request(problem: &Problem) -> Request {
+/// What is asked, whoever is asked.
+pub fn request(problem: &Problem) -> Request {
     Request {
         objective: problem.objective,
         deadline_h: problem.deadline_h,
@@ -278,6 +282,11 @@ impl Assembled {
         let run = |c: &Candidate| Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
         let pairs = self.problem.candidates.iter().zip(&self.tables);
         pairs.map(|(candidate, tables)| Prepared { tables, run: run(candidate) }).collect()
+    }
+
+    /// Of each candidate, whether its profile was measured there.
+    pub fn measured(&self) -> Vec<bool> {
+        self.choices.iter().map(|choice| choice.measured).collect()
     }
 
     /// The instant so many hours after now.

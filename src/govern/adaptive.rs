@@ -4,7 +4,7 @@
 //! before the plan: a job that could not finish in time even so goes to full clock, and a clock is not moved for little.
 
 use super::steady::run_at;
-use super::{MARGIN, Situation, guaranteed_speed, margin_h};
+use super::{MARGIN, Situation, guaranteed_speed, margin_h, sure_end_h};
 use crate::plan::{self, Candidate, Objective, Outcome, Plan, PlanError, Problem, Slot};
 
 /// What keeps the clock from moving too often.
@@ -124,11 +124,12 @@ struct Rest {
 /// Plans what is left; `None` where nothing but full clock is in time.
 fn rest_of(situation: &Situation, standing: &Standing, by_h: f64) -> Result<Option<Rest>, PlanError> {
     let candidate = situation.candidate;
+    let end_h = sure_end_h(candidate, situation.measured, standing.sure_work_h, by_h);
     let problem = |objective, budget_g| Problem {
         work_gpu_h: f64::from(candidate.workers) * candidate.work_h,
         candidates: vec![candidate.clone()],
         objective,
-        deadline_h: Some(by_h),
+        deadline_h: Some(end_h),
         budget_g,
     };
     // A part of the whole budget is kept in hand: a run that takes a little longer than the model emits a little more.

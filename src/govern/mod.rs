@@ -3,17 +3,20 @@
 //! Decided here for prolog, governor and simulator alike. [`steady_clock`] is the answer of a node where nobody re-decides:
 //! one clock that holds to the end, so that the guarantees hold even if nothing of CARM's ever runs again.
 //! [`service_clock`] is the same for a service, which has no work to finish but requests to answer in time. [`reconsider`] is
-//! the governor's: the clock until the next look.
+//! the governor's: the clock until the next look. What a guarantee may count on where nobody measured is said once, for all of them and
+//! for whoever plans a job ([`plan_surely`]).
 
 mod adaptive;
 mod service;
 mod steady;
+mod sure;
 
 pub use adaptive::{Decision, OverBudget, Rules, Standing, reconsider};
 pub use service::{Service, answering, service_clock, sure_latencies};
 pub use steady::{Situation, steady_clock};
+pub use sure::{guaranteed_speed, plan_surely, sure_end_h};
 
-use crate::plan::{Candidate, Plan};
+use crate::plan::Plan;
 
 /// The clock of now.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,17 +49,6 @@ const MOST_MARGIN_H: f64 = 0.25;
 #[must_use]
 pub fn margin_h(work_h: f64) -> f64 {
     (MARGIN * work_h).clamp(LEAST_MARGIN_H, MOST_MARGIN_H)
-}
-
-/// The speed of a level that a guarantee may count on: measured, or in proportion to the clock.
-#[must_use]
-pub fn guaranteed_speed(candidate: &Candidate, level: usize, measured: bool) -> f64 {
-    let level = &candidate.levels[level];
-    if measured {
-        return level.speed;
-    }
-    let top = candidate.levels.iter().map(|l| l.clock_mhz).max().unwrap_or(1).max(1);
-    level.speed.min(f64::from(level.clock_mhz) / f64::from(top))
 }
 
 /// A run at one level from now on: the level (an index into the candidate's), and the run by the model.

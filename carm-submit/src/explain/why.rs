@@ -4,7 +4,7 @@ use carm::plan::{self, Objective, Plan, Request};
 use carm::quantity::{format_duration, format_mass};
 
 use super::picture::is_now;
-use crate::decide::{Decided, HORIZON_H};
+use crate::decide::{Decided, HORIZON_H, request};
 
 /// Less than that is no reason: half a percent.
 const WORTH: f64 = 0.005;
@@ -40,13 +40,26 @@ fn kept(decided: &Decided) -> anyhow::Result<String> {
         Some(now) => clauses.push(format!("the earliest run at full clock would {}", against(now, decided))),
         None => {}
     }
-    clauses.push(match least(decided)? {
-        Some(least) if saved(least.carbon_g, plan.carbon_g) >= WORTH => {
-            let percent = saved(least.carbon_g, plan.carbon_g) * 100.0;
-            format!("{} would save {percent:.0} % more but {}", other(&least, decided), price(&least, decided))
-        }
-        _ => "no other start or clock that the job allows would save 0.5 % more".to_owned(),
-    });
+    let saves = |other: &Plan| saved(other.carbon_g, plan.carbon_g) >= WORTH;
+    let percent = |other: &Plan| format!("{:.0} %", saved(other.carbon_g, plan.carbon_g) * 100.0);
+    let by_model = by_the_model(decided)?.filter(saves);
+    let least = least(decided)?.filter(saves).filter(|least| by_model.is_none() || misses(least, decided));
+    let nothing = by_model.is_none() && least.is_none();
+    clauses.extend(by_model.map(|bold| {
+        let other = other(&bold, decided);
+        format!(
+            "{other} would save {} more if a slow clock costs no more time than the profile says, which is not measured",
+            percent(&bold)
+        )
+    }));
+    clauses.extend(
+        least.map(|least| {
+            format!("{} would save {} more but {}", other(&least, decided), percent(&least), price(&least, decided))
+        }),
+    );
+    if nothing {
+        clauses.push("no other start or clock that the job allows would save 0.5 % more".to_owned());
+    }
     Ok(clauses.join("; "))
 }
 
@@ -92,9 +105,7 @@ fn other(least: &Plan, decided: &Decided) -> String {
 /// What a plan that emits less costs instead.
 fn price(least: &Plan, decided: &Decided) -> String {
     let (problem, plan) = (&decided.assembled.problem, &decided.plan);
-    if let Some(deadline) = problem.deadline_h
-        && least.end_h > deadline + 1e-6
-    {
+    if let Some(deadline) = problem.deadline_h.filter(|_| misses(least, decided)) {
         return format!("miss the deadline by {}", duration(least.end_h - deadline));
     }
     let later = format!("end {} later", duration((least.end_h - plan.end_h).max(0.0)));
@@ -115,6 +126,19 @@ fn least(decided: &Decided) -> anyhow::Result<Option<Plan>> {
         work_gpu_h: problem.work_gpu_h,
     };
     Ok(plan::plan_whole_seconds_prepared(&decided.assembled.prepared(), &request)?.plan())
+}
+
+/// What the request would come to if the profile's speeds were sure; `None` where they are.
+fn by_the_model(decided: &Decided) -> anyhow::Result<Option<Plan>> {
+    let assembled = &decided.assembled;
+    if assembled.choices.iter().all(|choice| choice.measured) {
+        return Ok(None);
+    }
+    Ok(plan::plan_whole_seconds_prepared(&assembled.prepared(), &request(&assembled.problem))?.plan())
+}
+
+fn misses(run: &Plan, decided: &Decided) -> bool {
+    decided.assembled.problem.deadline_h.is_some_and(|deadline| run.end_h > deadline + 1e-6)
 }
 
 fn saved(new: f64, old: f64) -> f64 {

@@ -293,6 +293,21 @@ fn what_is_kept_in_hand_of_a_budget_is_not_spent_on_a_dwell_time() {
     assert_eq!((decision.level, decision.over_budget), (Some(1), false), "{decision:?}");
 }
 
+#[test]
+fn what_is_left_of_a_job_that_nobody_measured_is_planned_for_the_time_that_is_sure() {
+    let rest = candidate(vec![Slot::grid(100.0, 400.0)], 4.0);
+    let ends_h = |measured| {
+        let (deadline_h, limit_h) = (Some(4.9), 50.0);
+        let situation =
+            Situation { candidate: &rest, objective: Objective::Performance, deadline_h, limit_h, budget_g: None, measured };
+        let standing = Standing { level: Some(2), for_h: 1.0, sure_work_h: 4.0, whole_work_h: 4.0, spent_g: 0.0 };
+        reconsider(&situation, &standing, &RULES, None).expect("a situation").plan.expect("a plan").end_h
+    };
+    // 7 min are kept in hand: 47 min of slack, and 1500 MHz for all of it would fall 75 min behind where it ends an hour later.
+    assert!((ends_h(true) - 4.78).abs() < 1e-9, "{}", ends_h(true));
+    assert!((ends_h(false) - (4.0 + 0.78 / 1.25)).abs() < 1e-9, "{}", ends_h(false));
+}
+
 /// The same cases in every run, since what dwell and hysteresis may cost is a bound by experience; others with
 /// `PROPTEST_RNG_SEED`, more with `PROPTEST_CASES`.
 fn config() -> ProptestConfig {

@@ -1,6 +1,7 @@
 //! At submission: the best plan over all candidates, as carm-submit makes it.
 
-use ::carm::plan::{self, Candidate, Objective, Outcome, Plan, Problem, Slot, Start};
+use ::carm::govern::plan_surely;
+use ::carm::plan::{self, Candidate, Objective, Outcome, Plan, PlanError, Problem, Slot, Start, Tables};
 use ::carm::site::{close_between, fast_enough, least_speed};
 
 use super::{Carm, limit};
@@ -16,6 +17,7 @@ const NEVER_H: f64 = 1e5;
 struct Choice {
     site: usize,
     candidate: Candidate,
+    measured: bool,
     /// When Slurm has room, h after now, where that is later than the job's own start.
     room_h: Option<f64>,
     least_speed: f64,
@@ -52,12 +54,12 @@ pub fn decide(carm: &Carm, asked: &Asked, view: &View) -> Decision {
     let Planned { plan, problem, heed } = planned;
     let (choice, candidate) = (&choices[plan.candidate], &problem.candidates[plan.candidate]);
     let own = Candidate { start: choice.candidate.start, ..candidate.clone() };
-    let begin_h = begin_h(own, choice.room_h.filter(|_| heed.room), &plan, &problem);
+    let begin_h = begin_h((own, choice.measured), choice.room_h.filter(|_| heed.room), &plan, &problem);
     Decision {
         site: choice.site,
         workers: candidate.workers,
         begin_h: view.now_h + begin_h,
-        limit_h: limit::stretched_h(asked, candidate, &plan, view.measured(choice.site, asked), view.max_time_h(choice.site)),
+        limit_h: limit::stretched_h(asked, candidate, &plan, choice.measured, view.max_time_h(choice.site)),
         pieces: Vec::new(),
         paused: false,
     }
@@ -96,7 +98,8 @@ fn choice(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> O
     if !carm.levers.clocks {
         candidate.levels.retain(|level| level.speed == 1.0);
     }
-    candidate.max_run_h = limit::longest_run_h(asked, &candidate, view.measured(site, asked), view.max_time_h(site));
+    let measured = view.measured(site, asked);
+    candidate.max_run_h = limit::longest_run_h(asked, &candidate, measured, view.max_time_h(site));
     let window_h = view.planner().max_delay_s / 3600.0;
     let least_speed = if asks && candidate.levels.len() > 1 {
         least_speed(view.queue_gpu_h(site, window_h), view.site(site).gpus, window_h)
@@ -104,7 +107,7 @@ fn choice(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> O
         0.0
     };
     let booked = if asks { view.booked(site, width, length_h) } else { Vec::new() };
-    (!candidate.slots.is_empty()).then_some(Choice { site, candidate, room_h, least_speed, booked, length_h })
+    (!candidate.slots.is_empty()).then_some(Choice { site, candidate, measured, room_h, least_speed, booked, length_h })
 }
 
 /// The best plan, the problem that it is of, and what it keeps to.
@@ -124,13 +127,14 @@ fn best(carm: &Carm, asked: &Asked, view: &View, choices: &[Choice]) -> Option<P
         work_gpu_h: f64::from(asked.gpus()) * asked.said_work_h(),
     };
     let mut missed = None;
+    let measured: Vec<bool> = choices.iter().map(|choice| choice.measured).collect();
     for heed in HEEDS {
         let candidates: Vec<Candidate> = choices.iter().map(|choice| heeding(choice, heed)).collect();
         if missed.is_some() && candidates == problem.candidates {
             continue;
         }
         problem.candidates = candidates;
-        match plan::plan_whole_seconds(&problem).ok()? {
+        match surely(&problem, &measured).ok()? {
             Outcome::Feasible(plan) => return Some(Planned { plan, problem, heed }),
             Outcome::Infeasible(infeasible) => missed = Some(infeasible),
         }
@@ -145,6 +149,11 @@ fn best(carm: &Carm, asked: &Asked, view: &View, choices: &[Choice]) -> Option<P
     };
     let plan = plan::plan_whole_seconds(&problem).ok()?.plan()?;
     Some(Planned { plan, problem, heed: HEEDS[3] })
+}
+
+fn surely(problem: &Problem, measured: &[bool]) -> Result<Outcome, PlanError> {
+    let tables = problem.candidates.iter().map(Tables::new).collect::<Result<Vec<_>, _>>()?;
+    plan_surely(problem, &tables, measured)
 }
 
 /// A candidate that keeps to what Slurm says, as far as told.
@@ -182,11 +191,11 @@ fn worth_waiting(view: &View, choices: &[Choice], planned: &Planned) -> Option<P
 
 /// When Slurm is told that the job may begin, h after now. A plan that starts where Slurm expects room would have started earlier, had there
 /// been room: the job may begin then, and the estimate does not hold it back.
-fn begin_h(own: Candidate, room_h: Option<f64>, plan: &Plan, problem: &Problem) -> f64 {
+fn begin_h((own, measured): (Candidate, bool), room_h: Option<f64>, plan: &Plan, problem: &Problem) -> f64 {
     match room_h {
         Some(room_h) if plan.start_h <= room_h + 1.0 / 3600.0 => {
             let alone = Problem { candidates: vec![own], ..problem.clone() };
-            let freely = plan::plan_whole_seconds(&alone).ok().and_then(Outcome::plan);
+            let freely = surely(&alone, &[measured]).ok().and_then(Outcome::plan);
             freely.map_or(0.0, |freely| freely.start_h).min(plan.start_h)
         }
         _ => plan.start_h,

@@ -7,6 +7,7 @@
 //! - [`grid`]: traces, the typical day, the forecast;
 //! - [`site`]: what one site offers a job, as the planner's candidate;
 //! - [`plan`]: the planner: where, when and how fast;
+//! - [`submission`]: what is decided when a job is submitted, given how busy the sites are;
 //! - [`slurm`]: Slurm's text, in and out;
 //! - [`govern`]: the clock of now for a job that has started;
 //! - [`ledger`]: what jobs used and emitted, line by line and joined to jobs;
@@ -28,4 +29,5 @@ pub mod quantity;
 pub mod request;
 pub mod site;
 pub mod slurm;
+pub mod submission;
 pub mod terminal;

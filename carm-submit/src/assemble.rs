@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use carm::config::{Config, DEFAULT_PATH};
-use carm::plan::{self, Level, Plan, Problem, Slot, Start, Tables};
+use carm::plan::{self, Plan, Request, Start, Tables};
 use carm::request::{Objective, ProfileName};
-use carm::site::{Offer, close_between, fast_enough};
+use carm::site::Offer;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
+use carm::submission::{Bounds, Busy, CYCLE_H, NEVER_H, Opening, Submission};
 use chrono::{DateTime, Utc};
 
-use crate::busy::{self, Load};
+use crate::busy::Load;
 use crate::exit::{Obstacle, Refusal};
 use crate::explain::local;
 use crate::gather::Gathered;
 use crate::history;
-use crate::limit::{Bounds, CYCLE_H};
-use crate::offers::{Asked, Band, NoOffer, Offered};
+use crate::offers::{Asked, NoOffer, Offered};
 use crate::places::{self, Place};
 use crate::script::variable;
 use crate::slurm::Installed;
@@ -62,39 +62,14 @@ pub struct Choice {
     pub place: Place,
     /// The profile used there.
     pub profile: ProfileName,
-    /// Whether its figures were measured for this card.
-    pub measured: bool,
     /// Where the grid's figures come from.
     pub grid: crate::offers::GridData,
     /// Its card's throughput relative to other cards, by the profile.
     pub throughput: f64,
     /// What bounds the run.
     pub bounds: Bounds,
-    /// The forecast's band, where it carries one.
-    pub band: Option<Band>,
-    /// The grid's hours there, whoever else has booked them.
-    pub slots: Vec<Slot>,
-    /// When the job itself may begin, however busy Slurm is.
-    pub start: Start,
-    /// When Slurm expects to have room, h after now, where that is later.
-    pub room_h: Option<f64>,
-    /// The clocks that may be used there, however long the queue is.
-    pub levels: Vec<Level>,
     /// What waits for the same GPUs, where Slurm tells.
     pub load: Option<Load>,
-    /// The hours in which jobs that are put off leave too few GPUs, h after now, where Slurm tells.
-    pub booked: Vec<(f64, f64)>,
-}
-
-/// What of Slurm's word a plan keeps to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Heed {
-    /// It starts no earlier than Slurm expects room.
-    pub room: bool,
-    /// It leaves out clocks that are too slow for what waits behind it.
-    pub load: bool,
-    /// It keeps clear of the hours that deferred jobs have booked.
-    pub booked: bool,
 }
 
 /// A problem and all that its answer has to be told with.
@@ -103,10 +78,8 @@ pub struct Assembled {
     /// The present instant, to which the planner's hours count.
     pub now: DateTime<Utc>,
     /// For the planner.
-    pub problem: Problem,
-    /// The planner's tables, one for each of the problem's candidates.
-    pub tables: Vec<Tables>,
-    /// What the planner need not know, one for each of the problem's candidates.
+    pub submission: Submission,
+    /// What the planner need not know, one for each of its candidates.
     pub choices: Vec<Choice>,
     /// The objective, as users say it.
     pub objective: Objective,
@@ -114,72 +87,30 @@ pub struct Assembled {
     pub work: Work,
     /// The GPUs that the job requests.
     pub requested: u32,
-    /// The latency limit of a service, in ms.
-    pub latency_ms: Option<f64>,
     /// The option that sets the deadline, where there is one.
     pub deadline_option: &'static str,
-    /// What of Slurm's word makes a difference to the candidates as they stand ([`Assembled::heed`]).
-    pub heeds: Heed,
 }
 
 impl Assembled {
-    /// Lets the candidates keep to what Slurm says, as far as told.
-    pub fn heed(&mut self, heed: Heed) -> anyhow::Result<()> {
-        self.heeds = Heed::default();
-        for ((candidate, table), choice) in self.problem.candidates.iter_mut().zip(&mut self.tables).zip(&self.choices) {
-            candidate.start = match choice.room_h.filter(|_| heed.room) {
-                Some(room_h) => busy::not_before(choice.start, room_h),
-                None => choice.start,
-            };
-            let levels = match choice.load.as_ref().filter(|_| heed.load) {
-                Some(load) => fast_enough(&choice.levels, load.least_speed),
-                None => choice.levels.clone(),
-            };
-            let booked = if heed.booked { choice.booked.as_slice() } else { &[] };
-            let slots = close_between(choice.slots.clone(), booked);
-            self.heeds.room |= heed.room && choice.room_h.is_some();
-            self.heeds.load |= levels.len() < choice.levels.len();
-            self.heeds.booked |= !booked.is_empty();
-            if levels != candidate.levels || slots != candidate.slots {
-                (candidate.levels, candidate.slots) = (levels, slots);
-                *table = Tables::new(candidate).context("assembling the plan")?;
-            }
-        }
-        Ok(())
-    }
-
-    /// When Slurm expects room for a candidate, h after now, as far as its plan has to wait for that.
-    pub fn room_h(&self, candidate: usize) -> Option<f64> {
-        self.choices[candidate].room_h.filter(|_| self.heeds.room)
-    }
-
-    /// The forecast's band at a candidate, cut as its slots are, where the forecast carries one.
-    pub fn band(&self, candidate: usize) -> Option<Band> {
-        let choice = &self.choices[candidate];
-        let booked = if self.heeds.booked { choice.booked.as_slice() } else { &[] };
-        let cut = |slots: &Vec<Slot>| close_between(slots.clone(), booked);
-        choice.band.as_ref().map(|(low, high)| (cut(low), cut(high)))
-    }
-
     /// The hours before a plan's end that others have booked at its site, as far as it keeps clear of them.
     pub fn booked(&self, plan: &Plan) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-        let booked = if self.heeds.booked { self.choices[plan.candidate].booked.as_slice() } else { &[] };
+        let booked = self.submission.booked(plan.candidate);
         booked.iter().filter(|span| span.0 < plan.end_h).map(|&(from, to)| (self.instant(from), self.instant(to))).collect()
     }
 
     /// What waits behind a candidate, as far as it takes clocks from its plan.
     pub fn load(&self, candidate: usize) -> Option<&Load> {
         let choice = &self.choices[candidate];
-        choice.load.as_ref().filter(|_| self.problem.candidates[candidate].levels.len() < choice.levels.len())
+        let (all, heeded) = (&self.submission.openings[candidate].candidate, &self.submission.problem.candidates[candidate]);
+        choice.load.as_ref().filter(|_| heeded.levels.len() < all.levels.len())
     }
 
     /// Where Slurm expects room only later, and from when on: `north from 2026-05-01 14:20`.
     pub fn rooms(&self) -> Vec<String> {
-        let mut rooms: Vec<String> = self
-            .choices
-            .iter()
-            .filter_map(|choice| {
-                let at = self.instant(choice.room_h?.min(busy::NEVER_H));
+        let places = self.choices.iter().zip(&self.submission.openings);
+        let mut rooms: Vec<String> = places
+            .filter_map(|(choice, opening)| {
+                let at = self.instant(opening.busy.room_h?.min(NEVER_H));
                 Some(format!("{} from {}", choice.site, local(at)))
             })
             .collect();
@@ -228,7 +159,7 @@ pub fn assemble(
     let objective = request.objective_or(config.planner.objective);
     let hours = |instant: DateTime<Utc>| Offer::hours_until(now, instant);
 
-    let (mut candidates, mut tables, mut choices) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut openings, mut tables, mut choices) = (Vec::new(), Vec::new(), Vec::new());
     let mut cards: Vec<(Option<String>, Option<f64>)> = Vec::new();
     let mut elsewhere: Vec<String> = Vec::new();
     let mut unplanned: Option<anyhow::Error> = None;
@@ -292,23 +223,16 @@ pub fn assemble(
                 site: site.name.clone(),
                 place: place.clone(),
                 profile: offered.profile.clone(),
-                measured: offered.measured,
                 grid: offered.grid.clone(),
                 throughput: offered.made_for.1.unwrap_or(1.0),
                 bounds,
-                band,
-                start: candidate.start,
-                room_h: None,
-                levels: candidate.levels.clone(),
-                slots: candidate.slots.clone(),
                 load: None,
-                booked: Vec::new(),
             });
-            candidates.push(candidate);
+            openings.push(Opening { candidate, measured: offered.measured, band, busy: Busy::default() });
             tables.push(table);
         }
     }
-    if candidates.is_empty() {
+    if openings.is_empty() {
         let nowhere = || anyhow::anyhow!("no configured site takes this job ({})", elsewhere.join("; "));
         return Err(Obstacle::Fault(unplanned.unwrap_or_else(nowhere)));
     }
@@ -318,8 +242,7 @@ pub fn assemble(
     let deadlines = [("--carbon-deadline", request.deadline), ("--deadline", job.deadline.known().copied())];
     let deadlines = deadlines.into_iter().filter_map(|(option, instant)| Some((option, hours(instant?))));
     let deadline = deadlines.reduce(|first, second| if second.1 < first.1 { second } else { first });
-    let problem = Problem {
-        candidates,
+    let asked = Request {
         objective: match objective {
             Objective::Performance => plan::Objective::Performance,
             Objective::Carbon => plan::Objective::Carbon,
@@ -330,19 +253,8 @@ pub fn assemble(
         work_gpu_h: f64::from(gpus.count) * work_h,
     };
     let deadline_option = deadline.map_or("", |(option, _)| option);
-    let requested = gpus.count;
-    Ok(Assembled {
-        now,
-        problem,
-        tables,
-        choices,
-        objective,
-        work,
-        requested,
-        latency_ms,
-        deadline_option,
-        heeds: Heed::default(),
-    })
+    let submission = Submission::new(openings, tables, asked, latency_ms);
+    Ok(Assembled { now, submission, choices, objective, work, requested: gpus.count, deadline_option })
 }
 
 /// Refuses an objective without the constraint that it is about.

@@ -1,10 +1,10 @@
 //! Asks Slurm how busy it is at the places of a plan: `squeue`, how much work runs and waits on the same GPUs and which hours
 //! jobs that are put off have booked, and where the GPUs are taken `sbatch --test-only`, when it would have room for this very job.
 //!
-//! The last moves a candidate's earliest start, the work its clock floor, the bookings close hours to it ([`Assembled::heed`]), and
+//! The last moves a candidate's earliest start, the work its clock floor, the bookings close hours to it ([`carm::submission::Submission::heed`]), and
 //! nothing else: what Slurm does not tell, or not in time, counts as room at once and as an empty queue. Room is Slurm's own estimate,
 //! hours off in a busy moment; work and bookings count time limits for run times: so a job is never refused for them, and held back
-//! by bookings alone, which stand for jobs that carm-submit or their users put off ([`crate::decide`]). Each question for room
+//! by bookings alone, which stand for jobs that carm-submit or their users put off ([`carm::submission`]). Each question for room
 //! takes a job id of Slurm's.
 
 use std::process::{Command, Stdio};
@@ -15,6 +15,7 @@ use carm::plan::Start;
 use carm::site::{Booking, Offer, booked, least_speed};
 use carm::slurm::queue::{self, Queued};
 use carm::slurm::test_only::read_estimate;
+use carm::submission::{NEVER_H, Opening, earliest_h};
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
@@ -28,9 +29,6 @@ const AT_ONCE_H: f64 = 1.0 / 60.0;
 
 /// So many commands run beside each other; a controller has other work.
 const SIDE_BY_SIDE: usize = 8;
-
-/// Later than any forecast, h: Slurm names the year 2537 where it waits for a job without a time limit.
-pub const NEVER_H: f64 = 1e5;
 
 /// A command, where its answer stands, and the folder that it needs.
 pub type Question = (Command, Says, Option<TempDir>);
@@ -51,8 +49,6 @@ pub struct Load {
     pub gpus: u32,
     /// The work, GPU-h within the hours looked at.
     pub queue_gpu_h: f64,
-    /// The least speed at which that work still fits into those hours.
-    pub least_speed: f64,
 }
 
 /// Asks of each partition, once, what runs and waits there, and of each place that is full by that, once, when there is room. `room`
@@ -73,7 +69,7 @@ pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], 
     sites.dedup();
     let questions = sites.iter().filter_map(|&site| {
         let mut there = full.iter().copied().filter(|&i| assembled.choices[i].place.site == site);
-        let width = |i: usize| assembled.problem.candidates[i].workers;
+        let width = |i: usize| assembled.submission.openings[i].candidate.workers;
         let first = there.clone().next()?;
         let asked = there.find(|&i| width(i) == assembled.requested).unwrap_or(first);
         Some((site, room(&assembled.choices[asked].place.options, width(asked)).ok()?))
@@ -81,9 +77,9 @@ pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], 
     for (site, text) in answers(questions.collect(), until) {
         let Some(start) = read_estimate(&text).and_then(|estimate| local_instant(estimate.start)) else { continue };
         for &i in &full {
-            let choice = &mut assembled.choices[i];
-            if choice.place.site == site {
-                choice.room_h = room_h(assembled.now, start, choice.start);
+            let opening = &mut assembled.submission.openings[i];
+            if assembled.choices[i].place.site == site {
+                opening.busy.room_h = room_h(assembled.now, start, opening.candidate.start);
             }
         }
     }
@@ -104,17 +100,21 @@ fn partitions(assembled: &Assembled, config: &Config) -> Vec<Partition> {
 /// Tells the work that waits to the candidates that might run slower than they could. A service is not among them: it is as long as
 /// its limit at any clock.
 fn heed_load(assembled: &mut Assembled, config: &Config, told: &[(Partition, Vec<Queued>)]) {
-    if assembled.latency_ms.is_some() {
+    if assembled.submission.latency_ms.is_some() {
         return;
     }
     let window_h = config.planner.max_delay_s / 3600.0;
     for (partition, queue) in told {
         let queue_gpu_h = queue::gpu_hours(queue, window_h);
-        let slowable = |choice: &&mut Choice| choice.levels.len() > 1 && partition.is_of(&choice.place);
-        for choice in assembled.choices.iter_mut().filter(slowable) {
+        let places = assembled.choices.iter_mut().zip(&mut assembled.submission.openings);
+        let slowable = |(choice, opening): &(&mut Choice, &mut Opening)| {
+            opening.candidate.levels.len() > 1 && partition.is_of(&choice.place)
+        };
+        for (choice, opening) in places.filter(slowable) {
             let gpus = partition.gpus(config, choice.place.site);
             let least_speed = least_speed(queue_gpu_h, gpus, window_h);
-            choice.load = Some(Load { partition: partition.name.clone(), gpus, queue_gpu_h, least_speed });
+            opening.busy.least_speed = least_speed;
+            choice.load = Some(Load { partition: partition.name.clone(), gpus, queue_gpu_h });
         }
     }
 }
@@ -123,7 +123,7 @@ fn heed_load(assembled: &mut Assembled, config: &Config, told: &[(Partition, Vec
 /// runs and waits now is done is not among them: Slurm estimates that itself, and who waits in its queue starts as soon as there is room.
 /// A service cannot keep clear of anything.
 fn heed_bookings(assembled: &mut Assembled, config: &Config, told: &[(Partition, Vec<Queued>)]) {
-    if assembled.latency_ms.is_some() {
+    if assembled.submission.latency_ms.is_some() {
         return;
     }
     let until_h = config.planner.horizon_s / 3600.0;
@@ -143,10 +143,11 @@ fn heed_bookings(assembled: &mut Assembled, config: &Config, told: &[(Partition,
                 (false, None) => {}
             }
         }
-        for (candidate, choice) in assembled.choices.iter_mut().enumerate().filter(|(_, choice)| partition.is_of(&choice.place)) {
+        let places = assembled.choices.iter().zip(&mut assembled.submission.openings);
+        for (choice, opening) in places.filter(|(choice, _)| partition.is_of(&choice.place)) {
             let gpus = u64::from(partition.gpus(config, choice.place.site));
-            let wanted = u64::from(assembled.problem.candidates[candidate].workers);
-            choice.booked = booked(&ahead, &put_off, gpus, wanted, until_h);
+            let wanted = u64::from(opening.candidate.workers);
+            opening.busy.booked = booked(&ahead, &put_off, gpus, wanted, until_h);
         }
     }
 }
@@ -158,7 +159,7 @@ fn full_places(assembled: &Assembled, config: &Config, told: &[(Partition, Vec<Q
     let is_full = |&i: &usize| {
         let place = &assembled.choices[i].place;
         told.iter().find(|(partition, _)| partition.is_of(place)).is_none_or(|(partition, queue)| {
-            let wanted = u64::from(assembled.problem.candidates[i].workers);
+            let wanted = u64::from(assembled.submission.openings[i].candidate.workers);
             queue::gpus_ahead(queue).saturating_add(wanted) > u64::from(partition.gpus(config, place.site))
         })
     };
@@ -227,26 +228,6 @@ fn room_h(now: DateTime<Utc>, estimate: DateTime<Utc>, own: Start) -> Option<f64
     (hours > earliest_h(own) + AT_ONCE_H).then_some(hours)
 }
 
-/// The earliest instant of a start, h after now.
-pub fn earliest_h(start: Start) -> f64 {
-    match start {
-        Start::Fixed(at) => at,
-        Start::Within { earliest_h, .. } => earliest_h,
-    }
-}
-
-/// The same start, not before there is room. A user's patience with greener power is no patience with a queue: what is past
-/// it starts as soon as it can.
-pub fn not_before(start: Start, room_h: f64) -> Start {
-    match start {
-        Start::Fixed(at) => Start::Fixed(at.max(room_h)),
-        Start::Within { earliest_h, latest_h } => {
-            let earliest_h = earliest_h.max(room_h);
-            Start::Within { earliest_h, latest_h: latest_h.max(earliest_h) }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,13 +241,5 @@ mod tests {
         assert_eq!((after(-5), after(3600), after(3660)), (None, None, None));
         assert_eq!(after(7200), Some(2.0));
         assert_eq!(after(511 * 365 * 86_400), Some(NEVER_H));
-    }
-
-    #[test]
-    fn a_start_waits_for_room_past_its_users_patience() {
-        let own = Start::Within { earliest_h: 0.0, latest_h: 3.0 };
-        assert_eq!(not_before(own, 2.0), Start::Within { earliest_h: 2.0, latest_h: 3.0 });
-        assert_eq!(not_before(own, 5.0), Start::Within { earliest_h: 5.0, latest_h: 5.0 });
-        assert_eq!(not_before(Start::Fixed(1.0), 0.5), Start::Fixed(1.0));
     }
 }

@@ -1,16 +1,13 @@
 //! Decides: the planner's answer on a whole second, the time limit that it needs, and what it is to be compared with.
 
 use anyhow::Context;
-use carm::govern::plan_surely;
-use carm::plan::{
-    self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Prepared, Problem, Reason, Request, Run, Tables,
-};
+use carm::plan::{self, Candidate, Ends, FrontierPoint, Infeasible, Objective, Outcome, Plan, Problem, Reason};
 use carm::quantity::format_mass;
 use carm::site::Offer;
+use carm::submission::{NEVER_H, earliest_h};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::assemble::{Assembled, Choice, Heed};
-use crate::busy::earliest_h;
+use crate::assemble::Assembled;
 use crate::explain::local;
 use crate::unfit::{self, Unfit};
 use crate::warning::Warning;
@@ -56,9 +53,15 @@ pub fn decide(
     best_effort: bool,
     warnings: &mut Vec<Warning>,
 ) -> anyhow::Result<Result<Decided, Box<Missed>>> {
-    let now_run = run_now(&assembled, |choice, _| earliest_h(choice.start))?;
-    match outcome(&mut assembled, warnings)? {
+    let now_run = run_now(&assembled, |own, _| own)?;
+    let answer = assembled.submission.answer().context("planning")?;
+    match answer.outcome {
         Outcome::Feasible(plan) => {
+            match (answer.without_load, answer.without_room) {
+                (_, true) => warnings.push(Warning::RoomTooLate(assembled.rooms())),
+                (true, false) => warnings.push(Warning::QueueTooLong),
+                (false, false) => {}
+            }
             let plan = worth_waiting(&assembled, plan, warnings)?;
             Ok(Ok(told(assembled, plan, now_run)?))
         }
@@ -73,100 +76,23 @@ pub fn decide(
     }
 }
 
-/// The best plan, given how busy Slurm says it is. A request that would fail for that alone is planned without: an estimate
-/// costs no job.
-fn outcome(assembled: &mut Assembled, warnings: &mut Vec<Warning>) -> anyhow::Result<Outcome> {
-    assembled.heed(Heed { room: true, load: true, booked: true })?;
-    let mut outcome = best(assembled, &assembled.problem)?;
-    for weaker in [
-        Heed { room: true, load: true, booked: false },
-        Heed { room: true, load: false, booked: false },
-        Heed { room: false, load: false, booked: false },
-    ] {
-        let heeds = assembled.heeds;
-        let gives_in = heeds.booked && !weaker.booked || heeds.load && !weaker.load || heeds.room && !weaker.room;
-        if matches!(outcome, Outcome::Feasible(_)) || !gives_in {
-            continue;
-        }
-        assembled.heed(weaker)?;
-        outcome = best(assembled, &assembled.problem)?;
-        if matches!(outcome, Outcome::Feasible(_)) {
-            match (weaker.room, weaker.load) {
-                // Others' plans are no business of a job that has to run beside them: Slurm's queue decides who is first.
-                (true, true) => {}
-                (true, false) => warnings.push(Warning::QueueTooLong),
-                (false, _) => warnings.push(Warning::RoomTooLate(assembled.rooms())),
-            }
-        }
-    }
-    Ok(outcome)
-}
-
-/// When Slurm is to be told that the job may begin. A plan that starts where Slurm expects room would have started earlier, had
-/// there been room: the job may begin then, and the estimate does not hold it back.
-fn begin_s(assembled: &Assembled, plan: &Plan) -> anyhow::Result<u64> {
-    let whole_s = |hours: f64| (hours * 3600.0).round() as u64;
-    let starts_s = whole_s(plan.start_h);
-    match assembled.room_h(plan.candidate) {
-        Some(room_h) if starts_s <= whole_s(room_h) => {
-            let own = Candidate {
-                start: assembled.choices[plan.candidate].start,
-                ..assembled.problem.candidates[plan.candidate].clone()
-            };
-            let earliest_s = whole_s(earliest_h(own.start));
-            let tables = Tables::new(&own).context("planning as if there were room")?;
-            let alone = Problem { candidates: vec![own], ..assembled.problem.clone() };
-            let measured = assembled.choices[plan.candidate].measured;
-            let freely = match assembled.latency_ms {
-                Some(_) => None,
-                None => plan_surely(&alone, &[tables], &[measured]).context("planning as if there were room")?.plan(),
-            };
-            Ok(freely.map_or(earliest_s, |freely| whole_s(freely.start_h)).min(starts_s))
-        }
-        _ => Ok(starts_s),
-    }
-}
-
 /// The plan, or a start at once where the forecast's error may undo what waiting would save.
 fn worth_waiting(assembled: &Assembled, plan: Plan, warnings: &mut Vec<Warning>) -> anyhow::Result<Plan> {
-    let Some((_, high_g)) = carbon_range(assembled, &plan)? else { return Ok(plan) };
-    let at_upper_edge = |plan: &Plan| match assembled.band(plan.candidate) {
-        Some((low, high)) => Ok(plan::carbon_range(&assembled.problem, plan, &low, &high)?.1),
-        None => Ok(plan.carbon_g),
-    };
-    let instead = plan::start_at_once_instead(&assembled.problem, &plan, at_upper_edge).context("planning a start at once")?;
-    Ok(match instead {
-        Some(at_once) => {
-            warnings.push(Warning::NotWorthWaiting { carbon_g: plan.carbon_g, high_g });
-            at_once
-        }
-        None => plan,
-    })
-}
-
-/// The plan's carbon at both edges of the forecast's band, where it carries one. A service waits for nothing, and is not asked.
-fn carbon_range(assembled: &Assembled, plan: &Plan) -> anyhow::Result<Option<(f64, f64)>> {
-    let band = assembled.band(plan.candidate).filter(|_| assembled.latency_ms.is_none());
-    let range = band.map(|(low, high)| plan::carbon_range(&assembled.problem, plan, &low, &high));
-    range.transpose().context("integrating the forecast's band")
-}
-
-/// The best plan of a problem that differs from the assembled one in its request alone.
-fn best(assembled: &Assembled, problem: &Problem) -> anyhow::Result<Outcome> {
-    match assembled.latency_ms {
-        Some(limit_ms) => plan::plan_service(problem, Some(limit_ms)),
-        None => plan_surely(problem, &assembled.tables, &assembled.measured()),
-    }
-    .context("planning")
+    let submission = &assembled.submission;
+    let Some(at_once) = submission.at_once_instead(&plan).context("planning a start at once")? else { return Ok(plan) };
+    let range_g = submission.carbon_range(&plan).context("integrating the forecast's band")?;
+    let high_g = range_g.map_or(plan.carbon_g, |(_, high_g)| high_g);
+    warnings.push(Warning::NotWorthWaiting { carbon_g: plan.carbon_g, high_g });
+    Ok(at_once)
 }
 
 /// What the job would come to if it paused, each resume adding so many hours of work; `None` where no such plan meets the
 /// request.
 pub fn paused(assembled: &Assembled, restart_h: f64) -> anyhow::Result<Option<Warning>> {
-    let suspended = plan::plan_suspended(&assembled.problem, restart_h).context("planning with pauses")?;
+    let suspended = plan::plan_suspended(&assembled.submission.problem, restart_h).context("planning with pauses")?;
     let Outcome::Feasible(plan) = suspended.outcome else { return Ok(None) };
     let mut limit_g = plan.carbon_g;
-    for candidate in &assembled.problem.candidates {
+    for candidate in &assembled.submission.problem.candidates {
         let least = plan::limit(candidate, Some(plan.end_h)).context("planning with pauses")?;
         limit_g = limit_g.min(least.unwrap_or(f64::INFINITY));
     }
@@ -176,14 +102,16 @@ pub fn paused(assembled: &Assembled, restart_h: f64) -> anyhow::Result<Option<Wa
 
 /// A plan with all that it is told with.
 fn told(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> anyhow::Result<Decided> {
-    let range_g = carbon_range(&assembled, &plan)?;
-    let begin_s = begin_s(&assembled, &plan)?;
-    let earliest_run = run_now(&assembled, |choice, room_h| earliest_h(choice.start).max(room_h.unwrap_or_default()))?;
+    let range_g = assembled.submission.carbon_range(&plan).context("integrating the forecast's band")?;
+    let begin_h = assembled.submission.begin_h(&plan).context("planning as if there were room")?;
+    let begin_s = (begin_h * 3600.0).round() as u64;
+    let earliest_run = run_now(&assembled, |own, room_h| own.max(room_h.unwrap_or_default()))?;
     let choice = &assembled.choices[plan.candidate];
-    let candidate = &assembled.problem.candidates[plan.candidate];
-    let limit_s = match assembled.latency_ms {
+    let candidate = &assembled.submission.problem.candidates[plan.candidate];
+    let measured = assembled.submission.openings[plan.candidate].measured;
+    let limit_s = match assembled.submission.latency_ms {
         Some(_) => None,
-        None => choice.bounds.stretched_s(candidate, &plan, choice.measured),
+        None => choice.bounds.stretched_s(candidate, &plan, measured),
     };
     if candidate.workers != assembled.requested {
         // From here on the work is that of the GPUs that it gets.
@@ -192,13 +120,14 @@ fn told(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> anyhow::
     Ok(Decided { assembled, plan, begin_s, now_run, earliest_run, range_g, limit_s, width: Vec::new() })
 }
 
-/// Full clock from a start that a candidate's choice and its room (h after now) give; with the requested GPUs where they are
+/// Full clock from a start that a candidate's own earliest start and its room (h after now) give; with the requested GPUs where they are
 /// among its widths.
-fn run_now(assembled: &Assembled, start_h: impl Fn(&Choice, Option<f64>) -> f64) -> anyhow::Result<Option<Plan>> {
-    let problem = &assembled.problem;
+fn run_now(assembled: &Assembled, start_h: impl Fn(f64, Option<f64>) -> f64) -> anyhow::Result<Option<Plan>> {
+    let problem = &assembled.submission.problem;
     let as_asked = problem.candidates.iter().position(|c| c.workers == assembled.requested).unwrap_or(0);
     let Some(level) = problem.candidates.get(as_asked).and_then(Candidate::full_clock) else { return Ok(None) };
-    let start_h = start_h(&assembled.choices[as_asked], assembled.room_h(as_asked));
+    let own_h = earliest_h(assembled.submission.openings[as_asked].candidate.start);
+    let start_h = start_h(own_h, assembled.submission.room_h(as_asked));
     run_at_full_clock(problem, as_asked, level, start_h)
 }
 
@@ -218,7 +147,7 @@ fn run_at_full_clock(problem: &Problem, candidate: usize, level: usize, start_h:
 /// The plan that misses by least: the least carbon by the deadline where the budget is too small, the earliest end where
 /// the deadline is too near.
 fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
-    let problem = &missed.assembled.problem;
+    let problem = &missed.assembled.submission.problem;
     if let Some(Unfit::Patience(plan)) = &missed.unfit {
         return Ok(Some(Plan::clone(plan)));
     }
@@ -227,10 +156,10 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
             let relaxed = Problem {
                 budget_g: None,
                 objective: Objective::Performance,
-                deadline_h: Some(problem.deadline_h.unwrap_or(HORIZON_H)),
+                deadline_h: Some(problem.deadline_h.unwrap_or(NEVER_H)),
                 ..problem.clone()
             };
-            Ok(best(&missed.assembled, &relaxed)?.plan())
+            Ok(missed.assembled.submission.best(&relaxed).context("planning without the budget")?.plan())
         }
         Reason::Horizon | Reason::MaxRun => Ok(None),
         _ => {
@@ -249,13 +178,10 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
     }
 }
 
-/// Longer than any forecast, h: a deadline that binds nothing.
-pub const HORIZON_H: f64 = 1e5;
-
 impl Decided {
     /// When the job could start otherwise, where the plan defers it.
     pub fn deferred_from(&self) -> Option<DateTime<Utc>> {
-        let earliest_h = earliest_h(self.assembled.problem.candidates[self.plan.candidate].start);
+        let earliest_h = earliest_h(self.assembled.submission.problem.candidates[self.plan.candidate].start);
         let deferred = (self.plan.start_h - earliest_h) * 3600.0 >= 1.0;
         deferred.then(|| self.assembled.instant(earliest_h))
     }
@@ -266,29 +192,7 @@ impl Decided {
     }
 }
 
-/// What is asked, whoever is asked.
-pub fn request(problem: &Problem) -> Request {
-    Request {
-        objective: problem.objective,
-        deadline_h: problem.deadline_h,
-        budget_g: problem.budget_g,
-        work_gpu_h: problem.work_gpu_h,
-    }
-}
-
 impl Assembled {
-    /// The candidates with their tables.
-    pub fn prepared(&self) -> Vec<Prepared<'_>> {
-        let run = |c: &Candidate| Run { work_h: c.work_h, start: c.start, max_run_h: c.max_run_h };
-        let pairs = self.problem.candidates.iter().zip(&self.tables);
-        pairs.map(|(candidate, tables)| Prepared { tables, run: run(candidate) }).collect()
-    }
-
-    /// Of each candidate, whether its profile was measured there.
-    pub fn measured(&self) -> Vec<bool> {
-        self.choices.iter().map(|choice| choice.measured).collect()
-    }
-
     /// The instant so many hours after now.
     pub fn instant(&self, hours: f64) -> DateTime<Utc> {
         Offer::instant(self.now, hours)
@@ -296,10 +200,11 @@ impl Assembled {
 
     /// The least carbon by the end of each slot, where waiting longer emits less; no more points than a chart can show.
     pub fn frontier(&self) -> anyhow::Result<Vec<FrontierPoint>> {
-        if self.latency_ms.is_some() {
+        if self.submission.latency_ms.is_some() {
             return Ok(Vec::new()); // a service ends with its time limit
         }
-        let mut points = plan::frontier_prepared(&self.prepared(), &Ends::Some(200)).context("computing the frontier")?;
+        let mut points =
+            plan::frontier_prepared(&self.submission.prepared(), &Ends::Some(200)).context("computing the frontier")?;
         points.dedup_by(|later, earlier| later.carbon_g >= earlier.carbon_g);
         Ok(points)
     }
@@ -313,7 +218,7 @@ impl Missed {
 
     /// Why nothing meets the request, by how much it misses, and the way out, in one line.
     pub fn reason(&self) -> String {
-        let problem = &self.assembled.problem;
+        let problem = &self.assembled.submission.problem;
         let deadline = problem.deadline_h.map(|hours| local(self.assembled.instant(hours))).unwrap_or_default();
         // Rounded up, so that what the line tells the user to give is enough.
         let least = self.infeasible.least_carbon_g.map(|g| format!("{} at least", format_mass(rounded_up(g))));

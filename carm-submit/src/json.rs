@@ -140,7 +140,7 @@ fn report(assembled: &Assembled, feasible: bool, warnings: &[Warning]) -> Report
 fn plan_report(decided: &Decided) -> PlanReport {
     let (assembled, plan) = (&decided.assembled, &decided.plan);
     let choice = &assembled.choices[plan.candidate];
-    let candidate = &assembled.problem.candidates[plan.candidate];
+    let candidate = &assembled.submission.problem.candidates[plan.candidate];
     let instant = |hours| format_instant(assembled.instant(hours));
     let segment = |s: &Segment| SegmentReport {
         from: instant(s.from_h),
@@ -158,8 +158,8 @@ fn plan_report(decided: &Decided) -> PlanReport {
         start: instant(plan.start_h),
         end: instant(plan.end_h),
         turnaround_s: plan.end_h * 3600.0,
-        work_gpu_h: match assembled.latency_ms {
-            None => assembled.problem.work_gpu_h,
+        work_gpu_h: match assembled.submission.latency_ms {
+            None => assembled.submission.problem.work_gpu_h,
             Some(_) => f64::from(candidate.workers) * plan.segments.iter().map(done).sum::<f64>(),
         },
         energy_kwh: plan.energy_kwh,
@@ -191,7 +191,7 @@ fn frontier_report(assembled: &Assembled) -> anyhow::Result<Vec<PointReport>> {
         end: format_instant(assembled.instant(p.end_h)),
         carbon_g: p.carbon_g,
         site: assembled.choices[p.candidate].site.clone(),
-        workers: assembled.problem.candidates[p.candidate].workers,
+        workers: assembled.submission.problem.candidates[p.candidate].workers,
     };
     Ok(assembled.frontier()?.iter().map(point).collect())
 }

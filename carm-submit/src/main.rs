@@ -14,7 +14,6 @@ mod gather;
 mod handover;
 mod history;
 mod json;
-mod limit;
 mod offers;
 mod places;
 mod script;

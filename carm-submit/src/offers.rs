@@ -9,6 +9,7 @@ use carm::quantity::Moment;
 use carm::request::ProfileName;
 use carm::site::{Ask, Outlook, offer};
 use carm::slurm::gpus::GpuRequest;
+use carm::submission::Band;
 use chrono::{DateTime, Utc};
 
 use crate::exit::{Obstacle, Refusal};
@@ -16,9 +17,6 @@ use crate::gather::Gathered;
 use crate::places;
 use crate::slurm::Partitions;
 use crate::submit::local_instant;
-
-/// A candidate's slots at the lower and at the upper edge of the forecast's band.
-pub type Band = (Vec<carm::plan::Slot>, Vec<carm::plan::Slot>);
 
 /// One site's offer.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use carm::config::Config;
 use carm::profile::Profiles;
 use carm::quantity::{Moment, parse_instant};
@@ -14,9 +14,10 @@ use carm::slurm::directives::Directives;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::grammar::Grammar;
 use carm::slurm::job::{Fact, Job};
+use carm::submission::Heed;
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
-use crate::assemble::{self, Basis, Heed, Work};
+use crate::assemble::{self, Basis, Work};
 use crate::cli::{Flags, Submission};
 use crate::decide::{self, Decided, Missed};
 use crate::exit::{Obstacle, Refusal, say, show, tell};
@@ -164,14 +165,14 @@ impl Parts {
                 let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
                 job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
             });
-            assembled.heed(Heed { room: true, load: true, booked: true })?;
+            assembled.submission.heed(Heed::ALL).context("assembling the plan")?;
         }
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);
         }
         Ok(match decide::decide(assembled, flags.best_effort, &mut self.warnings)? {
             Ok(mut decided) => {
-                let chosen = decided.assembled.problem.candidates[decided.plan.candidate].workers;
+                let chosen = decided.assembled.submission.problem.candidates[decided.plan.candidate].workers;
                 decided.width = widths.options(chosen);
                 if chosen != gpus.count {
                     let (requested, options) = (gpus.count, decided.width.clone());

@@ -25,14 +25,15 @@ pub fn cause(assembled: &Assembled, infeasible: &Infeasible) -> anyhow::Result<O
     if infeasible.reason != Reason::Horizon {
         return Ok(None);
     }
-    let is_service = assembled.latency_ms.is_some();
+    let is_service = assembled.submission.latency_ms.is_some();
     if !is_service && let Some(plan) = earliest_with_patience(assembled)? {
         return Ok(Some(Unfit::Patience(Box::new(plan))));
     }
     if fits_where_all_is_open(assembled)? {
         return Ok(Some(Unfit::Closed));
     }
-    let known_h = assembled.problem.candidates.iter().map(|c| c.slots.iter().map(|slot| slot.hours).sum()).fold(0.0, f64::max);
+    let known_h =
+        assembled.submission.problem.candidates.iter().map(|c| c.slots.iter().map(|slot| slot.hours).sum()).fold(0.0, f64::max);
     anyhow::bail!(
         "no grid data to the end of a run of {}: they are known to {}; extend the trace, set extend = \"forecast\", or raise \
          [planner] horizon",
@@ -73,25 +74,30 @@ fn earliest_with_patience(assembled: &Assembled) -> anyhow::Result<Option<Plan>>
         fixed @ Start::Fixed(_) => fixed,
     };
     let candidates: Vec<Prepared> = assembled
+        .submission
         .prepared()
         .into_iter()
         .map(|prepared| Prepared { run: Run { start: patient(prepared.run.start), ..prepared.run }, ..prepared })
         .collect();
     let request = Request {
         objective: Objective::Carbon,
-        deadline_h: assembled.problem.deadline_h,
+        deadline_h: assembled.submission.problem.deadline_h,
         budget_g: Some(f64::MAX),
-        work_gpu_h: assembled.problem.work_gpu_h,
+        work_gpu_h: assembled.submission.problem.work_gpu_h,
     };
     Ok(plan::plan_whole_seconds_prepared(&candidates, &request).context("planning without a bound on the wait")?.plan())
 }
 
 fn fits_where_all_is_open(assembled: &Assembled) -> anyhow::Result<bool> {
-    let mut open =
-        Problem { deadline_h: None, budget_g: Some(f64::MAX), objective: Objective::Carbon, ..assembled.problem.clone() };
+    let mut open = Problem {
+        deadline_h: None,
+        budget_g: Some(f64::MAX),
+        objective: Objective::Carbon,
+        ..assembled.submission.problem.clone()
+    };
     let slots = open.candidates.iter_mut().flat_map(|candidate| &mut candidate.slots);
     slots.for_each(|slot| slot.closed = false);
-    let outcome = match assembled.latency_ms {
+    let outcome = match assembled.submission.latency_ms {
         Some(limit_ms) => plan::plan_service(&open, Some(limit_ms)),
         None => plan::plan(&open),
     };

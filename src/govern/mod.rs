@@ -4,7 +4,7 @@
 //! one clock that holds to the end, so that the guarantees hold even if nothing of CARM's ever runs again.
 //! [`service_clock`] is the same for a service, which has no work to finish but requests to answer in time. [`reconsider`] is
 //! the governor's: the clock until the next look. What a guarantee may count on where nobody measured is said once, for all of them and
-//! for whoever plans a job ([`plan_surely`]).
+//! for whoever plans a job ([`guaranteed_speed`]).
 
 mod adaptive;
 mod service;
@@ -14,7 +14,8 @@ mod sure;
 pub use adaptive::{Decision, OverBudget, Rules, Standing, reconsider};
 pub use service::{Service, answering, service_clock, sure_latencies};
 pub use steady::{Situation, steady_clock};
-pub use sure::{guaranteed_speed, plan_surely, sure_end_h};
+pub(crate) use sure::length_and_loss_h;
+pub use sure::{guaranteed_speed, sure_end_h};
 
 use crate::plan::Plan;
 

@@ -34,7 +34,7 @@ pub fn local(instant: DateTime<Utc>) -> String {
 pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     let (assembled, plan) = (&decided.assembled, &decided.plan);
     let choice = &assembled.choices[plan.candidate];
-    let candidate = &assembled.problem.candidates[plan.candidate];
+    let candidate = &assembled.submission.problem.candidates[plan.candidate];
     let gpus = if candidate.workers == 1 { "1 GPU".to_owned() } else { format!("{} GPUs", candidate.workers) };
 
     let mut lines = vec![format!(
@@ -57,7 +57,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     };
     let end = local(assembled.instant(plan.end_h));
     lines.push(format!("  plan    at {} {begins}, ends {end}, {}", choice.site, clocks(decided)));
-    if assembled.heeds.room {
+    if assembled.submission.heeds.room {
         lines.push(format!("  room    Slurm expects room at {}; an estimate", assembled.rooms().join(", at ")));
     }
     let booked = assembled.booked(plan);
@@ -95,7 +95,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         carm::request::printable(&choice.grid.described),
         estimated(plan.estimated_share),
         choice.profile,
-        if choice.measured { "measured" } else { "modelled, not measured on this card" },
+        if assembled.submission.openings[plan.candidate].measured { "measured" } else { "modelled, not measured on this card" },
     ));
     if decided.begin_s > 0 {
         lines.push("  at once instead: scontrol update jobid=N StartTime=now".to_owned());
@@ -144,7 +144,7 @@ fn fold(line: &str, width: usize) -> Vec<String> {
 }
 
 fn clocks(decided: &Decided) -> String {
-    let candidate = &decided.assembled.problem.candidates[decided.plan.candidate];
+    let candidate = &decided.assembled.submission.problem.candidates[decided.plan.candidate];
     let clock = |level: usize| candidate.levels[level].clock_mhz;
     let used = decided.plan.segments.iter().map(|segment| clock(segment.level));
     let (low, high) = (used.clone().min().unwrap_or_default(), used.max().unwrap_or_default());
@@ -167,8 +167,8 @@ fn cost(decided: &Decided) -> Vec<String> {
         Some(later_h) if later_h * 3600.0 <= -1.0 => cost.push(format!("ends {} earlier", format_duration(-later_h * 3600.0))),
         _ => {}
     }
-    let workers = assembled.problem.candidates[plan.candidate].workers;
-    let extra = f64::from(workers) * (plan.end_h - plan.start_h) - assembled.problem.work_gpu_h;
+    let workers = assembled.submission.problem.candidates[plan.candidate].workers;
+    let extra = f64::from(workers) * (plan.end_h - plan.start_h) - assembled.submission.problem.work_gpu_h;
     if extra.abs() >= 0.005 {
         cost.push(format!("{:.2} {} GPU-hours", extra.abs(), if extra > 0.0 { "extra" } else { "fewer" }));
     }

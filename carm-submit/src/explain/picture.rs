@@ -2,10 +2,11 @@
 //! How it looks is left to [`super::draw`].
 
 use carm::plan::{self, Ends, Infeasible, Objective, Plan, Request, Slot};
+use carm::submission::NEVER_H;
 use chrono::{DateTime, Utc};
 
 use crate::assemble::Assembled;
-use crate::decide::{Decided, HORIZON_H, Missed};
+use crate::decide::{Decided, Missed};
 
 /// A deadline later than so many times the last point's end is not drawn to.
 const FAR: f64 = 3.0;
@@ -75,12 +76,12 @@ impl Picture {
             end_h: plan.end_h,
             carbon_g: plan.carbon_g,
         };
-        let objective = assembled.problem.objective;
+        let objective = assembled.submission.problem.objective;
         let mut points = vec![chosen];
-        if assembled.latency_ms.is_none() {
+        if assembled.submission.latency_ms.is_none() {
             points.extend(others(assembled, Some(objective))?);
         }
-        let candidate = &assembled.problem.candidates[plan.candidate];
+        let candidate = &assembled.submission.problem.candidates[plan.candidate];
         let top = candidate.full_clock().map_or(1.0, |level| f64::from(candidate.levels[level].clock_mhz));
         let stretch = |s: &plan::Segment| Stretch {
             from_h: s.from_h,
@@ -93,7 +94,7 @@ impl Picture {
 
     /// Of a request that nothing meets.
     pub fn of_miss(missed: &Missed, columns: usize) -> anyhow::Result<Self> {
-        let points = if missed.assembled.latency_ms.is_none() { others(&missed.assembled, None)? } else { Vec::new() };
+        let points = if missed.assembled.submission.latency_ms.is_none() { others(&missed.assembled, None)? } else { Vec::new() };
         let wanted = Some(missed.infeasible);
         Self::of(&missed.assembled, 0, points, Vec::new(), missed.now_run.as_ref(), wanted, columns)
     }
@@ -107,7 +108,7 @@ impl Picture {
         wanted: Option<Infeasible>,
         columns: usize,
     ) -> anyhow::Result<Self> {
-        let problem = &assembled.problem;
+        let problem = &assembled.submission.problem;
         points.extend(now_run.map(|now| Point {
             mark: Mark::Now,
             label: if is_now(now) { "now at full clock" } else { "earliest at full clock" }.to_owned(),
@@ -122,9 +123,9 @@ impl Picture {
         let last_h = near.map_or(ends_h, |deadline| deadline.max(ends_h));
         let end_h = if last_h > 0.0 { (last_h * 1.04).min(forecast_h.max(ends_h)) } else { forecast_h.clamp(1.0, 48.0) };
         // A service ends with its time limit: there is no curve of ends to choose from.
-        let columns = if assembled.latency_ms.is_some() { 0 } else { columns };
+        let columns = if assembled.submission.latency_ms.is_some() { 0 } else { columns };
         let ends: Vec<f64> = (1..=columns).map(|i| end_h * i as f64 / columns as f64).collect();
-        let found = plan::frontier_prepared(&assembled.prepared(), &Ends::At(ends.clone()))?;
+        let found = plan::frontier_prepared(&assembled.submission.prepared(), &Ends::At(ends.clone()))?;
         let mut found = found.iter().peekable();
         let curve: Vec<_> = ends.iter().map(|&end| found.next_if(|p| p.end_h <= end).map(|p| p.carbon_g)).collect();
         Ok(Self {
@@ -150,7 +151,7 @@ pub fn is_now(run: &Plan) -> bool {
 
 /// The points of the objectives that are not `chosen`, as far as they have what they need.
 fn others(assembled: &Assembled, chosen: Option<Objective>) -> anyhow::Result<Vec<Point>> {
-    let problem = &assembled.problem;
+    let problem = &assembled.submission.problem;
     let mut points = Vec::new();
     for (objective, mark, label) in [
         (Objective::Performance, Mark::Performance, if problem.deadline_h.is_some() { "performance" } else { "least carbon" }),
@@ -160,9 +161,9 @@ fn others(assembled: &Assembled, chosen: Option<Objective>) -> anyhow::Result<Ve
         if Some(objective) == chosen || objective == Objective::Carbon && problem.budget_g.is_none() {
             continue;
         }
-        let deadline_h = problem.deadline_h.or((objective == Objective::Performance).then_some(HORIZON_H));
+        let deadline_h = problem.deadline_h.or((objective == Objective::Performance).then_some(NEVER_H));
         let request = Request { objective, deadline_h, budget_g: problem.budget_g, work_gpu_h: problem.work_gpu_h };
-        if let Some(plan) = plan::plan_prepared(&assembled.prepared(), &request)?.plan() {
+        if let Some(plan) = plan::plan_prepared(&assembled.submission.prepared(), &request)?.plan() {
             points.push(Point { mark, label: label.to_owned(), end_h: plan.end_h, carbon_g: plan.carbon_g });
         }
     }

@@ -2,9 +2,10 @@
 
 use carm::plan::{self, Objective, Plan, Request};
 use carm::quantity::{format_duration, format_mass};
+use carm::submission::NEVER_H;
 
 use super::picture::is_now;
-use crate::decide::{Decided, HORIZON_H, request};
+use crate::decide::Decided;
 
 /// Less than that is no reason: half a percent.
 const WORTH: f64 = 0.005;
@@ -13,7 +14,7 @@ const SAME_H: f64 = 1.0 / 120.0;
 
 /// The sentence.
 pub fn sentence(decided: &Decided) -> anyhow::Result<String> {
-    let (problem, plan) = (&decided.assembled.problem, &decided.plan);
+    let (problem, plan) = (&decided.assembled.submission.problem, &decided.plan);
     let over = problem.budget_g.filter(|&budget| plan.carbon_g > budget * (1.0 + 1e-6));
     let late_h = problem.deadline_h.map(|deadline| plan.end_h - deadline).filter(|&late| late > 1e-6);
     let mut clauses = vec![match (over, late_h) {
@@ -28,7 +29,7 @@ pub fn sentence(decided: &Decided) -> anyhow::Result<String> {
 fn kept(decided: &Decided) -> anyhow::Result<String> {
     let plan = &decided.plan;
     let mut clauses = Vec::new();
-    if decided.assembled.latency_ms.is_some() {
+    if decided.assembled.submission.latency_ms.is_some() {
         let now = decided.earliest_run.as_ref().filter(|now| saved(plan.carbon_g, now.carbon_g) >= WORTH);
         clauses.extend(now.map(|now| format!("the same hours at full clock would {}", against(now, decided))));
         clauses.push("a service runs for its whole time limit, at no clock that is too slow for its latency".to_owned());
@@ -65,7 +66,7 @@ fn kept(decided: &Decided) -> anyhow::Result<String> {
 
 /// What the run at full clock now would do that the plan does not.
 fn against(now: &Plan, decided: &Decided) -> String {
-    let (problem, plan) = (&decided.assembled.problem, &decided.plan);
+    let (problem, plan) = (&decided.assembled.submission.problem, &decided.plan);
     let emit = if plan.carbon_g <= 0.0 {
         format!("emit {}, this plan nothing", format_mass(now.carbon_g))
     } else {
@@ -104,7 +105,7 @@ fn other(least: &Plan, decided: &Decided) -> String {
 
 /// What a plan that emits less costs instead.
 fn price(least: &Plan, decided: &Decided) -> String {
-    let (problem, plan) = (&decided.assembled.problem, &decided.plan);
+    let (problem, plan) = (&decided.assembled.submission.problem, &decided.plan);
     if let Some(deadline) = problem.deadline_h.filter(|_| misses(least, decided)) {
         return format!("miss the deadline by {}", duration(least.end_h - deadline));
     }
@@ -118,27 +119,23 @@ fn price(least: &Plan, decided: &Decided) -> String {
 
 /// The least that the job could emit, whatever its deadline.
 fn least(decided: &Decided) -> anyhow::Result<Option<Plan>> {
-    let problem = &decided.assembled.problem;
-    let request = Request {
-        objective: Objective::Performance,
-        deadline_h: Some(HORIZON_H),
-        budget_g: None,
-        work_gpu_h: problem.work_gpu_h,
-    };
-    Ok(plan::plan_whole_seconds_prepared(&decided.assembled.prepared(), &request)?.plan())
+    let problem = &decided.assembled.submission.problem;
+    let request =
+        Request { objective: Objective::Performance, deadline_h: Some(NEVER_H), budget_g: None, work_gpu_h: problem.work_gpu_h };
+    Ok(plan::plan_whole_seconds_prepared(&decided.assembled.submission.prepared(), &request)?.plan())
 }
 
 /// What the request would come to if the profile's speeds were sure; `None` where they are.
 fn by_the_model(decided: &Decided) -> anyhow::Result<Option<Plan>> {
     let assembled = &decided.assembled;
-    if assembled.choices.iter().all(|choice| choice.measured) {
+    if assembled.submission.openings.iter().all(|opening| opening.measured) {
         return Ok(None);
     }
-    Ok(plan::plan_whole_seconds_prepared(&assembled.prepared(), &request(&assembled.problem))?.plan())
+    Ok(plan::plan_whole_seconds_prepared(&assembled.submission.prepared(), &assembled.submission.request())?.plan())
 }
 
 fn misses(run: &Plan, decided: &Decided) -> bool {
-    decided.assembled.problem.deadline_h.is_some_and(|deadline| run.end_h > deadline + 1e-6)
+    decided.assembled.submission.problem.deadline_h.is_some_and(|deadline| run.end_h > deadline + 1e-6)
 }
 
 fn saved(new: f64, old: f64) -> f64 {

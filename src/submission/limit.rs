@@ -1,7 +1,7 @@
 //! The time limit of a job that runs slower: long enough that Slurm does not end it, never past the partition's MaxTime.
 
-use carm::govern::{guaranteed_speed, margin_h};
-use carm::plan::{Candidate, Plan};
+use crate::govern::{guaranteed_speed, margin_h};
+use crate::plan::{Candidate, Plan};
 
 /// The time, in hours, that Slurm may take to start a job that it could start: it looks at a queue every minute or so.
 pub const CYCLE_H: f64 = 2.0 / 60.0;
@@ -95,7 +95,7 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carm::plan::{Level, Objective, Problem, Slot, Start};
+    use crate::plan::{Level, Objective, Problem, Slot, Start};
     use proptest::prelude::*;
 
     /// Level 0: half the clock at speed 0.6; level 1: full clock.
@@ -122,7 +122,7 @@ mod tests {
             budget_g: None,
             work_gpu_h: 1.0,
         };
-        carm::plan::constant(&problem, 0, level, 0.0).expect("a problem").expect("it fits")
+        crate::plan::constant(&problem, 0, level, 0.0).expect("a problem").expect("it fits")
     }
 
     fn bounds(given_h: Option<u64>, max_h: Option<u64>) -> Bounds {

@@ -1,11 +1,9 @@
 //! CARM itself: the product's planner at submission (`submit`), the product's governor while a job runs (`govern`).
 //!
-//! Nothing is decided here: candidates come from [`carm::site::offer`], plans from [`carm::plan`], clocks from [`carm::govern`]; what carm-submit
-//! does around them (room, load, time limit, best effort) is done the same way. Levers can be taken away one by one, to see what each
-//! is worth.
+//! Nothing is decided here: candidates come from [`carm::site::offer`], plans, begins and time limits from [`carm::submission`], clocks from
+//! [`carm::govern`]. Levers can be taken away one by one, to see what each is worth.
 
 mod govern;
-mod limit;
 mod submit;
 
 use ::carm::plan::Objective;

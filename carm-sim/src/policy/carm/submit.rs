@@ -1,89 +1,81 @@
-//! At submission: the best plan over all candidates, as carm-submit makes it.
+//! At submission: what carm-submit decides ([`carm::submission`]), told of the simulated queue instead of Slurm's.
 
-use ::carm::govern::plan_surely;
-use ::carm::plan::{self, Candidate, Objective, Outcome, Plan, PlanError, Problem, Slot, Start, Tables};
-use ::carm::site::{close_between, fast_enough, least_speed};
+use ::carm::plan::{Objective, Outcome, Plan, Problem, Request, Start, Tables};
+use ::carm::site::least_speed;
+use ::carm::submission::{Bounds, Busy, NEVER_H, Opening, Submission};
 
-use super::{Carm, limit};
+use super::Carm;
 use crate::policy::{Asked, Decision, View};
 
 /// Room within a minute is room at once, h: Slurm looks at its queue no more often.
 const AT_ONCE_H: f64 = 1.0 / 60.0;
 
-/// Longer than any forecast, h.
-const NEVER_H: f64 = 1e5;
-
-/// One way to run a job, beside its candidate.
-struct Choice {
-    site: usize,
-    candidate: Candidate,
-    measured: bool,
-    /// When Slurm has room, h after now, where that is later than the job's own start.
-    room_h: Option<f64>,
-    least_speed: f64,
-    /// The hours that deferred jobs have booked, h after now.
-    booked: Vec<(f64, f64)>,
-    length_h: f64,
-}
-
-/// What of Slurm's word a plan keeps to, as in carm-submit.
-#[derive(Clone, Copy)]
-struct Heed {
-    room: bool,
-    load: bool,
-    booked: bool,
-}
-
-/// From all of it to nothing: a request that would fail for that alone is planned without.
-const HEEDS: [Heed; 4] = [
-    Heed { room: true, load: true, booked: true },
-    Heed { room: true, load: true, booked: false },
-    Heed { room: true, load: false, booked: false },
-    Heed { room: false, load: false, booked: false },
-];
-
 /// Decides at submission; where there is no plan the job starts at once at full clock.
 pub fn decide(carm: &Carm, asked: &Asked, view: &View) -> Decision {
-    let choices = choices(carm, asked, view);
-    let Some(mut planned) = best(carm, asked, view, &choices) else {
-        return Decision::at_home(asked, view.now_h, asked.limit_h());
-    };
-    if let Some(at_once) = worth_waiting(view, &choices, &planned) {
-        planned.plan = at_once;
-    }
-    let Planned { plan, problem, heed } = planned;
-    let (choice, candidate) = (&choices[plan.candidate], &problem.candidates[plan.candidate]);
-    let own = Candidate { start: choice.candidate.start, ..candidate.clone() };
-    let begin_h = begin_h((own, choice.measured), choice.room_h.filter(|_| heed.room), &plan, &problem);
-    Decision {
-        site: choice.site,
-        workers: candidate.workers,
-        begin_h: view.now_h + begin_h,
-        limit_h: limit::stretched_h(asked, candidate, &plan, choice.measured, view.max_time_h(choice.site)),
-        pieces: Vec::new(),
-        paused: false,
-    }
+    planned(carm, asked, view).unwrap_or_else(|| Decision::at_home(asked, view.now_h, asked.limit_h()))
 }
 
-/// The ways to run a job, in the order of the sites.
-fn choices(carm: &Carm, asked: &Asked, view: &View) -> Vec<Choice> {
+fn planned(carm: &Carm, asked: &Asked, view: &View) -> Option<Decision> {
+    let (sites, openings): (Vec<usize>, Vec<Opening>) = openings(carm, asked, view).into_iter().unzip();
+    let tables = openings.iter().map(|opening| Tables::new(&opening.candidate)).collect::<Result<Vec<_>, _>>().ok()?;
+    let request = Request {
+        objective: carm.objective(asked),
+        deadline_h: asked.deadline_h().map(|deadline_h| deadline_h - view.now_h),
+        budget_g: carm.budget_g(asked),
+        work_gpu_h: f64::from(asked.gpus()) * asked.said_work_h(),
+    };
+    let mut submission = Submission::new(openings, tables, request, None);
+    let plan = match submission.answer().ok()?.outcome {
+        Outcome::Feasible(plan) => submission.at_once_instead(&plan).ok()?.unwrap_or(plan),
+        Outcome::Infeasible(missed) if missed.least_carbon_g.is_some() => closest(&submission)?,
+        Outcome::Infeasible(_) => return None,
+    };
+    let begin_h = submission.begin_h(&plan).ok()?;
+    let (site, measured) = (sites[plan.candidate], submission.openings[plan.candidate].measured);
+    let candidate = &submission.problem.candidates[plan.candidate];
+    let limit_s = bounds(asked, view, site, candidate.workers).stretched_s(candidate, &plan, measured);
+    Some(Decision {
+        site,
+        workers: candidate.workers,
+        begin_h: view.now_h + begin_h,
+        limit_h: limit_s.map_or(asked.limit_h(), |limit_s| limit_s as f64 / 3600.0),
+        pieces: Vec::new(),
+        paused: false,
+    })
+}
+
+/// Best effort: the least carbon by the deadline where the budget is too small, else at once.
+fn closest(submission: &Submission) -> Option<Plan> {
+    submission.problem.budget_g?;
+    let relaxed = Problem {
+        budget_g: None,
+        objective: Objective::Performance,
+        deadline_h: Some(submission.problem.deadline_h.unwrap_or(NEVER_H)),
+        ..submission.problem.clone()
+    };
+    submission.best(&relaxed).ok()?.plan()
+}
+
+/// The ways to run a job, each with its site, in the order of the sites.
+fn openings(carm: &Carm, asked: &Asked, view: &View) -> Vec<(usize, Opening)> {
     let own = [asked.gpus()];
     let widths = if carm.levers.width && !asked.widths().is_empty() { asked.widths() } else { &own[..] };
     let sites = if carm.levers.placement { 0..view.sites() } else { asked.home()..asked.home() + 1 };
     let pairs = sites.flat_map(|site| widths.iter().map(move |&width| (site, width)));
     pairs
         .filter(|&(site, width)| width <= view.site(site).gpus)
-        .filter_map(|(site, width)| choice(carm, asked, view, site, width))
+        .filter_map(|(site, width)| Some((site, opening(carm, asked, view, site, width)?)))
         .collect()
 }
 
-fn choice(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> Option<Choice> {
+fn opening(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> Option<Opening> {
     let latest_h = if carm.levers.deferral { (asked.latest_start_h() - view.now_h).max(0.0) } else { 0.0 };
     let start = Start::Within { earliest_h: 0.0, latest_h };
     let asks = view.planner().ask_slurm;
     let full = asks && view.is_full(site, width);
-    let room_h =
-        full.then(|| (view.room_h(site, width, asked.limit_h()) - view.now_h).min(NEVER_H)).filter(|&room_h| room_h > AT_ONCE_H);
+    // Slurm tells whole seconds.
+    let room_h = || ((view.room_h(site, width, asked.limit_h()) - view.now_h) * 3600.0).ceil() / 3600.0;
+    let room_h = full.then(|| room_h().min(NEVER_H)).filter(|&room_h| room_h > AT_ONCE_H);
     // No further than a run can be.
     let slowest = view.levels(site, asked).iter().map(|level| level.speed).fold(1.0, f64::min);
     let throughput = view.width_throughput(site, asked, width)?;
@@ -99,7 +91,7 @@ fn choice(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> O
         candidate.levels.retain(|level| level.speed == 1.0);
     }
     let measured = view.measured(site, asked);
-    candidate.max_run_h = limit::longest_run_h(asked, &candidate, measured, view.max_time_h(site));
+    candidate.max_run_h = bounds(asked, view, site, width).longest_run_h(&candidate, measured);
     let window_h = view.planner().max_delay_s / 3600.0;
     let least_speed = if asks && candidate.levels.len() > 1 {
         least_speed(view.queue_gpu_h(site, window_h), view.site(site).gpus, window_h)
@@ -107,97 +99,22 @@ fn choice(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> O
         0.0
     };
     let booked = if asks { view.booked(site, width, length_h) } else { Vec::new() };
-    (!candidate.slots.is_empty()).then_some(Choice { site, candidate, measured, room_h, least_speed, booked, length_h })
+    let share = (f64::from(width) / f64::from(view.site(site).gpus)).min(1.0);
+    let band = view.band(site, length_h, share);
+    (!candidate.slots.is_empty()).then_some(Opening { candidate, measured, band, busy: Busy { room_h, least_speed, booked } })
 }
 
-/// The best plan, the problem that it is of, and what it keeps to.
-struct Planned {
-    plan: Plan,
-    problem: Problem,
-    heed: Heed,
-}
-
-/// The best plan, given how busy the sites are; one that would fail for that alone is planned without.
-fn best(carm: &Carm, asked: &Asked, view: &View, choices: &[Choice]) -> Option<Planned> {
-    let mut problem = Problem {
-        candidates: choices.iter().map(|choice| choice.candidate.clone()).collect(),
-        objective: carm.objective(asked),
-        deadline_h: asked.deadline_h().map(|deadline_h| deadline_h - view.now_h),
-        budget_g: carm.budget_g(asked),
-        work_gpu_h: f64::from(asked.gpus()) * asked.said_work_h(),
-    };
-    let mut missed = None;
-    let measured: Vec<bool> = choices.iter().map(|choice| choice.measured).collect();
-    for heed in HEEDS {
-        let candidates: Vec<Candidate> = choices.iter().map(|choice| heeding(choice, heed)).collect();
-        if missed.is_some() && candidates == problem.candidates {
-            continue;
-        }
-        problem.candidates = candidates;
-        match surely(&problem, &measured).ok()? {
-            Outcome::Feasible(plan) => return Some(Planned { plan, problem, heed }),
-            Outcome::Infeasible(infeasible) => missed = Some(infeasible),
-        }
-    }
-    // Best effort: the least carbon by the deadline where the budget is too small, else at once.
-    missed.filter(|missed| missed.least_carbon_g.is_some() && problem.budget_g.is_some())?;
-    let problem = Problem {
-        budget_g: None,
-        objective: Objective::Performance,
-        deadline_h: Some(problem.deadline_h.unwrap_or(NEVER_H)),
-        ..problem
-    };
-    let plan = plan::plan_whole_seconds(&problem).ok()?.plan()?;
-    Some(Planned { plan, problem, heed: HEEDS[3] })
-}
-
-fn surely(problem: &Problem, measured: &[bool]) -> Result<Outcome, PlanError> {
-    let tables = problem.candidates.iter().map(Tables::new).collect::<Result<Vec<_>, _>>()?;
-    plan_surely(problem, &tables, measured)
-}
-
-/// A candidate that keeps to what Slurm says, as far as told.
-fn heeding(choice: &Choice, heed: Heed) -> Candidate {
-    let own = &choice.candidate;
-    let start = match (choice.room_h.filter(|_| heed.room), own.start) {
-        (Some(room_h), Start::Within { earliest_h, latest_h }) => {
-            let earliest_h = earliest_h.max(room_h);
-            Start::Within { earliest_h, latest_h: latest_h.max(earliest_h) }
-        }
-        _ => own.start,
-    };
-    let levels = if heed.load { fast_enough(&own.levels, choice.least_speed) } else { own.levels.clone() };
-    Candidate { start, levels, slots: cut(&own.slots, choice, heed), ..*own }
-}
-
-fn cut(slots: &[Slot], choice: &Choice, heed: Heed) -> Vec<Slot> {
-    close_between(slots.to_vec(), if heed.booked { &choice.booked } else { &[] })
-}
-
-/// The plan, or a start at once where the forecast's error may undo what waiting would save.
-fn worth_waiting(view: &View, choices: &[Choice], planned: &Planned) -> Option<Plan> {
-    let Planned { plan, problem, heed } = planned;
-    let at_upper_edge = |plan: &Plan| {
-        let choice = &choices[plan.candidate];
-        let share = f64::from(problem.candidates[plan.candidate].workers) / f64::from(view.site(choice.site).gpus);
-        let Some((low, high)) = view.band(choice.site, choice.length_h, share.min(1.0)) else { return Ok(plan.carbon_g) };
-        let (low, high) = (cut(&low, choice, *heed), cut(&high, choice, *heed));
-        Ok(plan::carbon_range(problem, plan, &low, &high)?.1)
-    };
-    // Without a band there is no error to undo anything.
-    view.band(choices[plan.candidate].site, choices[plan.candidate].length_h, 1.0)?;
-    plan::start_at_once_instead(problem, plan, at_upper_edge).ok().flatten()
-}
-
-/// When Slurm is told that the job may begin, h after now. A plan that starts where Slurm expects room would have started earlier, had there
-/// been room: the job may begin then, and the estimate does not hold it back.
-fn begin_h((own, measured): (Candidate, bool), room_h: Option<f64>, plan: &Plan, problem: &Problem) -> f64 {
-    match room_h {
-        Some(room_h) if plan.start_h <= room_h + 1.0 / 3600.0 => {
-            let alone = Problem { candidates: vec![own], ..problem.clone() };
-            let freely = surely(&alone, &[measured]).ok().and_then(Outcome::plan);
-            freely.map_or(0.0, |freely| freely.start_h).min(plan.start_h)
-        }
-        _ => plan.start_h,
+/// What bounds a job's run: its user's limit, and the partition's.
+fn bounds(asked: &Asked, view: &View, site: usize, width: u32) -> Bounds {
+    let seconds = |hours: f64| (hours * 3600.0 - 1e-6).ceil() as u64;
+    Bounds {
+        given_s: Some(seconds(asked.limit_h())),
+        default_s: None,
+        max_s: view.max_time_h(site).map(seconds),
+        max_known: true,
+        deadline_h: None,
+        work_h: asked.said_work_h(),
+        guessed: false,
+        own_width: width == asked.gpus(),
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::panic)] // clippy exempts test functions, not what they are written with
 
+#[path = "submit/after.rs"]
+mod after;
 #[path = "submit/busy.rs"]
 mod busy;
 #[path = "submit/fake.rs"]

@@ -89,6 +89,8 @@ pub struct Assembled {
     pub requested: u32,
     /// The option that sets the deadline, where there is one.
     pub deadline_option: &'static str,
+    /// When those jobs have ended that it waits for, by their time limits.
+    pub after: Option<DateTime<Utc>>,
 }
 
 impl Assembled {
@@ -111,6 +113,9 @@ impl Assembled {
         let mut rooms: Vec<String> = places
             .filter_map(|(choice, opening)| {
                 let at = self.instant(opening.busy.room_h?.min(NEVER_H));
+                if self.after == Some(at) {
+                    return None; // that is no word on room
+                }
                 Some(format!("{} from {}", choice.site, local(at)))
             })
             .collect();
@@ -254,7 +259,7 @@ pub fn assemble(
     };
     let deadline_option = deadline.map_or("", |(option, _)| option);
     let submission = Submission::new(openings, tables, asked, latency_ms);
-    Ok(Assembled { now, submission, choices, objective, work, requested: gpus.count, deadline_option })
+    Ok(Assembled { now, submission, choices, objective, work, requested: gpus.count, deadline_option, after: None })
 }
 
 /// Refuses an objective without the constraint that it is about.

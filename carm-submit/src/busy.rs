@@ -25,7 +25,7 @@ use crate::slurm::{Asked, PATIENCE, Says};
 use crate::submit::local_instant;
 
 /// Room within a minute is room at once, h: Slurm looks at its queue no more often.
-const AT_ONCE_H: f64 = 1.0 / 60.0;
+pub const AT_ONCE_H: f64 = 1.0 / 60.0;
 
 /// So many commands run beside each other; a controller has other work.
 const SIDE_BY_SIDE: usize = 8;
@@ -166,13 +166,18 @@ fn full_places(assembled: &Assembled, config: &Config, told: &[(Partition, Vec<Q
     (0..assembled.choices.len()).filter(is_full).collect()
 }
 
-fn squeue(partition: &Partition) -> Command {
+/// squeue as it is without its user's wishes: what they like to see of a queue is not all of it.
+pub fn plain_squeue() -> Command {
     let mut squeue = Command::new("squeue");
-    // What its user likes to see of a queue is not all of it.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SQUEUE_")) {
         squeue.env_remove(name);
     }
     squeue.env_remove("SLURM_TIME_FORMAT"); // it would make other words of start times
+    squeue
+}
+
+fn squeue(partition: &Partition) -> Command {
+    let mut squeue = plain_squeue();
     // An array's tasks are shortened to 64 characters else.
     squeue.env("SLURM_BITSTR_LEN", "0").stdin(Stdio::null());
     squeue.args(partition.cluster.iter().map(|cluster| format!("--clusters={cluster}")));

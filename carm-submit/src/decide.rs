@@ -58,7 +58,10 @@ pub fn decide(
     match answer.outcome {
         Outcome::Feasible(plan) => {
             match (answer.without_load, answer.without_room) {
-                (_, true) => warnings.push(Warning::RoomTooLate(assembled.rooms())),
+                (_, true) => warnings.push(match (assembled.rooms(), assembled.after) {
+                    (rooms, Some(after)) if rooms.is_empty() => Warning::DependencyTooLate(local(after)),
+                    (rooms, _) => Warning::RoomTooLate(rooms),
+                }),
                 (true, false) => warnings.push(Warning::QueueTooLong),
                 (false, false) => {}
             }

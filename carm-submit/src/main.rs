@@ -4,6 +4,7 @@
 //! Standard output and the exit code are sbatch's. A fault of CARM's own never costs a submission: the job goes to sbatch
 //! as its user wrote it (`--strict` asks for an error instead).
 
+mod after;
 mod assemble;
 mod busy;
 mod cli;

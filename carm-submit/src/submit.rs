@@ -27,7 +27,7 @@ use crate::script::Script;
 use crate::slurm::{self, Asked, Installed, Partitions, Says};
 use crate::warning::Warning;
 use crate::widths::Widths;
-use crate::{busy, explain, history, json, offers};
+use crate::{after, busy, explain, history, json, offers};
 
 /// What becomes of a job.
 enum Decision {
@@ -129,6 +129,15 @@ impl Parts {
         let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
         assemble::check_objective(gathered.request.objective_or(config.planner.objective), gathered)?;
         let elsewhere = ask_elsewhere(&config, &gathered.job);
+        let after = match &gathered.job.dependency {
+            Fact::Unsaid => None,
+            // A job's id means another job on another cluster.
+            Fact::Is(dependency) if asks_slurm(&config) && elsewhere.is_empty() => match after::ask(dependency) {
+                Some(after) => after.filter(|&after| after > self.now),
+                None => return Ok(Decision::Leave(awaits("dependency"))),
+            },
+            Fact::Is(_) | Fact::Unclear(_) => return Ok(Decision::Leave(awaits("dependency"))),
+        };
         let start = assemble::start(&config, gathered, self.now);
         let (profiles, faults) = match config.profiles_dir() {
             Some(folder) => Profiles::load(&folder),
@@ -157,7 +166,7 @@ impl Parts {
         self.installed.partitions =
             Partitions { here: partitions.partitions(), elsewhere: elsewhere.into_iter().filter_map(told).collect() };
         let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
-        if config.planner.ask_slurm && self.installed.slurm && std::env::var_os(handover::TEST_ONLY).is_none() {
+        if asks_slurm(&config) && self.installed.slurm {
             let (line, plugin) = (&self.line, self.installed.plugin);
             busy::ask(&mut assembled, &config, |place, gpus| {
                 let added = place.iter().cloned().chain(widths.options(gpus)).collect();
@@ -165,6 +174,7 @@ impl Parts {
                 let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
                 job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
             });
+            after.into_iter().for_each(|after| after::wait(&mut assembled, after));
             assembled.submission.heed(Heed::ALL).context("assembling the plan")?;
         }
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
@@ -294,7 +304,7 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Option<Work>), String> 
         Fact::Unclear(why) => return Err(format!("{why}: submitted as written, without a plan")),
     };
     if let Some(option) = job.awaits {
-        return Err(format!("--{option} decides when the job starts: submitted as written, its clocks are chosen on the node"));
+        return Err(awaits(option));
     }
     for unclear in [&job.begin, &job.deadline] {
         if let Fact::Unclear(what) = unclear {
@@ -315,6 +325,16 @@ fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Option<Work>), String> 
         (None, limit_s) => limit_s.map(|seconds| Work { seconds, from: Basis::Option("--time") }),
     };
     Ok((gpus, said))
+}
+
+/// Why a job is left alone that waits for something of which nobody knows when it comes.
+fn awaits(option: &str) -> String {
+    format!("--{option} decides when the job starts: submitted as written, its clocks are chosen on the node")
+}
+
+/// Whether Slurm may be asked how busy it is.
+fn asks_slurm(config: &Config) -> bool {
+    config.planner.ask_slurm && std::env::var_os(handover::TEST_ONLY).is_none()
 }
 
 const NO_RUN_TIME: &str = "no run time is known: submitted as written; give --carbon-runtime, or --time, to have it planned";

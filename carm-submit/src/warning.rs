@@ -81,6 +81,8 @@ pub enum Warning {
     },
     /// The request fails where the plan waits for Slurm to have room: it does not.
     RoomTooLate(Vec<String>),
+    /// The request fails where the plan waits for the jobs that it depends on: it does not.
+    DependencyTooLate(String),
     /// The request fails at clocks that keep up with the queue: it has slower ones.
     QueueTooLong,
     /// What pauses would save; the plan that is submitted has none.
@@ -155,6 +157,10 @@ impl fmt::Display for Warning {
                 f,
                 "Slurm expects room at {}, too late for the request: planned as if there were room at once",
                 rooms.join(", at ")
+            ),
+            Self::DependencyTooLate(at) => write!(
+                f,
+                "the jobs that it depends on may take until {at}, too late for the request: planned as if they were done"
             ),
             Self::QueueTooLong => f.write_str(
                 "no clock that keeps up with the work that waits meets the request: planned at slower ones, as if nothing waited",

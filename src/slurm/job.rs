@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use super::argv::Given;
+use super::dependency::Dependency;
 use super::gpus::{self, GpuRequest};
 use super::grammar::Owner;
 use crate::quantity::{Moment, SlurmTime, parse_deadline, parse_slurm_time};
@@ -139,7 +140,9 @@ pub struct Job {
     pub array: Option<String>,
     /// `--requeue` or `--no-requeue`.
     pub requeue: Option<bool>,
-    /// `--dependency`, `--hold` or `--reservation`: an option by which another event decides when the job starts.
+    /// `--dependency`: the jobs that it waits for.
+    pub dependency: Fact<Dependency>,
+    /// `--hold` or `--reservation`: an option by which another event decides when the job starts.
     pub awaits: Option<&'static str>,
     /// `--test-only`.
     pub test_only: bool,
@@ -166,7 +169,8 @@ impl Job {
             gpus: gpus::gpu_request(options),
             array: text("array"),
             requeue: if options.has("requeue") { Some(true) } else { options.has("no-requeue").then_some(false) },
-            awaits: ["dependency", "hold", "reservation"].into_iter().find(|name| options.has(name)),
+            dependency: fact(options, "dependency", Dependency::parse),
+            awaits: ["hold", "reservation"].into_iter().find(|name| options.has(name)),
             test_only: options.has("test-only"),
         }
     }
@@ -248,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_job_that_awaits_another_event_says_which() {
-        assert_eq!(read("-d afterok:1").awaits, Some("dependency"));
+        assert!(matches!(read("-d afterok:1").dependency, Fact::Is(_)));
+        assert_eq!(read("--dependency=singleton").dependency, Fact::Unclear("--dependency=singleton".into()));
         assert_eq!(read("-H").awaits, Some("hold"));
         assert_eq!(read("-t5").awaits, None);
     }

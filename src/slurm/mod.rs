@@ -4,6 +4,7 @@
 //! where a text is beyond this module it says so ([`job::Fact::Unclear`]) and never guesses.
 
 pub mod argv;
+pub mod dependency;
 pub mod directives;
 pub mod environment;
 pub mod gpus;

@@ -9,7 +9,9 @@ fn jobs_that_are_not_to_be_planned_are_submitted_as_written_with_one_line() {
         ("--carbon-off train.sh", "--carbon-off: submitted as written"),
         ("--gpus=0 train.sh", "the job asks for no GPUs"),
         ("-J x --test-only train.sh", "--test-only: passed to sbatch without a plan"),
-        ("-d afterok:1 train.sh", "--dependency decides when the job starts"),
+        ("-d singleton train.sh", "--dependency decides when the job starts"),
+        ("-d afterok:1 train.sh", "--dependency decides when the job starts"), // this squeue does not answer
+        ("-H train.sh", "--hold decides when the job starts"),
         ("--gpus-per-node=2 -N1-4 train.sh", "the number of nodes is open"),
         ("--gpus 2 -t 3:00:00 : --gpus 1 train.sh", "a heterogeneous job"),
         ("-t UNLIMITED train.sh", "give --carbon-runtime"),

@@ -13,6 +13,7 @@ use carm::quantity::{format_duration, format_mass, format_slurm_time};
 use carm::terminal::Terminal;
 use chrono::{DateTime, Local, Utc};
 
+use crate::assemble::Assembled;
 use crate::decide::{Decided, Missed};
 use crate::script::variable;
 use picture::Picture;
@@ -48,16 +49,23 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         format!("in {} ({})", format_duration((plan.start_h * 3600.0).round()), local(assembled.instant(plan.start_h)));
     let begins = match (decided.begin_s, decided.waits_for_room()) {
         (0, false) => "at once".to_owned(),
-        (0, true) => format!("as soon as there is room, expected {expected}"),
+        (0, true) => format!("as soon as {}, expected {expected}", waits_for(assembled)),
         (_, false) => expected,
         (begin_s, true) => {
             let from = local(assembled.instant(begin_s as f64 / 3600.0));
-            format!("as soon as there is room from {from} on, expected {expected}")
+            format!("as soon as {} from {from} on, expected {expected}", waits_for(assembled))
         }
     };
     let end = local(assembled.instant(plan.end_h));
     lines.push(format!("  plan    at {} {begins}, ends {end}, {}", choice.site, clocks(decided)));
-    if assembled.submission.heeds.room {
+    let waits = assembled.submission.heeds.room;
+    if let Some(after) = assembled.after.filter(|_| waits) {
+        lines.push(format!(
+            "  after   the jobs that it depends on are done by {} at the latest, by their time limits",
+            local(after)
+        ));
+    }
+    if waits && !assembled.rooms().is_empty() {
         lines.push(format!("  room    Slurm expects room at {}; an estimate", assembled.rooms().join(", at ")));
     }
     let booked = assembled.booked(plan);
@@ -141,6 +149,10 @@ fn fold(line: &str, width: usize) -> Vec<String> {
     }
     folded.push(rest);
     folded
+}
+
+fn waits_for(assembled: &Assembled) -> &'static str {
+    if assembled.after.is_some() { "it need not wait" } else { "there is room" }
 }
 
 fn clocks(decided: &Decided) -> String {

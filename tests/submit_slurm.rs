@@ -5,6 +5,8 @@
 
 mod common;
 
+#[path = "submit_slurm/after.rs"]
+mod after;
 #[path = "submit_slurm/busy.rs"]
 mod busy;
 #[path = "submit_slurm/widths.rs"]

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use carm::quantity::{Moment, parse_instant};
 use carm::slurm::argv::{self, Given};
+use carm::slurm::dependency::{Dependency, read_waited};
 use carm::slurm::grammar::{Arity, Grammar, Owner};
 use carm::slurm::job::{Job, Options};
 use carm::slurm::queue::{gpu_hours, read_queue};
@@ -25,6 +26,7 @@ pub fn run(data: &[u8]) {
         }
         4 => {
             let _ = test_only::read_estimate(&text);
+            dependency(&text);
         }
         5 => {
             let hours = gpu_hours(&read_queue(&text), 24.0);
@@ -81,6 +83,17 @@ fn describe<'a>(given: impl IntoIterator<Item = &'a Given>) {
     if let Some(gpus) = job.gpus.known() {
         assert!(gpus.count > 0);
     }
+}
+
+/// An option's value, and behind the first line's end what squeue says of the jobs that it names.
+fn dependency(text: &str) {
+    let (option, queue) = text.split_once('\n').unwrap_or((text, ""));
+    let Some(dependency) = Dependency::parse(option) else { return };
+    let jobs = read_waited(queue);
+    let asked = dependency.unknown(&jobs, &[]);
+    assert!(asked.iter().all(|id| !id.is_empty() && id.bytes().all(|c| c.is_ascii_digit() || c == b'_')), "{asked:?}");
+    assert!(dependency.unknown(&jobs, &asked).is_empty());
+    let _ = dependency.clear(&jobs);
 }
 
 fn list(text: &str) {

@@ -220,7 +220,9 @@ fn against_constant_runs(p: &Problem, outcome: &Outcome) {
                 Objective::Performance => (best.carbon_g, run.carbon_g, noise.grams),
                 Objective::Carbon => (best.end_h, run.end_h, noise.hours),
                 Objective::Ppc => {
-                    let slack = run.end_h * noise.grams + noise.hours * run.carbon_g;
+                    // A gram that is lost in the rounding of all grams to the horizon counts for as long as the plan waits.
+                    let lost = best.end_h * self::noise(p, best.candidate).grams;
+                    let slack = run.end_h * noise.grams + noise.hours * run.carbon_g + lost;
                     (best.end_h * best.carbon_g, run.end_h * run.carbon_g, slack)
                 }
             };

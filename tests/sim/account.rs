@@ -1,6 +1,7 @@
 //! Energy and carbon, counted twice and the same.
 
 use carm::plan::{Candidate, Level, Objective, Problem, Segment, Start};
+use carm_sim::account::metrics::Outcome;
 
 use super::setup::{Case, near, under};
 
@@ -102,6 +103,20 @@ fn a_facilitys_figures_have_pue_and_hosts_in_them() {
     let mut world = Case::grid(&[100.0; 48]).job(0.0, 1.0, 2).world();
     (world.sites[0].site.pue, world.sites[0].site.host_watts) = (1.5, 100.0);
     near(under(&world, "fcfs").records[0].grid_kwh, 1.5 * 2.0 * 0.4);
+}
+
+#[test]
+fn a_job_is_late_by_its_clock_where_full_clock_would_have_been_in_time() {
+    // 2 h by a deadline after 2.4 h, two in a row on all GPUs: at 1500 MHz they take 2.5 h, so one is late by its clock, the other had no chance.
+    let case = Case::grid(&[200.0; 48]).rules("deadline_factor = 1.2\nlimit_factor = 2.0").job(0.0, 2.0, 4).job(0.0, 2.0, 4);
+    let world = case.world();
+    let late = |policy: &str| {
+        let outcome = Outcome::of(&under(&world, policy), &world);
+        (outcome.late.len(), outcome.late_by_clock)
+    };
+    assert_eq!(late("fcfs-static-clock"), (2, 1));
+    assert_eq!(late("fcfs"), (1, 0));
+    assert_eq!(late("carm-performance"), (1, 0), "its clocks cost nobody a deadline");
 }
 
 #[test]

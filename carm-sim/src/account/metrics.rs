@@ -45,6 +45,8 @@ pub struct Outcome {
     /// Jobs with a deadline, and which of them were late.
     pub deadline_jobs: usize,
     pub late: Vec<usize>,
+    /// Of the late those that would have been in time at full clock from the same starts on: whatever else held them up, the clock did it.
+    pub late_by_clock: usize,
     /// Hours of service, and those in which requests were answered too late.
     pub service_h: f64,
     pub latency_miss_h: f64,
@@ -93,6 +95,10 @@ impl Outcome {
             sum.deadline_jobs += usize::from(job.deadline_h.is_some());
             if record.late {
                 sum.late.push(record.job);
+                let levels = &world.sites[record.site].levels[job.workload];
+                let lost_h: f64 = record.stretches.iter().map(|s| (s.to_h - s.from_h) * (1.0 - levels[s.level].speed)).sum();
+                let in_time = job.deadline_h.is_some_and(|deadline_h| record.end_h - lost_h <= deadline_h);
+                sum.late_by_clock += usize::from(in_time && !record.killed);
             }
             if let Some(budget_g) = job.budget_g {
                 sum.budget_jobs += 1;
@@ -120,6 +126,7 @@ impl Outcome {
             all.busy_gpu_h += part.busy_gpu_h;
             all.deadline_jobs += part.deadline_jobs;
             all.late.extend_from_slice(&part.late);
+            all.late_by_clock += part.late_by_clock;
             all.service_h += part.service_h;
             all.latency_miss_h += part.latency_miss_h;
             all.latency_misses += part.latency_misses;

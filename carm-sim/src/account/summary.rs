@@ -29,6 +29,8 @@ pub struct PolicySummary {
     pub deadline_misses: usize,
     /// Of jobs that first come, first served would not have missed.
     pub deadline_misses_beyond_fcfs: usize,
+    /// Late jobs that would have been in time at full clock from the same starts on.
+    pub deadline_misses_by_clock: usize,
     pub latency_misses: usize,
     pub latency_miss_share: f64,
     pub budget_jobs: usize,
@@ -123,6 +125,7 @@ pub fn summary(name: &str, outcomes: &[Outcome], references: &References, seed: 
         deadline_jobs: all.deadline_jobs,
         deadline_misses: all.late.len(),
         deadline_misses_beyond_fcfs: outcomes.iter().zip(references.fcfs).map(|(own, fcfs)| beyond(&own.late, &fcfs.late)).sum(),
+        deadline_misses_by_clock: all.late_by_clock,
         latency_misses: all.latency_misses,
         latency_miss_share: if all.service_h > 0.0 { all.latency_miss_h / all.service_h } else { 0.0 },
         budget_jobs: all.budget_jobs,

@@ -4,7 +4,7 @@ use crate::account::summary::PolicySummary;
 use crate::run::Results;
 
 const HEAD: &str = "policy,carbon_g,energy_kwh,grid_kwh,onsite_kwh,jobs,turnaround_h_mean,waiting_h_mean,waiting_h_p95,waiting_h_p99,\
-bounded_slowdown_mean,bounded_slowdown_p95,bounded_slowdown_p99,deadline_jobs,deadline_misses,deadline_misses_beyond_fcfs,\
+bounded_slowdown_mean,bounded_slowdown_p95,bounded_slowdown_p99,deadline_jobs,deadline_misses,deadline_misses_beyond_fcfs,deadline_misses_by_clock,\
 latency_misses,latency_miss_share,budget_jobs,budget_overruns,clock_changes,pauses,killed_by_limit,ppc,gpu_h_per_kg,saved_vs_fcfs,\
 saved_vs_fcfs_low,saved_vs_fcfs_high,saved_vs_static_clock,energy_saved_vs_fcfs,share_of_bound,share_of_capacity_bound";
 
@@ -35,6 +35,7 @@ fn row(of: &PolicySummary) -> String {
         of.deadline_jobs.to_string(),
         of.deadline_misses.to_string(),
         of.deadline_misses_beyond_fcfs.to_string(),
+        of.deadline_misses_by_clock.to_string(),
         of.latency_misses.to_string(),
         of.latency_miss_share.to_string(),
         of.budget_jobs.to_string(),

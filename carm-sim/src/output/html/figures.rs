@@ -162,6 +162,12 @@ const TABLES: [(&str, &[Column]); 5] = [
                 has: |of| of.deadline_jobs > 0,
             },
             Column {
+                head: "by clock",
+                meaning: "Of the late jobs those that would have been in time at full clock from the same starts on; the others started too late.",
+                cell: |of| of.deadline_misses_by_clock.to_string(),
+                has: |of| of.deadline_jobs > 0,
+            },
+            Column {
                 head: "Slow ser&shy;vices",
                 meaning: "Services with an hour in which requests were answered too late.",
                 cell: |of| of.latency_misses.to_string(),

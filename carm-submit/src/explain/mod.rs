@@ -95,7 +95,10 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         _ => format!("  carbon  {} ({} kWh)", format_mass(plan.carbon_g), energy(plan.energy_kwh)),
     });
     if let Some((low_g, high_g)) = decided.range_g {
-        lines.push(format!("  range   {} to {} within the forecast's error", format_mass(low_g), format_mass(high_g)));
+        let (low, high) = (format_mass(low_g), format_mass(high_g));
+        // A band narrower than what is shown has no two ends.
+        let range = if low == high { low } else { format!("{low} to {high}") };
+        lines.push(format!("  range   {range} within the forecast's error"));
     }
     lines.push(format!("  cost    {}", cost(decided).join("; ")));
     lines.push(format!(

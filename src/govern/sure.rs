@@ -43,34 +43,3 @@ pub fn sure_end_h(candidate: &Candidate, measured: bool, sure_work_h: f64, by_h:
         (None, _) => by_h.min(candidate.work_h),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::{Level, Slot, Start};
-
-    fn candidate(grid: &[f64], work_h: f64, start: Start) -> Candidate {
-        let level = |clock_mhz, watts, speed| Level { clock_mhz, watts, speed, latency_ms: None };
-        Candidate {
-            slots: grid.iter().map(|&g| Slot::grid(1.0, g)).collect(),
-            levels: vec![level(1000, 140.0, 0.6), level(2000, 300.0, 1.0), level(1500, 180.0, 0.8)],
-            workers: 1,
-            work_h,
-            host_watts: 0.0,
-            pue: 1.0,
-            onsite_g_per_kwh: 0.0,
-            start,
-            max_run_h: None,
-        }
-    }
-
-    #[test]
-    fn a_running_job_is_given_the_time_of_the_one_clock_that_it_can_afford() {
-        let rest = candidate(&[100.0; 20], 4.0, Start::Fixed(0.0));
-        assert_eq!(sure_end_h(&rest, true, 4.0, 9.0), 9.0);
-        assert!((sure_end_h(&rest, false, 4.0, 4.0 + 1.25) - 5.0).abs() < 1e-9, "1500 MHz");
-        assert!((sure_end_h(&rest, false, 4.0, 4.0 + 1.25 / 2.0) - 4.5).abs() < 1e-9, "half of it at 1500 MHz");
-        assert_eq!(sure_end_h(&rest, false, 4.0, 4.0), 4.0);
-        assert_eq!(sure_end_h(&rest, false, 4.0, 9.0), 9.0, "at 1000 MHz it falls 3 h 20 min behind");
-    }
-}

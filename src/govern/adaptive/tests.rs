@@ -294,6 +294,16 @@ fn what_is_kept_in_hand_of_a_budget_is_not_spent_on_a_dwell_time() {
 }
 
 #[test]
+fn a_running_job_is_given_the_time_of_the_one_clock_that_it_can_afford() {
+    let rest = candidate(vec![Slot::grid(20.0, 100.0)], 4.0);
+    assert_eq!(sure_end_h(&rest, true, 4.0, 9.0), 9.0);
+    assert!((sure_end_h(&rest, false, 4.0, 4.0 + 1.25) - 5.0).abs() < 1e-9, "1500 MHz");
+    assert!((sure_end_h(&rest, false, 4.0, 4.0 + 1.25 / 2.0) - 4.5).abs() < 1e-9, "half of it at 1500 MHz");
+    assert_eq!(sure_end_h(&rest, false, 4.0, 4.0), 4.0);
+    assert_eq!(sure_end_h(&rest, false, 4.0, 9.0), 9.0, "at 1000 MHz it falls 3 h 20 min behind");
+}
+
+#[test]
 fn what_is_left_of_a_job_that_nobody_measured_is_planned_for_the_time_that_is_sure() {
     let rest = candidate(vec![Slot::grid(100.0, 400.0)], 4.0);
     let ends_h = |measured| {

@@ -28,8 +28,15 @@ fn gpu_line(state: &JobState, index: usize, part: Option<Part>) -> Gpu {
 }
 
 /// The ledger line of a job's run on this node, or of a day of it, from what has been counted. `parts` are the GPUs' journals'
-/// words, GPU by GPU as the job has them.
-pub fn record(job: &Job, config: &Config, state: Option<&JobState>, parts: &[Option<Part>], now: DateTime<Utc>) -> Record {
+/// words, GPU by GPU as the job has them; `outlook` is the grid that it was counted by.
+pub fn record(
+    job: &Job,
+    config: &Config,
+    state: Option<&JobState>,
+    parts: &[Option<Part>],
+    outlook: Option<&Outlook>,
+    now: DateTime<Utc>,
+) -> Record {
     // A slurmd that was restarted may have forgotten whose job it was; the prolog has not.
     let known = |told: &Option<String>, noted: fn(&JobState) -> &Option<String>| told.clone().or_else(|| noted(state?).clone());
     let partition = known(&job.partition, |state| &state.partition);
@@ -68,7 +75,7 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, parts: &[Opt
         name: request.and_then(|request| Some(request.name.as_ref()?.as_str().to_owned())).or_else(|| state?.name.clone()),
         site: site.map(|site| site.name.clone()),
         zone: site.map(|site| config.zone_of(site).name.clone()),
-        grid_source: site.map(|site| source(config, site)),
+        grid_source: outlook.map(|outlook| outlook.source.clone()).or_else(|| site.map(|site| source(config, site))),
         start: start.map(format_instant),
         since: state.and_then(|state| state.counted.since.clone()),
         end: format_instant(now),
@@ -87,7 +94,11 @@ pub fn record(job: &Job, config: &Config, state: Option<&JobState>, parts: &[Opt
         gpus,
         energy_kwh: tally.energy_kwh,
         carbon_g: tally.carbon_g,
-        intensity: site.map(|site| config.zone_of(site).intensity).unwrap_or_default(),
+        // Where the typical day stands in for a live source, both are the day's.
+        intensity: outlook
+            .map(|outlook| outlook.kind)
+            .or_else(|| site.map(|site| config.zone_of(site).intensity))
+            .unwrap_or_default(),
         embodied_g: tally.embodied_g,
         host_watts: facility.host_watts,
         pue: facility.pue,
@@ -135,6 +146,7 @@ fn variables_of(request: Option<&CarbonRequest>) -> BTreeMap<String, String> {
     variables.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
+/// What the configuration names, where no grid was known.
 fn source(config: &Config, site: &Site) -> String {
     match &config.zone_of(site).source {
         carm::config::Source::Trace { path, .. } => path.display().to_string(),

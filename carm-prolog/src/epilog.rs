@@ -143,18 +143,19 @@ fn book(
     if !worth_a_line {
         return;
     }
-    let (mut grid, mut end) = (Vec::new(), now);
+    let (mut grid, mut end, mut outlook) = (Vec::new(), now, None);
     if let Some(state) = &mut state {
         if !state.ready {
             state.mark([Mark::CutShort]);
         }
         // The end of the run is when it was first about to be closed.
         end = state.ended.as_deref().and_then(|text| parse_instant(text).ok()).unwrap_or(now);
-        let outlook = count_to(state, parts, config, &job.node, job.partition.clone(), end);
-        let record = booking::record(job, config, Some(state), parts, end);
-        grid = outlook.map(|outlook| booking::grid(&record, state, config, &outlook)).unwrap_or_default();
+        outlook = count_to(state, parts, config, &job.node, job.partition.clone(), end);
+        let record = booking::record(job, config, Some(state), parts, outlook.as_ref(), end);
+        grid = outlook.as_ref().map(|outlook| booking::grid(&record, state, config, outlook)).unwrap_or_default();
     }
-    append(&Record { exit: ended, grid, ..booking::record(job, config, state.as_ref(), parts, end) }, config, now);
+    let record = booking::record(job, config, state.as_ref(), parts, outlook.as_ref(), end);
+    append(&Record { exit: ended, grid, ..record }, config, now);
 }
 
 /// Counts a job up to its end; the grid that it was counted by.

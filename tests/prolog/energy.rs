@@ -81,6 +81,22 @@ fn a_grid_that_changes_every_second_is_followed() {
 }
 
 #[test]
+fn a_line_names_the_grid_that_it_was_counted_by_and_not_the_one_that_was_wanted() {
+    let node = Node::new();
+    let sites = format!(
+        "[grid]\ncache_dir = \"{}\"\n[[zone]]\nname = \"DE\"\nsource = \"watttime\"\ntoken_file = \"token\"\n\
+         [[site]]\nname = \"north\"\nzone = \"DE\"\npartition = \"gpu\"\ngpu = \"rtx4090\"\nprofile = \"train\"\ngpus = 8\n{}",
+        node.path("cache").display(),
+        node.node_table()
+    );
+    node.config(&sites);
+    node.prolog(&green(7)).epilog(&green(7));
+    let line = node.line();
+    assert_eq!(line.grid_source.as_deref(), Some(carm::grid::TYPICAL_DAY_SOURCE), "nothing was fetched: {}", node.log());
+    assert_eq!((line.intensity.word(), line.estimated_share), ("average", 1.0), "WattTime's would be marginal");
+}
+
+#[test]
 fn account_all_books_a_job_without_carbon_options_at_full_clock() {
     let node = Node::new().node("account = \"all\"");
     let plain = crate::job::job(7).gpus("3");

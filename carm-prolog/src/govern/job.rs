@@ -100,7 +100,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
         state.mark([Mark::Throttled]);
     }
     if count::is_due(state, look.now) && state.booked {
-        book_day(config, look, state, &parts);
+        book_day(config, look, state, &parts, outlook);
     }
     if state.nodes > 1 {
         count::reckon(state, config, site, outlook, clock::instant(config, look, state));
@@ -115,9 +115,9 @@ fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
 }
 
 /// The line of a day. One that cannot be written is no loss: the span goes on, and the next look tries again.
-fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>]) {
+fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>], outlook: Option<&Outlook>) {
     let job = state.to_job(look.node);
-    let record = booking::record(&job, config, Some(state), parts, look.now);
+    let record = booking::record(&job, config, Some(state), parts, outlook, look.now);
     match carm::ledger::append(&config.node.ledger_dir, &Record { closed: false, ..record }, look.now) {
         Ok(_) => count::begin_span(state, look.now),
         Err(error) => {

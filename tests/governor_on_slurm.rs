@@ -113,9 +113,14 @@ fn within_one_percent(what: &str, booked: f64, summed: f64) {
 
 /// A line's figures are those of the power log, and its steps add up to them.
 fn assert_true_statement(site: &Site, line: &Record, roof_share: f64) {
+    assert_true_statement_from(site, line, roof_share, span(line).0);
+}
+
+/// The same of a job that counts on its share of the roof from an instant on.
+fn assert_true_statement_from(site: &Site, line: &Record, roof_share: f64, shares_from: DateTime<Utc>) {
     let (start, end) = span(line);
     let uuids: Vec<String> = line.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
-    let (energy_j, carbon_g) = site.integrate_under(&uuids, start, end, roof_share);
+    let (energy_j, carbon_g) = site.integrate_under(&uuids, (start, end), roof_share, shares_from);
     within_one_percent("GPU energy in J", line.gpu_energy_j, energy_j);
     within_one_percent("carbon in g", line.carbon_g, carbon_g);
     let sum = |of: fn(&Step) -> f64| line.steps.iter().map(of).sum::<f64>();

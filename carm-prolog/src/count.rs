@@ -32,17 +32,38 @@ pub fn clock_seen(looks: &[Seen]) -> Option<u32> {
     busy.filter_map(|seen| seen.clock_mhz).min()
 }
 
+/// What a job is counted with.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<'a> {
+    pub config: &'a Config,
+    pub site: Option<&'a Site>,
+    pub outlook: Option<&'a Outlook>,
+    /// The part of the site's on-site power that the job counted on meanwhile; none where it goes by its GPUs.
+    pub onsite_share: Option<f64>,
+}
+
+/// For so many intervals after it was granted a job counts on more on-site power than its GPUs' part: a governor that is away for longer makes
+/// room for nobody.
+pub const HEEDED: f64 = 2.0;
+
+/// What a job counts on by what it was granted last.
+pub fn onsite_share(config: &Config, site: Option<&Site>, state: &JobState, now: DateTime<Utc>) -> Option<f64> {
+    let share = state.governed.onsite_share?;
+    let since = parse_instant(state.governed.onsite_since.as_deref().unwrap_or(&state.start)).unwrap_or(now);
+    let heeded = (now - since).as_seconds_f64().abs() < HEEDED * config.node.interval_s;
+    let part = site.map_or(0.0, |site| (state.gpus.len() as f64 / f64::from(site.gpus)).min(1.0));
+    Some(if heeded { share } else { share.min(part) })
+}
+
+impl Around<'_> {
+    fn onsite_share(&self, gpus: f64) -> f64 {
+        self.onsite_share.unwrap_or_else(|| self.site.map_or(0.0, |site| (gpus / f64::from(site.gpus)).min(1.0)))
+    }
+}
+
 /// Adds to a job's tally what has been used since it was last counted. `parts` are the journals' words, GPU by GPU as the job has
 /// them; `clock_mhz` is what was seen to run.
-pub fn count(
-    state: &mut JobState,
-    parts: &[Option<Part>],
-    clock_mhz: Option<u32>,
-    config: &Config,
-    site: Option<&Site>,
-    outlook: Option<&Outlook>,
-    now: DateTime<Utc>,
-) {
+pub fn count(state: &mut JobState, parts: &[Option<Part>], clock_mhz: Option<u32>, around: &Around, now: DateTime<Utc>) {
     let uptime = Uptime::of(now);
     let from = from(state, uptime.as_ref(), now);
     let mut fresh_j = 0.0;
@@ -75,16 +96,13 @@ pub fn count(
         to: now,
         gpu_energy_j: fresh_j,
         gpus,
-        onsite_share: state
-            .governed
-            .onsite_share
-            .unwrap_or_else(|| site.map_or(0.0, |site| (gpus / f64::from(site.gpus)).min(1.0))),
+        onsite_share: around.onsite_share(gpus),
         clock_mhz,
         speed,
         sure_speed,
         modelled_w: level.map(|level| gpus * level.watts),
     };
-    state.counted.tally.add(&piece, &facility(config, site), outlook);
+    state.counted.tally.add(&piece, &facility(around.config, around.site), around.outlook);
     state.counted.until = Some(format_instant(now));
     state.counted.uptime = uptime;
 }
@@ -102,9 +120,8 @@ fn from(state: &JobState, uptime: Option<&Uptime>, now: DateTime<Utc>) -> DateTi
 }
 
 /// Reckons a job on several nodes up to an instant: by its profile and the clock that is set, as each of its nodes does.
-pub fn reckon(state: &mut JobState, config: &Config, site: Option<&Site>, outlook: Option<&Outlook>, now: DateTime<Utc>) {
-    let until = state.governed.reckoned_until.as_deref().or(state.began.as_deref()).unwrap_or(&state.start);
-    let from = parse_instant(until).unwrap_or(now);
+pub fn reckon(state: &mut JobState, around: &Around, now: DateTime<Utc>) {
+    let from = reckoned_until(state, now);
     let Some(profile) = &state.profile else { return };
     let level = state.clock_mhz.map_or(profile.used.full, |mhz| profile.at(mhz));
     let full_mhz = f64::from(profile.used.full.clock_mhz.max(1));
@@ -115,16 +132,22 @@ pub fn reckon(state: &mut JobState, config: &Config, site: Option<&Site>, outloo
         to: now,
         gpu_energy_j: gpus * level.watts * (now - from).as_seconds_f64().max(0.0),
         gpus,
-        onsite_share: site.map_or(0.0, |site| (gpus / f64::from(site.gpus)).min(1.0)),
+        onsite_share: around.onsite_share(gpus),
         clock_mhz: None,
         speed: level.speed,
         sure_speed: if profile.used.measured { level.speed } else { level.speed.min(proportion) },
         modelled_w: None,
     };
-    state.governed.reckoned.add(&piece, &facility(config, site), outlook);
+    state.governed.reckoned.add(&piece, &facility(around.config, around.site), around.outlook);
     // Only its sums are wanted.
     state.governed.reckoned.steps.clear();
     state.governed.reckoned_until = Some(format_instant(now));
+}
+
+/// Until when a job on several nodes has been reckoned.
+pub fn reckoned_until(state: &JobState, now: DateTime<Utc>) -> DateTime<Utc> {
+    let until = state.governed.reckoned_until.as_deref().or(state.began.as_deref()).unwrap_or(&state.start);
+    parse_instant(until).unwrap_or(now)
 }
 
 /// Whether a day is full: then what has been counted is booked, and a new span begins.

@@ -11,10 +11,11 @@ use carm::site::Outlook;
 use chrono::{DateTime, Utc};
 
 use crate::clocks::Part;
+use crate::count::{self, Around};
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::state::{GpuState, JobGpu, JobState, Store};
-use crate::{booking, clocks, count, exit, history};
+use crate::{booking, clocks, exit, history};
 
 /// Gives back, then books.
 pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
@@ -170,7 +171,8 @@ fn count_to(
     let partition = partition.or_else(|| state.partition.clone());
     let site = config.site_of(partition.as_deref(), node).map(|(_, site)| site);
     let outlook = site.and_then(|site| outlook(config, site, state, now));
-    count::count(state, parts, None, config, site, outlook.as_ref(), now);
+    let onsite_share = count::onsite_share(config, site, state, now);
+    count::count(state, parts, None, &Around { config, site, outlook: outlook.as_ref(), onsite_share }, now);
     outlook
 }
 

@@ -117,19 +117,25 @@ impl Site {
     /// Energy of GPUs in joules and facility carbon in grams between two instants, summed here from the stand-in's power log
     /// over the trace, step by step: no code is shared with what CARM books.
     pub fn integrate(&self, uuids: &[String], from: DateTime<Utc>, to: DateTime<Utc>) -> (f64, f64) {
-        self.integrate_under(uuids, from, to, 0.0)
+        self.integrate_under(uuids, (from, to), 0.0, from)
     }
 
     /// As [`Self::integrate`], for GPUs that count on a part of the roof's power, which emits nothing.
-    pub fn integrate_under(&self, uuids: &[String], from: DateTime<Utc>, to: DateTime<Utc>, share: f64) -> (f64, f64) {
+    pub fn integrate_under(
+        &self,
+        uuids: &[String],
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        share: f64,
+        shares_from: DateTime<Utc>,
+    ) -> (f64, f64) {
         let points: Vec<Point> = self.power_log();
         let of = |uuid: &String| points.iter().filter(|p| p.gpu == index_of(uuid)).collect::<Vec<_>>();
         let logs: Vec<Vec<&Point>> = uuids.iter().map(of).collect();
-        let (from, to) = (seconds(from), seconds(to));
+        let (from, to, shares_from) = (seconds(from), seconds(to), seconds(shares_from));
         let grid_start = seconds(self.grid_start_as_written());
         let mut cuts: Vec<f64> = logs.iter().flatten().map(|p| p.at).collect();
         cuts.extend((0..1000).map(|step| grid_start + (step * STEP_S) as f64));
-        cuts.extend([from, to]);
+        cuts.extend([from, to, shares_from]);
         cuts.retain(|&cut| cut >= from && cut <= to);
         cuts.sort_by(f64::total_cmp);
         let (mut energy_j, mut carbon_g) = (0.0, 0.0);
@@ -138,6 +144,7 @@ impl Site {
             let watts: f64 = logs.iter().map(now).sum();
             let step = ((pair[0] - grid_start) / STEP_S as f64 + 1e-9).floor() as usize;
             let span_s = pair[1] - pair[0];
+            let share = if pair[0] >= shares_from { share } else { 0.0 };
             let bought_w = (PUE * (watts + HOST_WATTS * uuids.len() as f64) - share * roof_w(step)).max(0.0);
             energy_j += watts * span_s;
             carbon_g += bought_w * span_s / 3.6e6 * INTENSITY[step % INTENSITY.len()];

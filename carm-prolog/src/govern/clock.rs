@@ -9,8 +9,8 @@ use carm::quantity::{format_instant, parse_instant};
 use carm::site::{Offer, Outlook};
 use chrono::{DateTime, Utc};
 
-use super::Look;
 use super::job::end_of;
+use super::{Look, share};
 use crate::brief::{Brief, No, no};
 use crate::clocks::{self, Applied};
 use crate::gpu::{Card, Driver};
@@ -96,8 +96,12 @@ fn decision(
     }
     // By the profile's word it may be done already; a second is left then.
     let mut offer = brief.offer(config, outlook, (whole_s - done_s).max(1.0) / 3600.0, now)?;
-    // What a node's claim is, the others of the job do not know.
-    let share = state.governed.onsite_share.filter(|_| state.nodes == 1);
+    let share = if state.nodes > 1 {
+        // For the instant of the decision, as the job's other nodes reckon.
+        Some(share::of_several_nodes(state, brief.site.1, now.timestamp_millis(), config.node.interval_s))
+    } else {
+        state.governed.onsite_share
+    };
     let share = share.unwrap_or_else(|| (f64::from(brief.gpus) / f64::from(brief.site.1.gpus)).min(1.0));
     let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
     offer.candidate.slots = outlook.slots(now, until, share);

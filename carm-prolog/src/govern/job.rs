@@ -6,11 +6,12 @@ use carm::quantity::{format_instant, parse_instant};
 use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Governor, Look, clock, hands};
+use super::{Governor, Look, clock, hands, share};
 use crate::clocks::{self, Part, Seen};
+use crate::count::{self, Around};
 use crate::squeue::{self, Answer};
 use crate::state::JobState;
-use crate::{booking, count, epilog};
+use crate::{booking, epilog};
 
 /// A prolog takes no longer than this; one that did not come to its end by then never will.
 const PROLOG: TimeDelta = TimeDelta::seconds(10);
@@ -85,8 +86,8 @@ impl Governor {
     }
 }
 
-/// Counts, decides and, once a day, books.
-pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>) {
+/// Counts, decides and, once a day, books. `counted_on` is the part of the site's on-site power that the job counted on until now.
+pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>, counted_on: Option<f64>) {
     let site = config.site_of(state.partition.as_deref(), look.node).map(|(_, site)| site);
     let parts = parts(look, state);
     if parts.iter().any(Option::is_none) {
@@ -95,7 +96,8 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     }
     let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
     state.governed.taken_up = true;
-    count::count(state, &parts, count::clock_seen(&seen), config, site, outlook, look.now);
+    let around = Around { config, site, outlook, onsite_share: counted_on };
+    count::count(state, &parts, count::clock_seen(&seen), &around, look.now);
     if seen.iter().any(|seen| seen.throttled) {
         state.mark([Mark::Throttled]);
     }
@@ -103,7 +105,10 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
         book_day(config, look, state, &parts, outlook);
     }
     if state.nodes > 1 {
-        count::reckon(state, config, site, outlook, clock::instant(config, look, state));
+        let now = clock::instant(config, look, state);
+        let from = count::reckoned_until(state, now);
+        let share = site.map(|site| share::of_several_nodes(state, site, from.timestamp_millis(), config.node.interval_s));
+        count::reckon(state, &Around { onsite_share: share, ..around }, now);
     }
     hands::watch(config, look, state);
     clock::decide(config, look, state, outlook);

@@ -23,9 +23,9 @@ use chrono::{DateTime, Utc};
 use crate::clocks::{self, Seen};
 use crate::gpu::{Driver, GpuError, Nvml};
 use crate::metrics::Totals;
-use crate::notify;
 use crate::settings::{self, Settings};
-use crate::state::Store;
+use crate::state::{JobState, Store};
+use crate::{count, notify};
 use alive::Questions;
 use shown::Shown;
 
@@ -76,6 +76,8 @@ struct Governor {
     said: HashMap<String, String>,
     totals: Totals,
     shown: Shown,
+    /// When on-site power was last claimed.
+    claims: share::Memory,
 }
 
 /// What one look at a node goes by.
@@ -102,6 +104,7 @@ impl Governor {
             said: HashMap::new(),
             totals: Totals::default(),
             shown: Shown::default(),
+            claims: share::Memory::begun(Utc::now()),
         }
     }
 
@@ -194,15 +197,18 @@ impl Governor {
             }
             jobs.extend(taken_up);
         }
-        share::claim(&self.config, &look, &mut jobs);
-        for mut state in jobs {
+        let site_of = |job: &JobState| self.config.site_of(job.partition.as_deref(), node).map(|(_, site)| site);
+        let counted_on: Vec<Option<f64>> =
+            jobs.iter().map(|job| count::onsite_share(&self.config, site_of(job), job, now)).collect();
+        share::claim(&self.config, &look, &mut self.claims, &mut jobs);
+        for (mut state, counted_on) in jobs.into_iter().zip(counted_on) {
             let site = self.config.site_of(state.partition.as_deref(), node).map(|(index, _)| index);
             let outlook = site.and_then(|index| {
                 let config = &self.config;
                 let load = || Outlook::load(config, &config.sites[index], now).map_err(|error| log::debug!("{error}")).ok();
                 outlooks.entry(index).or_insert_with(load).as_ref()
             });
-            job::look_after(&self.config, &look, &mut state, outlook);
+            job::look_after(&self.config, &look, &mut state, outlook, counted_on);
             if let Err(error) = store.rewrite_job(&state) {
                 self.say(&format!("job {}", state.job), format!("job {}: {error:#}; what is known of it is not kept", state.job));
             }

@@ -1,48 +1,45 @@
-//! Who counts on how much of a site's on-site power. Governors share a file below the ledger's folder: each claims for its
-//! running jobs, under the file's lock, no more than what the others have left; so the sum is never more than all of it, and what
-//! idle GPUs do not use is used elsewhere. Where the file cannot be shared, a job counts on its GPUs' part of the site.
+//! Who counts on how much of a site's on-site power. Governors share a file below the ledger's folder: each claims for its running jobs,
+//! under the file's lock, no more than what the others have left ([`claims`]); so the sum is never more than all of it, and what idle
+//! GPUs do not use is used elsewhere.
+
+mod claims;
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use carm::config::{Config, Site};
-use serde::{Deserialize, Serialize};
+use carm::quantity::{format_instant, parse_instant};
+use chrono::{DateTime, Utc};
 
+use self::claims::{Beat, Claims, SETTLE, Wants, Without};
 use super::Look;
-use crate::gres;
 use crate::state::JobState;
+use crate::{count, gres};
 
 /// Below the ledger's folder; no ledger file: those end in .jsonl.
 const DIR: &str = "onsite";
 
-/// A node that has not claimed for so many intervals is down: its claim is free.
-const STALE_INTERVALS: f64 = 10.0;
-
-/// The file.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Claims {
-    nodes: BTreeMap<String, Claim>,
+/// What a governor remembers of its claims: when it last made one, by node and site, and when it began to remember. Before that it may have
+/// claimed without knowing.
+#[derive(Debug)]
+pub(super) struct Memory {
+    begun_ms: i64,
+    claimed_ms: BTreeMap<(String, usize), i64>,
 }
 
-/// One node's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Claim {
-    /// Milliseconds since 1970.
-    at_ms: i64,
-    /// All GPUs of the node.
-    gpus: f64,
-    /// Those that run jobs of CARM's.
-    busy: f64,
-    /// The part of the site's power that its jobs count on, 0..=1.
-    granted: f64,
+impl Memory {
+    pub(super) fn begun(now: DateTime<Utc>) -> Self {
+        Self { begun_ms: now.timestamp_millis(), claimed_ms: BTreeMap::new() }
+    }
 }
 
 /// Claims for the jobs of a node, and tells each its share.
-pub(super) fn claim(config: &Config, look: &Look, jobs: &mut [JobState]) {
+pub(super) fn claim(config: &Config, look: &Look, memory: &mut Memory, jobs: &mut [JobState]) {
+    let beat = Beat { now_ms: look.now.timestamp_millis(), interval_ms: (config.node.interval_s * 1e3).max(1.0) };
     for (index, site) in config.sites.iter().enumerate().filter(|(_, site)| site.has_onsite()) {
         let is_there =
             |job: &&mut JobState| config.site_of(job.partition.as_deref(), look.node).is_some_and(|(at, _)| at == index);
@@ -51,19 +48,55 @@ pub(super) fn claim(config: &Config, look: &Look, jobs: &mut [JobState]) {
         if !is_here {
             continue;
         }
-        let busy: f64 = there.iter().map(|job| weight(look, job)).sum();
+        let alone = |job: &JobState| if job.nodes > 1 { 0.0 } else { weight(look, job) };
+        let busy: f64 = there.iter().map(|job| alone(job)).sum();
         let slurm_conf = there.iter().find_map(|job| job.slurm_conf.clone());
-        let gpus = node_gpus(config, look, slurm_conf.as_deref()).max(busy);
-        let granted = grant(config, look, site, gpus, busy)
-            .inspect_err(|error| {
-                log::debug!("site {}: {error:#}; jobs count on their GPUs' part of the on-site power", site.name)
-            })
-            .ok();
+        let gpus = node_gpus(config, look, slurm_conf.as_deref()).max(there.iter().map(|job| weight(look, job)).sum());
+        let announced = there.iter().filter(|job| job.nodes > 1);
+        let wants = Wants {
+            gpus,
+            busy,
+            jobs: announced.map(|job| (job.job, (part(job, site) * f64::from(job.nodes)).min(1.0))).collect(),
+        };
+        let path = config.node.ledger_dir.join(DIR).join(format!("{}.json", crate::state::safe_name(&site.name)));
+        let key = (look.node.to_owned(), index);
+        let granted = match grant(&path, look.node, &wants, f64::from(site.gpus), beat) {
+            Ok(granted) => {
+                memory.claimed_ms.insert(key, beat.now_ms);
+                Ok(granted)
+            }
+            Err(error) => {
+                log::debug!("site {}: {error:#}; jobs count on no more on-site power than before", site.name);
+                let remembered = memory.claimed_ms.get(&key).copied().unwrap_or(memory.begun_ms);
+                Err(Without::after(Some(last_claim(&path, look.node).unwrap_or(remembered)), beat))
+            }
+        };
         for job in &mut there {
-            let part = if busy > 0.0 { weight(look, job) / busy } else { 0.0 };
-            job.governed.onsite_share = granted.map(|granted| granted * part);
+            let of_its_gpus = if job.nodes > 1 { part(job, site) } else { (alone(job) / f64::from(site.gpus)).min(1.0) };
+            let had = count::onsite_share(config, Some(site), job, look.now).unwrap_or(0.0);
+            job.governed.onsite_share = Some(match granted {
+                _ if job.nodes > 1 => of_several_nodes(job, site, beat.now_ms, config.node.interval_s),
+                Ok(granted) if busy > 0.0 => granted * alone(job) / busy,
+                Ok(_) => 0.0,
+                Err(Without::Last) => had,
+                Err(Without::Part) => of_its_gpus,
+            });
+            if granted.is_ok() {
+                job.governed.onsite_since = Some(format_instant(look.now));
+            }
         }
     }
+}
+
+/// What a job on several nodes counts on here: nothing until the others have made room, and then its GPUs' part. No node needs to ask another.
+pub(super) fn of_several_nodes(job: &JobState, site: &Site, at_ms: i64, interval_s: f64) -> f64 {
+    let began = parse_instant(job.began.as_deref().unwrap_or(&job.start)).map_or(at_ms, |began| began.timestamp_millis());
+    if (at_ms - began) as f64 >= SETTLE * interval_s * 1e3 { part(job, site) } else { 0.0 }
+}
+
+/// A job's GPUs' part of the site's.
+fn part(job: &JobState, site: &Site) -> f64 {
+    (job.gpus.len() as f64 / f64::from(site.gpus)).min(1.0)
 }
 
 /// The GPUs of a job, those that it shares in part.
@@ -77,27 +110,37 @@ fn node_gpus(config: &Config, look: &Look, slurm_conf: Option<&Path>) -> f64 {
     files.unwrap_or_else(|_| look.driver.cards().map_or(0, |cards| cards.len())) as f64
 }
 
-fn grant(config: &Config, look: &Look, site: &Site, gpus: f64, busy: f64) -> Result<f64> {
-    let dir = config.node.ledger_dir.join(DIR);
-    DirBuilder::new().recursive(true).mode(0o755).create(&dir).with_context(|| format!("making {}", dir.display()))?;
-    let path = dir.join(format!("{}.json", crate::state::safe_name(&site.name)));
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o644).open(&path);
+fn grant(path: &PathBuf, node: &str, wants: &Wants, site_gpus: f64, beat: Beat) -> Result<f64> {
+    let dir = path.parent().unwrap_or(path);
+    DirBuilder::new().recursive(true).mode(0o755).create(dir).with_context(|| format!("making {}", dir.display()))?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o644);
+    let (file, is_first) = match options.create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => (options.create_new(false).open(path), false),
+        file => (file, true),
+    };
     let mut file = file.with_context(|| format!("opening {}", path.display()))?;
     lock(&file).with_context(|| format!("locking {}", path.display()))?;
     let mut text = String::new();
     file.read_to_string(&mut text).with_context(|| format!("reading {}", path.display()))?;
-    // A torn file is no claim: for one interval nobody's claims are known, so nothing is granted.
-    let torn = !text.is_empty() && serde_json::from_str::<Claims>(&text).is_err();
-    let mut claims: Claims = serde_json::from_str(&text).unwrap_or_default();
-    let now_ms = look.now.timestamp_millis();
-    let stale_ms = (STALE_INTERVALS * config.node.interval_s * 1e3) as i64;
-    let granted = if torn { 0.0 } else { claims.claim(look.node, (gpus, busy), f64::from(site.gpus), now_ms, stale_ms) };
+    let mut claims = match serde_json::from_str(&text) {
+        Ok(claims) => claims,
+        Err(_) if is_first && text.is_empty() => Claims::default(),
+        Err(_) => Claims::anew(beat),
+    };
+    let granted = claims.claim(node, wants, site_gpus, beat);
     let text = serde_json::to_string(&claims)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.set_len(text.len() as u64))
         .with_context(|| format!("writing {}", path.display()))?;
     Ok(granted)
+}
+
+/// When a node claimed last, by a file that it may at least read.
+fn last_claim(path: &Path, node: &str) -> Option<i64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    serde_json::from_str::<Claims>(&text).ok()?.last(node)
 }
 
 /// Held for moments by anyone; a file system without locks shares nothing.
@@ -109,63 +152,4 @@ fn lock(file: &File) -> Result<()> {
         }
     }
     anyhow::bail!("another node holds it")
-}
-
-impl Claims {
-    /// A node's new claim: its jobs' part, by GPUs, of what the governed nodes may count on together; never more than what the
-    /// others have not claimed.
-    fn claim(&mut self, node: &str, (gpus, busy): (f64, f64), site_gpus: f64, now_ms: i64, stale_ms: i64) -> f64 {
-        self.nodes.retain(|_, claim| (now_ms - claim.at_ms).abs() <= stale_ms);
-        self.nodes.remove(node);
-        let others = |of: fn(&Claim) -> f64| self.nodes.values().map(of).sum::<f64>();
-        // Nodes without a governor keep their GPUs' part.
-        let pool = ((others(|claim| claim.gpus) + gpus) / site_gpus).min(1.0);
-        let fair = if busy > 0.0 { pool * busy / (others(|claim| claim.busy) + busy) } else { 0.0 };
-        let granted = fair.min(pool - others(|claim| claim.granted)).max(0.0);
-        self.nodes.insert(node.to_owned(), Claim { at_ms: now_ms, gpus, busy, granted });
-        granted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STALE: i64 = 1000;
-
-    #[test]
-    fn one_busy_node_gets_what_the_idle_ones_leave_and_gives_it_back() {
-        let mut claims = Claims::default();
-        assert_eq!(claims.claim("a", (4.0, 4.0), 8.0, 0, STALE), 0.5, "b has no governor yet: its part is its own");
-        assert_eq!(claims.claim("b", (4.0, 0.0), 8.0, 0, STALE), 0.0);
-        assert_eq!(claims.claim("a", (4.0, 4.0), 8.0, 1, STALE), 1.0, "b is idle");
-        assert_eq!(claims.claim("b", (4.0, 4.0), 8.0, 2, STALE), 0.0, "a still counts on all of it");
-        assert_eq!(claims.claim("a", (4.0, 4.0), 8.0, 3, STALE), 0.5);
-        assert_eq!(claims.claim("b", (4.0, 4.0), 8.0, 4, STALE), 0.5);
-    }
-
-    #[test]
-    fn a_node_that_is_down_holds_nothing() {
-        let mut claims = Claims::default();
-        claims.claim("a", (4.0, 4.0), 8.0, 0, STALE);
-        claims.claim("b", (4.0, 4.0), 8.0, 0, STALE);
-        assert_eq!(claims.claim("b", (4.0, 4.0), 8.0, 5000, STALE), 0.5, "a's GPUs have no governor any more");
-        assert_eq!(claims.nodes.len(), 1);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn what_is_granted_never_adds_up_to_more_than_all(
-            moves in proptest::collection::vec((0..6_usize, 0.0..8.0_f64, 0..300_i64), 1..60),
-        ) {
-            let mut claims = Claims::default();
-            let mut now = 0;
-            for (node, busy, later) in moves {
-                now += later;
-                let granted = claims.claim(&format!("n{node}"), (8.0, busy), 40.0, now, STALE);
-                let sum: f64 = claims.nodes.values().map(|claim| claim.granted).sum();
-                proptest::prop_assert!(sum <= 1.0 + 1e-9 && granted >= 0.0, "{sum}");
-            }
-        }
-    }
 }

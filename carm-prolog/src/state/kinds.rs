@@ -110,6 +110,9 @@ pub struct Governed {
     pub hands_off: bool,
     /// The part of the site's on-site power that the job counts on; none where it goes by its GPUs.
     pub onsite_share: Option<f64>,
+    /// When that was granted, RFC 3339 UTC.
+    #[serde(default)]
+    pub onsite_since: Option<String>,
     /// What earlier runs of a requeued job emitted, this node's share in grams; none before it was asked of the ledger.
     #[serde(default)]
     pub earlier_g: Option<f64>,

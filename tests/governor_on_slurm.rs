@@ -18,9 +18,6 @@ mod site;
 #[path = "governor_on_slurm/sun.rs"]
 mod sun;
 
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
-
 use carm::ledger::{Record, Step};
 use carm::quantity::parse_instant;
 use chrono::{DateTime, Utc};
@@ -56,10 +53,7 @@ onsite_g_per_kwh = 0
 fn site_with(setup: Setup) -> Site {
     let partition = |name: &str| format!("PartitionName={name} Nodes=wind1,solar1 MaxTime=01:00:00 State=UP");
     let setup = setup.node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");
-    // A step is known by its job's number, and the slurmds of other tests run on this machine too.
-    static SITES: AtomicU32 = AtomicU32::new(1);
-    let first = format!("FirstJobId={}", (std::process::id() % 3000) * 20_000 + SITES.fetch_add(1, Relaxed) * 1000);
-    Site::of(setup.extra(&first).extra(&partition("all")).extra(&partition("roof")), QUICK, ALL)
+    Site::of(setup.extra(&site::job_numbers()).extra(&partition("all")).extra(&partition("roof")), QUICK, ALL)
 }
 
 fn site() -> Site {

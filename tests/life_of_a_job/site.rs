@@ -5,6 +5,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use carm::ledger::{self, Record};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -191,6 +193,13 @@ impl Site {
         };
         log.lines().map(|line| point(line).unwrap_or_else(|| panic!("power.csv: {line}"))).collect()
     }
+}
+
+/// A line of slurm.conf by which no other Slurm's jobs have these numbers: a governor knows a step by its job's number, and the slurmds of
+/// other tests run on this machine too.
+pub fn job_numbers() -> String {
+    static SITES: AtomicU32 = AtomicU32::new(1);
+    format!("FirstJobId={}", (std::process::id() % 3000) * 20_000 + SITES.fetch_add(1, Relaxed) * 1000)
 }
 
 struct Point {

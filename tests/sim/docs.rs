@@ -19,7 +19,8 @@ fn the_scenario_on_the_page_is_one() {
 fn every_key_of_a_scenario_is_on_the_page() {
     let raw = include_str!("../../carm-sim/src/scenario/raw.rs");
     let keys = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": ").map(|(key, _)| key));
-    let tables = ["time", "planner", "governor", "forecast", "zone", "site", "vary", "jobs", "service", "policies", "bounds"];
+    let tables =
+        ["time", "planner", "governor", "scheduler", "forecast", "zone", "site", "vary", "jobs", "service", "policies", "bounds"];
     let mut seen = 0;
     for key in keys.filter(|key| !key.contains('(')) {
         let told =

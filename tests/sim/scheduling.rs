@@ -39,6 +39,34 @@ fn backfill_goes_by_limits_and_not_by_what_nobody_knows() {
     assert_eq!(starts(&case), [0.0, 4.0, 5.0]);
 }
 
+/// As [`flat`], under Slurm's own backfill; the site's GPUs are of nodes of so many.
+fn slurm(per_node: u32) -> Case {
+    let tables = format!("gpus_per_node = {per_node}\n[scheduler]\nbackfill = \"slurm\"");
+    flat().site(&tables).rules("limit_factor = 1.0")
+}
+
+#[test]
+fn slurm_keeps_whole_nodes_for_a_job_that_waits() {
+    // As above: 2 of the 4 GPUs that are free at 4 are left over, but on one node they are nobody's before.
+    let jobs = |case: Case| starts(&case.job(0.0, 4.0, 3).job(1.0, 1.0, 2).job(1.5, 9.0, 1));
+    assert_eq!(jobs(slurm(4)), [0.0, 4.0, 4.0]);
+    assert_eq!(jobs(slurm(1)), [0.0, 4.0, 1.5]);
+    // What ends before is let pass.
+    assert_eq!(starts(&slurm(4).job(0.0, 4.0, 3).job(1.0, 1.0, 2).job(1.5, 2.5, 1)), [0.0, 4.0, 1.5]);
+}
+
+#[test]
+fn slurm_holds_up_nobody_before_and_easy_the_first_alone() {
+    // One GPU until 4, one until 2, two free. The third waits for 4 GPUs until 4, and the fourth for 3 until 2: it would be over at 3, before
+    // the third begins. One of 2 h at 1 would hold up the fourth, not the third.
+    let jobs = |case: Case| {
+        let running = case.job(0.0, 4.0, 1).job(0.0, 2.0, 1);
+        starts(&running.job(0.5, 1.0, 4).job(0.6, 1.0, 3).job(1.0, 2.0, 2))
+    };
+    assert_eq!(jobs(slurm(1)), [0.0, 0.0, 4.0, 2.0, 5.0]);
+    assert_eq!(jobs(flat().rules("limit_factor = 1.0")), [0.0, 0.0, 4.0, 3.0, 1.0]);
+}
+
 #[test]
 fn a_time_limit_ends_a_job() {
     let case = flat().rules("limit_factor = 0.5\ndeadline_factor = 2.0").job(0.0, 2.0, 1);

@@ -22,6 +22,7 @@ pub struct Case {
     roof: Option<String>,
     jobs: String,
     gpus: u32,
+    site: String,
     start: String,
     length: &'static str,
     rules: String,
@@ -38,6 +39,7 @@ impl Case {
             roof: None,
             jobs: String::new(),
             gpus: 4,
+            site: String::new(),
             start: "2022-01-01T00:00:00Z".to_owned(),
             length: "2d",
             rules: String::new(),
@@ -84,6 +86,13 @@ impl Case {
         self
     }
 
+    /// More keys of the site, and tables after it.
+    pub fn site(mut self, keys: &str) -> Self {
+        self.site += keys;
+        self.site.push('\n');
+        self
+    }
+
     /// More tables.
     pub fn more(mut self, more: &str) -> Self {
         self.more += more;
@@ -109,8 +118,8 @@ impl Case {
         let text = format!(
             "seed = 5\nprofiles = \"profiles\"\n[time]\nstart = \"{}\"\nlength = \"{}\"\n[planner]\nhost_watts = 0\npue = 1\n\
              [[zone]]\nname = \"z\"\npath = \"grid.csv\"\n\
-             [[site]]\nname = \"s\"\nzone = \"z\"\ngpus = {}\ngpu = \"card\"\nprofile = \"p\"\nonsite_g_per_kwh = 0\n{onsite}{jobs}{}",
-            self.start, self.length, self.gpus, self.more
+             [[site]]\nname = \"s\"\nzone = \"z\"\ngpus = {}\ngpu = \"card\"\nprofile = \"p\"\nonsite_g_per_kwh = 0\n{onsite}{}{jobs}{}",
+            self.start, self.length, self.gpus, self.site, self.more
         );
         write("scenario.toml", &text);
         folder

@@ -93,10 +93,10 @@ impl Crowd {
 }
 
 /// Free GPUs over time: from each instant on.
-struct Timeline(Vec<(f64, i64)>);
+pub(super) struct Timeline(Vec<(f64, i64)>);
 
 impl Timeline {
-    fn of(crowd: &Crowd, now_h: f64) -> Self {
+    pub(super) fn of(crowd: &Crowd, now_h: f64) -> Self {
         let mut ends: Vec<(f64, u32)> = crowd.running.iter().map(|one| (one.limit_end_h.max(now_h), one.workers)).collect();
         ends.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut free = i64::from(crowd.free());
@@ -112,7 +112,7 @@ impl Timeline {
     }
 
     /// The first instant from which so many GPUs are free for so long.
-    fn earliest(&self, gpus: u32, hours: f64) -> f64 {
+    pub(super) fn earliest(&self, gpus: u32, hours: f64) -> f64 {
         let needed = i64::from(gpus);
         let mut from = 0;
         for (i, &(at_h, free)) in self.0.iter().enumerate() {
@@ -126,7 +126,7 @@ impl Timeline {
         self.0.get(from).map_or(f64::INFINITY, |step| step.0)
     }
 
-    fn reserve(&mut self, at_h: f64, hours: f64, gpus: u32) {
+    pub(super) fn reserve(&mut self, at_h: f64, hours: f64, gpus: u32) {
         if !at_h.is_finite() {
             return;
         }

@@ -1,6 +1,6 @@
 //! The cluster, event by event: jobs arrive, wait for their time and for room, start, change their clock, pause, end, or are ended.
 //!
-//! Each site schedules as Slurm does by default: in order of submission, with EASY backfill on time limits. Between two events nothing
+//! Each site schedules in order of submission, with backfill on time limits: EASY, or as Slurm plans it. Between two events nothing
 //! changes but the grid, so energy, carbon and work are integrated over the site's slots from event to event (`meter`).
 
 mod crowd;

@@ -102,6 +102,7 @@ impl Check<'_> {
             length_h,
             planner,
             governor,
+            backfill: raw.scheduler.backfill,
             forecast,
             zones,
             sites,
@@ -158,6 +159,7 @@ impl Check<'_> {
         if !(1..=1_000_000).contains(&raw.gpus) {
             return Err(self.at.refuse(&key("gpus"), raw.gpus, "not a number of GPUs; give 1 to 1000000"));
         }
+        let gpus_per_node = self.between(&key("gpus_per_node"), raw.gpus_per_node.unwrap_or(1), 1, 1024)?;
         let profile = raw.profile.as_ref().map(|name| self.profile(&key("profile"), name, profiles)).transpose()?;
         let peak = raw.onsite_peak.map(|peak| self.between(&key("onsite_peak"), peak, 0.0, 1e3)).transpose()?;
         let mut sources = Vec::new();
@@ -219,7 +221,7 @@ impl Check<'_> {
             closed: Vec::new(),
             embodied_g_per_gpu_h: 0.0,
         };
-        Ok(SiteSpec { site, onsite, max_time_h, as_if_measured: raw.as_if_measured })
+        Ok(SiteSpec { site, onsite, gpus_per_node, max_time_h, as_if_measured: raw.as_if_measured })
     }
 
     fn jobs(&mut self, raw: &RawJobs, planner: &Planner, profiles: &Profiles) -> Checked<JobsSpec> {

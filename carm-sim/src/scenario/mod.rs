@@ -14,7 +14,7 @@ use carm::profile::Profiles;
 use carm::request::ProfileName;
 use chrono::{DateTime, Utc};
 
-pub use raw::{Align, ForecastKind, JobSource, MadeUpGrid};
+pub use raw::{Align, Backfill, ForecastKind, JobSource, MadeUpGrid};
 pub use set::Setting;
 
 /// What is simulated.
@@ -36,6 +36,8 @@ pub struct Scenario {
     pub planner: Planner,
     /// CARM's governor.
     pub governor: Governor,
+    /// Who may pass a job that waits for room.
+    pub backfill: Backfill,
     /// What is known of the future.
     pub forecast: Forecast,
     /// The grids.
@@ -105,6 +107,8 @@ pub struct SiteSpec {
     pub site: carm::config::Site,
     /// On-site power.
     pub onsite: Option<OnsiteSpec>,
+    /// GPUs of each of its nodes.
+    pub gpus_per_node: u32,
     /// The partition's MaxTime, h.
     pub max_time_h: Option<f64>,
     /// Guarantees go by the profiles' speeds, as if somebody had measured them.

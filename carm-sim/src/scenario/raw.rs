@@ -54,6 +54,17 @@ pub enum Align {
     Start,
 }
 
+/// Who may pass a job that waits for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backfill {
+    /// Whoever does not hold up the first that waits, GPU by GPU.
+    #[default]
+    Easy,
+    /// Whoever does not hold up anybody before it, node by node: Slurm's own `sched/backfill`.
+    Slurm,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawScenario {
@@ -65,6 +76,8 @@ pub(super) struct RawScenario {
     pub planner: RawPlanner,
     #[serde(default)]
     pub governor: RawGovernor,
+    #[serde(default)]
+    pub scheduler: RawScheduler,
     pub forecast: Option<RawForecast>,
     #[serde(default)]
     pub zone: Vec<RawZone>,
@@ -108,6 +121,13 @@ pub(super) struct RawGovernor {
     pub min_change_mhz: Option<u32>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawScheduler {
+    #[serde(default)]
+    pub backfill: Backfill,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawForecast {
@@ -133,6 +153,7 @@ pub(super) struct RawSite {
     pub name: String,
     pub zone: String,
     pub gpus: u32,
+    pub gpus_per_node: Option<u32>,
     pub gpu: Option<String>,
     pub profile: Option<String>,
     pub host_watts: Option<f64>,

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use build::{Source, WorldError};
 
 use crate::jobs::Job;
-use crate::scenario::{Forecast, Governor};
+use crate::scenario::{Backfill, Forecast, Governor};
 
 /// One episode.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct World {
     pub planner: Planner,
     /// CARM's governor.
     pub governor: Governor,
+    /// Who may pass a job that waits for room.
+    pub backfill: Backfill,
     /// What is known of the future.
     pub forecast: Forecast,
     /// The scenario's seed.
@@ -51,6 +53,8 @@ pub struct World {
 pub struct Place {
     /// As CARM's configuration has it.
     pub site: Site,
+    /// GPUs of each of its nodes.
+    pub gpus_per_node: u32,
     /// The partition's MaxTime, h.
     pub max_time_h: Option<f64>,
     /// Profiles count as measured, whatever they say.

@@ -90,7 +90,13 @@ impl<'a> Located<'a> {
 
 fn from_toml(error: &toml::de::Error, text: &str, path: &Path) -> TomlError {
     let line = error.span().map_or(1, |span| line_at(text, span.start));
-    TomlError { path: path.to_owned(), line, cause: error.message().replace('\n', ", ") }
+    // It quotes what it does not know: nothing of that is for a terminal to obey.
+    let one_line = error.message().replace('\n', ", ");
+    let mut cause = String::with_capacity(one_line.len());
+    for c in one_line.chars() {
+        if c.is_control() { cause.extend(c.escape_default()) } else { cause.push(c) }
+    }
+    TomlError { path: path.to_owned(), line, cause }
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
@@ -111,6 +117,20 @@ mod tests {
         );
         assert_eq!(located.refuse("site[1].gpus", 0, "none").line, 5);
         assert_eq!(located.refuse("node.x", 0, "none").line, 1);
+    }
+
+    #[test]
+    fn a_fault_shows_no_control_character() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Known,
+        }
+        let path = Path::new("carm.toml");
+        let located = Located::parse("kind = \"a\\u001B[2J\"\n", path).expect("TOML");
+        let error = located.read::<std::collections::BTreeMap<String, Kind>>().expect_err("an unknown kind");
+        assert!(error.cause.contains("a\\u{1b}[2J") && !error.cause.contains('\u{1b}'), "{error}");
+        let _ = Kind::Known;
     }
 
     #[test]

@@ -157,6 +157,30 @@ fn a_job_of_plain_sbatch_is_governed(release: SlurmRelease) {
     governor.stop().cluster.assert_no_node_was_lost();
 }
 
+/// Slurm's own wish for clocks. Debian's packages have no gpu/nvml: their Slurm takes the option and sets nothing, so the job is CARM's.
+fn a_job_with_gpu_freq_is_governed(release: SlurmRelease) {
+    let site = site_with(Setup::on(release));
+    let governor = Governor::start(&site);
+    let script = site.training_script("#SBATCH --gpus=2 --time=5 --gpu-freq=medium --carbon-runtime=0:10", 10.0);
+    let job = site.cluster.sbatch(&["--partition=solar", "--carbon-deadline=now+4minutes", &script]).job();
+    site.slowed("solar1", job);
+    assert_eq!(site.cluster.wait_for_job(job), "COMPLETED", "{}", site.cluster.output_of(job));
+    let line = site.ledger_line(job);
+    assert_eq!(&line.marks[..], &[][..], "no other hand: {}", site.log());
+    site.assert_nothing_is_left();
+    governor.stop().cluster.assert_no_node_was_lost();
+}
+
+#[test]
+fn a_job_with_gpu_freq_is_governed_on_the_installed_slurm() {
+    a_job_with_gpu_freq_is_governed(SlurmRelease::Installed);
+}
+
+#[test]
+fn a_job_with_gpu_freq_is_governed_on_debian_13() {
+    a_job_with_gpu_freq_is_governed(SlurmRelease::Debian13);
+}
+
 #[test]
 fn a_job_of_plain_sbatch_is_governed_by_one_question() {
     a_job_of_plain_sbatch_is_governed(SlurmRelease::Installed);

@@ -35,7 +35,5 @@ mod remembered;
 mod services;
 #[path = "prolog/sharing.rs"]
 mod sharing;
-#[path = "prolog/speed.rs"]
-mod speed;
 #[path = "prolog/write_points.rs"]
 mod write_points;

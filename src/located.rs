@@ -90,14 +90,21 @@ impl<'a> Located<'a> {
 
 fn from_toml(error: &toml::de::Error, text: &str, path: &Path) -> TomlError {
     let line = error.span().map_or(1, |span| line_at(text, span.start));
-    // It quotes what it does not know: nothing of that is for a terminal to obey.
-    let one_line = error.message().replace('\n', ", ");
-    let mut cause = String::with_capacity(one_line.len());
-    for c in one_line.chars() {
+    // It quotes what it does not know: nothing of that is for a terminal to obey, nor for anybody to read to its end.
+    let mut message: Vec<char> = error.message().replace('\n', ", ").chars().collect();
+    if message.len() > 2 * MOST_OF_EACH_END {
+        let end = message.len() - MOST_OF_EACH_END;
+        message.splice(MOST_OF_EACH_END..end, " ... ".chars());
+    }
+    let mut cause = String::with_capacity(message.len());
+    for c in message {
         if c.is_control() { cause.extend(c.escape_default()) } else { cause.push(c) }
     }
     TomlError { path: path.to_owned(), line, cause }
 }
+
+/// Characters of a long message that are shown at its begin, and at its end, where it says what was expected.
+const MOST_OF_EACH_END: usize = 220;
 
 fn line_at(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|&&b| b == b'\n').count() + 1
@@ -130,6 +137,10 @@ mod tests {
         let located = Located::parse("kind = \"a\\u001B[2J\"\n", path).expect("TOML");
         let error = located.read::<std::collections::BTreeMap<String, Kind>>().expect_err("an unknown kind");
         assert!(error.cause.contains("a\\u{1b}[2J") && !error.cause.contains('\u{1b}'), "{error}");
+        let text = format!("kind = \"{}\"\n", "long".repeat(1000));
+        let located = Located::parse(&text, path).expect("TOML");
+        let error = located.read::<std::collections::BTreeMap<String, Kind>>().expect_err("an unknown kind");
+        assert!(error.cause.len() < 460 && error.cause.ends_with("expected `known`"), "{error}");
         let _ = Kind::Known;
     }
 

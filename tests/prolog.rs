@@ -15,6 +15,8 @@ mod faults;
 mod full_clock;
 #[path = "prolog/govern.rs"]
 mod govern;
+#[path = "prolog/hands.rs"]
+mod hands;
 #[path = "prolog/history.rs"]
 mod history;
 #[path = "prolog/hung.rs"]

@@ -46,18 +46,23 @@ pub struct Around<'a> {
 /// room for nobody.
 pub const HEEDED: f64 = 2.0;
 
+/// So many GPUs' part of all of a site's on-site power.
+pub fn gpus_part(gpus: f64, site: &Site) -> f64 {
+    (gpus / f64::from(site.gpus)).min(1.0)
+}
+
 /// What a job counts on by what it was granted last.
 pub fn onsite_share(config: &Config, site: Option<&Site>, state: &JobState, now: DateTime<Utc>) -> Option<f64> {
     let share = state.governed.onsite_share?;
     let since = parse_instant(state.governed.onsite_since.as_deref().unwrap_or(&state.start)).unwrap_or(now);
     let heeded = (now - since).as_seconds_f64().abs() < HEEDED * config.node.interval_s;
-    let part = site.map_or(0.0, |site| (state.gpus.len() as f64 / f64::from(site.gpus)).min(1.0));
+    let part = site.map_or(0.0, |site| gpus_part(state.gpus.len() as f64, site));
     Some(if heeded { share } else { share.min(part) })
 }
 
 impl Around<'_> {
     fn onsite_share(&self, gpus: f64) -> f64 {
-        self.onsite_share.unwrap_or_else(|| self.site.map_or(0.0, |site| (gpus / f64::from(site.gpus)).min(1.0)))
+        self.onsite_share.unwrap_or_else(|| self.site.map_or(0.0, |site| gpus_part(gpus, site)))
     }
 }
 

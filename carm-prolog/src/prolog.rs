@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clocks::{self, Applied};
 use crate::decide::{self, Choice};
+use crate::govern::share;
 use crate::gpu::{Card, Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::resolve;
@@ -37,6 +38,13 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
     if booked {
         // First of all: an epilog must know the job even if this prolog is killed, or stuck in the driver, from here on.
         store.write_job(&state)?;
+    }
+    let site = config.site_of(job.partition.as_deref(), &job.node).map(|(_, site)| site);
+    if state.governed.onsite_share.is_none()
+        && site.is_some_and(|site| site.has_onsite() && share::is_claimed(config, site, &job.node, now))
+    {
+        // Nor while the claim of a governor that is down still counts.
+        state.governed.onsite_share = Some(0.0);
     }
     let taken = match Nvml::load(&config.node.nvml_library) {
         Err(error) => Err(error.to_string()),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use carm::ledger::{Mark, Meter, Record};
+use carm::ledger::{Meter, Record};
 use chrono::{SecondsFormat, TimeDelta, Utc};
 
 use crate::job::{green, job};
@@ -81,16 +81,16 @@ pub fn until(what: &str, is: impl Fn() -> bool) {
 }
 
 /// A node that is governed every second; clocks move as soon as they may.
-fn node() -> Node {
+pub fn node() -> Node {
     Node::new().node("interval = \"1s\"\ndwell = \"1s\"")
 }
 
-fn sleep_s(seconds: f64) {
+pub fn sleep_s(seconds: f64) {
     std::thread::sleep(Duration::from_secs_f64(seconds));
 }
 
 /// An on-site trace beside the grid: so many watts for so many seconds from now on, in turn; none before and after.
-fn roof(node: &Node, spans: &[(i64, f64)]) {
+pub fn roof(node: &Node, spans: &[(i64, f64)]) {
     let now = Utc::now();
     let at = |seconds: i64| (now + TimeDelta::seconds(seconds)).to_rfc3339_opts(SecondsFormat::Millis, true);
     let mut rows = format!("{},0\n", at(-1));
@@ -106,7 +106,7 @@ fn roof(node: &Node, spans: &[(i64, f64)]) {
     node.config(&config.replace("gpus = 8\n", "gpus = 8\nonsite = \"roof.csv\"\nonsite_g_per_kwh = 0\n"));
 }
 
-fn sum(line: &Record, of: fn(&carm::ledger::Step) -> f64) -> f64 {
+pub fn sum(line: &Record, of: fn(&carm::ledger::Step) -> f64) -> f64 {
     line.steps.iter().map(of).sum()
 }
 
@@ -133,6 +133,27 @@ fn a_governed_job_is_counted_piece_by_piece_and_booked_once() {
     assert_eq!((line.marks.as_slice(), line.closed, line.gpus[0].meter), (&[][..], true, Meter::Counter), "{}", node.log());
     assert!(!line.grid.is_empty());
     governor.stop();
+}
+
+#[test]
+fn a_job_that_starts_while_the_governor_is_down_counts_on_nothing_that_others_may_have() {
+    for (ago_s, counts_on) in [(Some(2), false), (Some(60), true), (None, true)] {
+        let node = node();
+        roof(&node, &[(30, 8.0 * 600.0)]);
+        if let Some(ago_s) = ago_s {
+            // The node was idle, and left its part to the others.
+            let at_ms = (Utc::now() - TimeDelta::seconds(ago_s)).timestamp_millis();
+            let claim = format!("{{\"at_ms\":{at_ms},\"gpus\":8.0,\"busy\":0.0,\"granted\":0.0}}");
+            std::fs::create_dir_all(node.path("ledger/onsite")).expect("a folder");
+            std::fs::write(node.path("ledger/onsite/north.json"), format!("{{\"nodes\":{{\"wind1\":{claim}}}}}"))
+                .expect("a claim");
+        }
+        node.prolog(&green(7));
+        sleep_s(0.5);
+        node.epilog(&green(7)).assert_clean();
+        let sunny = node.line().steps.iter().any(|step| step.onsite_w > 0.0);
+        assert_eq!(sunny, counts_on, "claimed {ago_s:?} s ago: {:#?}", node.line().steps);
+    }
 }
 
 #[test]
@@ -244,77 +265,6 @@ fn an_ended_governor_leaves_a_clock_that_holds_to_the_end() {
     governor.stop();
     assert!(node.log().contains("every job keeps a clock that holds"), "{}", node.log());
     node.epilog(&green(7)).assert_clean();
-}
-
-#[test]
-fn another_hand_on_the_clocks_is_seen_said_once_and_let_be() {
-    let node = node();
-    let _governor = Governor::start(&node);
-    let _load = node.busy(&[0]);
-    node.prolog(&green(7));
-    until("it is governed", || node.lock(0).is_some());
-    // nvidia-smi -lgc 210,900, as an admin would.
-    let card = Node::card(0);
-    node.bench().look(|now| now.card(card).1.lock = Some((210, 900))).expect("the stand-in");
-    until("it is seen", || node.log().contains("another hand is on the clocks"));
-    sleep_s(1.5);
-    assert_eq!(node.lock(0), Some((210, 900)), "{}", node.log());
-    assert_eq!(node.log().matches("another hand").count(), 1);
-    node.epilog(&green(7));
-    assert_eq!(node.line().marks, [Mark::OtherHand]);
-}
-
-#[test]
-fn a_hand_on_one_card_of_a_job_leaves_no_lock_on_its_others() {
-    let node = node();
-    let _governor = Governor::start(&node);
-    let _load = node.busy(&[0, 1]);
-    node.prolog(&green(7).gpus("0,1"));
-    until("it is governed", || node.locked() == [0, 1]);
-    // nvidia-smi -i 0 -rgc: this card alone runs at full clock again.
-    let card = Node::card(0);
-    node.bench().look(|now| now.card(card).1.lock = None).expect("the stand-in");
-    until("it is seen", || node.log().contains("another hand is on the clocks"));
-    sleep_s(1.5);
-    // The other would slow the job for good, with nobody to speed it up when time runs out.
-    assert_eq!(node.locked(), [0; 0], "{}", node.log());
-    node.epilog(&green(7).gpus("0,1")).assert_clean();
-    assert_eq!(node.line().marks, [Mark::OtherHand]);
-}
-
-#[test]
-fn a_card_that_slows_itself_down_is_no_other_hand_and_its_work_counts_as_it_ran() {
-    // 200 W are too few for 1890 MHz, which draws 239 W.
-    let node = node().cards(|text| text.replace("power_limit_watts = 450.0", "power_limit_watts = 200.0"));
-    let _governor = Governor::start(&node);
-    let load = node.busy(&[0]);
-    node.prolog(&green(7));
-    sleep_s(3.5);
-    drop(load);
-    node.epilog(&green(7)).assert_clean();
-    let line = node.line();
-    assert_eq!(line.marks, [Mark::Throttled], "{}", node.log());
-    assert!(!node.log().contains("another hand"), "{}", node.log());
-    let seen = line.steps.iter().filter_map(|step| step.clock_mhz).max();
-    assert!(seen.is_some_and(|mhz| mhz < GREENEST_MHZ - 100), "{line:#?}");
-    let (work_s, run_s) = (line.work_done_s.expect("work"), sum(&line, |step| step.seconds));
-    assert!(work_s < 0.79 * run_s, "{work_s} s of work in {run_s} s");
-}
-
-#[test]
-fn a_job_that_joins_and_wishes_a_faster_clock_is_no_other_hand() {
-    let node = node();
-    let _governor = Governor::start(&node);
-    let _load = node.busy(&[0]);
-    node.prolog(&green(7));
-    until("it is governed", || node.lock(0).is_some());
-    node.prolog(&job(8));
-    sleep_s(3.5);
-    assert!(node.locked().is_empty() && !node.log().contains("another hand"), "{}", node.log());
-    node.epilog(&job(8));
-    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
-    node.epilog(&green(7)).assert_clean();
-    assert_eq!(node.line().marks, [Mark::SharedGpu]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::job::end_of;
 use super::{Look, share};
 use crate::brief::{Brief, No, no};
 use crate::clocks::{self, Applied};
+use crate::count::gpus_part;
 use crate::gpu::{Card, Driver};
 use crate::state::{JobState, Store};
 use crate::{decide, history};
@@ -102,7 +103,7 @@ fn decision(
     } else {
         state.governed.onsite_share
     };
-    let share = share.unwrap_or_else(|| (f64::from(brief.gpus) / f64::from(brief.site.1.gpus)).min(1.0));
+    let share = share.unwrap_or_else(|| gpus_part(f64::from(brief.gpus), brief.site.1));
     let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
     offer.candidate.slots = outlook.slots(now, until, share);
     let current_mhz = state.clock_mhz.unwrap_or(brief.top_mhz);

@@ -25,21 +25,24 @@ impl Strange<'_> {
     }
 }
 
-/// Compares the clocks under load with the ones that were set.
-pub(super) fn watch(config: &Config, look: &Look, state: &mut JobState) {
+/// Compares the clocks under load with the ones that were set; whether a hand is suspected.
+pub(super) fn watch(config: &Config, look: &Look, state: &mut JobState) -> bool {
     if state.governed.hands_off {
-        return;
+        return false;
     }
     let top_mhz = state.profile.as_ref().map(|profile| profile.used.full.clock_mhz);
     let uuids: Vec<String> = state.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
     let strange: Vec<Strange> = uuids.iter().filter_map(|uuid| strange(uuid, look.seen.get(uuid)?, top_mhz)).collect();
     let Some(first) = strange.first() else {
-        state.governed.strange_looks = 0;
-        return;
+        // Cards at rest tell nothing, and take nothing back.
+        if uuids.iter().any(|uuid| look.seen.get(uuid).is_some_and(is_telling)) {
+            state.governed.strange_looks = 0;
+        }
+        return false;
     };
     state.governed.strange_looks += 1;
     if state.governed.strange_looks < STRANGE_LOOKS {
-        return;
+        return true;
     }
     let set = first.lock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
     log::warn!(
@@ -63,6 +66,7 @@ pub(super) fn watch(config: &Config, look: &Look, state: &mut JobState) {
             log::warn!("gpu {uuid}: {error:#}");
         }
     }
+    false
 }
 
 /// Whether a card's clock tells who set it.

@@ -98,7 +98,11 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     state.governed.taken_up = true;
     let around = Around { config, site, outlook, onsite_share: counted_on };
     count::count(state, &parts, count::clock_seen(&seen), &around, look.now);
-    if seen.iter().any(|seen| seen.throttled) {
+    if let Some(slowed) = seen.iter().find(|seen| seen.throttled) {
+        if !state.marks.contains(&Mark::Throttled) {
+            let at = slowed.clock_mhz.map_or(String::new(), |mhz| format!(" at {mhz} MHz"));
+            log::info!("job {}: its GPUs slow themselves down{at}, for heat or power; what they do counts as it runs", state.job);
+        }
         state.mark([Mark::Throttled]);
     }
     if count::is_due(state, look.now) && state.booked {
@@ -110,8 +114,10 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
         let share = site.map(|site| share::of_several_nodes(state, site, from.timestamp_millis(), config.node.interval_s));
         count::reckon(state, &Around { onsite_share: share, ..around }, now);
     }
-    hands::watch(config, look, state);
-    clock::decide(config, look, state, outlook);
+    // What a suspected hand set is not undone before it is known: every clock was chosen so that it may stand for two looks.
+    if !hands::watch(config, look, state) {
+        clock::decide(config, look, state, outlook);
+    }
 }
 
 fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {

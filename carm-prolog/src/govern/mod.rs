@@ -5,7 +5,7 @@ mod alive;
 mod clock;
 mod hands;
 mod job;
-mod share;
+pub mod share;
 mod shown;
 
 use std::cell::RefCell;

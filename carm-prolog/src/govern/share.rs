@@ -17,8 +17,9 @@ use chrono::{DateTime, Utc};
 
 use self::claims::{Beat, Claims, SETTLE, Wants, Without};
 use super::Look;
+use crate::count::{self, gpus_part};
+use crate::gres;
 use crate::state::JobState;
-use crate::{count, gres};
 
 /// Below the ledger's folder; no ledger file: those end in .jsonl.
 const DIR: &str = "onsite";
@@ -39,7 +40,7 @@ impl Memory {
 
 /// Claims for the jobs of a node, and tells each its share.
 pub(super) fn claim(config: &Config, look: &Look, memory: &mut Memory, jobs: &mut [JobState]) {
-    let beat = Beat { now_ms: look.now.timestamp_millis(), interval_ms: (config.node.interval_s * 1e3).max(1.0) };
+    let beat = beat(config, look.now);
     for (index, site) in config.sites.iter().enumerate().filter(|(_, site)| site.has_onsite()) {
         let is_there =
             |job: &&mut JobState| config.site_of(job.partition.as_deref(), look.node).is_some_and(|(at, _)| at == index);
@@ -58,7 +59,7 @@ pub(super) fn claim(config: &Config, look: &Look, memory: &mut Memory, jobs: &mu
             busy,
             jobs: announced.map(|job| (job.job, (part(job, site) * f64::from(job.nodes)).min(1.0))).collect(),
         };
-        let path = config.node.ledger_dir.join(DIR).join(format!("{}.json", crate::state::safe_name(&site.name)));
+        let path = path(config, site);
         let key = (look.node.to_owned(), index);
         let granted = match grant(&path, look.node, &wants, f64::from(site.gpus), beat) {
             Ok(granted) => {
@@ -72,7 +73,7 @@ pub(super) fn claim(config: &Config, look: &Look, memory: &mut Memory, jobs: &mu
             }
         };
         for job in &mut there {
-            let of_its_gpus = if job.nodes > 1 { part(job, site) } else { (alone(job) / f64::from(site.gpus)).min(1.0) };
+            let of_its_gpus = gpus_part(alone(job), site);
             let had = count::onsite_share(config, Some(site), job, look.now).unwrap_or(0.0);
             job.governed.onsite_share = Some(match granted {
                 _ if job.nodes > 1 => of_several_nodes(job, site, beat.now_ms, config.node.interval_s),
@@ -96,7 +97,7 @@ pub(super) fn of_several_nodes(job: &JobState, site: &Site, at_ms: i64, interval
 
 /// A job's GPUs' part of the site's.
 fn part(job: &JobState, site: &Site) -> f64 {
-    (job.gpus.len() as f64 / f64::from(site.gpus)).min(1.0)
+    gpus_part(job.gpus.len() as f64, site)
 }
 
 /// The GPUs of a job, those that it shares in part.
@@ -135,6 +136,20 @@ fn grant(path: &PathBuf, node: &str, wants: &Wants, site_gpus: f64, beat: Beat) 
         .and_then(|()| file.set_len(text.len() as u64))
         .with_context(|| format!("writing {}", path.display()))?;
     Ok(granted)
+}
+
+fn beat(config: &Config, now: DateTime<Utc>) -> Beat {
+    Beat { now_ms: now.timestamp_millis(), interval_ms: (config.node.interval_s * 1e3).max(1.0) }
+}
+
+fn path(config: &Config, site: &Site) -> PathBuf {
+    config.node.ledger_dir.join(DIR).join(format!("{}.json", crate::state::safe_name(&site.name)))
+}
+
+/// Whether a node's last claim may still count with the others, though no governor is at work there: they may count on all that it was not granted.
+pub fn is_claimed(config: &Config, site: &Site, node: &str, now: DateTime<Utc>) -> bool {
+    let Ok(text) = std::fs::read_to_string(path(config, site)) else { return false };
+    serde_json::from_str::<Claims>(&text).map_or(true, |claims| claims.may_count(node, beat(config, now)))
 }
 
 /// When a node claimed last, by a file that it may at least read.

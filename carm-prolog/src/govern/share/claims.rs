@@ -80,12 +80,14 @@ impl Claims {
     /// A node's new claim: its jobs' part, by GPUs, of what the governed nodes may count on together; never more than what the
     /// others have not claimed.
     pub fn claim(&mut self, node: &str, wants: &Wants, site_gpus: f64, beat: Beat) -> f64 {
-        self.nodes.retain(|_, claim| beat.intervals_since(claim.at_ms) <= STALE);
+        // What is stale stands on for as long as others may hold what was granted beside it: its node has to see that.
+        self.nodes.retain(|_, claim| Without::after(Some(claim.at_ms), beat) == Without::Last);
         self.nodes.remove(node);
-        let others = |of: fn(&Claim) -> f64| self.nodes.values().map(of).sum::<f64>();
+        let live = |claim: &&Claim| beat.intervals_since(claim.at_ms) <= STALE;
+        let others = |of: fn(&Claim) -> f64| self.nodes.values().filter(live).map(of).sum::<f64>();
         // Nodes without a governor keep their GPUs' part, and so do jobs on several nodes.
         let governed = ((others(|claim| claim.gpus) + wants.gpus) / site_gpus).min(1.0);
-        let pool = (governed - self.announced(&wants.jobs)).max(0.0);
+        let pool = (governed - self.announced(&wants.jobs, beat)).max(0.0);
         let fair = if wants.busy > 0.0 { pool * wants.busy / (others(|claim| claim.busy) + wants.busy) } else { 0.0 };
         let unsure = self.anew_ms.is_some_and(|at_ms| beat.intervals_since(at_ms) < HEEDED + 1.0);
         let granted = if unsure { 0.0 } else { fair.min(pool - others(|claim| claim.granted)).max(0.0) };
@@ -95,13 +97,20 @@ impl Claims {
     }
 
     /// What jobs on several nodes count on, each once: any of its nodes announces it.
-    fn announced(&self, own: &BTreeMap<u32, f64>) -> f64 {
+    fn announced(&self, own: &BTreeMap<u32, f64>, beat: Beat) -> f64 {
         let mut jobs = own.clone();
-        for (&job, &share) in self.nodes.values().flat_map(|claim| &claim.jobs) {
+        let live = self.nodes.values().filter(|claim| beat.intervals_since(claim.at_ms) <= STALE);
+        for (&job, &share) in live.flat_map(|claim| &claim.jobs) {
             let known = jobs.entry(job).or_default();
             *known = known.max(share);
         }
         jobs.values().sum()
+    }
+
+    /// Whether a node's claim may still count with the others, by the file or by one that was torn.
+    pub fn may_count(&self, node: &str, beat: Beat) -> bool {
+        let recent = |at_ms: Option<i64>| at_ms.is_some() && Without::after(at_ms, beat) == Without::Last;
+        recent(self.last(node)) || recent(self.anew_ms)
     }
 
     /// When a node claimed last, as far as the file tells.
@@ -123,7 +132,7 @@ impl Without {
     /// By when the node claimed last.
     pub fn after(last_ms: Option<i64>, beat: Beat) -> Self {
         match last_ms.map(|at_ms| beat.intervals_since(at_ms)) {
-            Some(intervals) if intervals < STALE + 2.0 => Self::Last,
+            Some(intervals) if intervals < STALE + HEEDED => Self::Last,
             _ => Self::Part,
         }
     }

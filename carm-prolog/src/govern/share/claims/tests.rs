@@ -34,7 +34,9 @@ fn a_node_that_is_down_holds_nothing() {
     claims.claim("b", &wants(4.0, 4.0), 8.0, beat(START_MS));
     let later = beat(START_MS + 11 * INTERVAL_MS);
     assert_eq!(claims.claim("b", &wants(4.0, 4.0), 8.0, later), 0.5, "a's GPUs have no governor any more");
-    assert_eq!(claims.nodes.len(), 1);
+    let last = beat(START_MS + 23 * INTERVAL_MS);
+    claims.claim("b", &wants(4.0, 4.0), 8.0, last);
+    assert_eq!(claims.nodes.len(), 1, "forgotten");
 }
 
 #[test]
@@ -130,6 +132,12 @@ impl Site {
         let (beat, job) = (beat(self.now_ms), self.job.filter(|_| Self::of_job(index)));
         let node = &mut self.nodes[index];
         if self.now_ms < node.down_until {
+            // A job may end, and the prolog take one up, without a governor.
+            if let Fate::Busy { gpus } = fate {
+                let is_claimed = self.claims.may_count(&index.to_string(), beat);
+                (node.busy, node.since_ms) = (gpus, self.now_ms);
+                node.counts_on = if is_claimed { 0.0 } else { gpus / Self::site_gpus() };
+            }
             return;
         }
         // The governor was away: it remembers nothing of its own, but when it began.

@@ -23,21 +23,13 @@ use carm::quantity::parse_instant;
 use chrono::{DateTime, Utc};
 use common::{Setup, SlurmRelease};
 use governor::Governor;
-use site::Site;
+use site::{ALL, Site};
 
 /// Governed every second; clocks move as soon as they may.
 const QUICK: &str = "interval = \"1s\"\ndwell = \"1s\"";
 
-/// The site's eight GPUs in one partition, and the same under a roof.
-const ALL: &str = r#"
-[[site]]
-name = "all"
-zone = "test"
-partition = "all"
-gpu = "sim"
-profile = "train"
-gpus = 8
-
+/// The same eight GPUs under a roof.
+const ROOF: &str = r#"
 [[site]]
 name = "roof"
 zone = "test"
@@ -49,11 +41,11 @@ onsite = "roof.csv"
 onsite_g_per_kwh = 0
 "#;
 
-/// A site with the partitions of [`ALL`].
+/// A site with the partitions `all` and `roof`.
 fn site_with(setup: Setup) -> Site {
     let partition = |name: &str| format!("PartitionName={name} Nodes=wind1,solar1 MaxTime=01:00:00 State=UP");
     let setup = setup.node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");
-    Site::of(setup.extra(&site::job_numbers()).extra(&partition("all")).extra(&partition("roof")), QUICK, ALL)
+    Site::of(setup.extra(&site::job_numbers()).extra(&partition("all")).extra(&partition("roof")), QUICK, &format!("{ALL}{ROOF}"))
 }
 
 fn site() -> Site {

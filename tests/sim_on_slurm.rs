@@ -27,7 +27,7 @@ use common::{Setup, SlurmRelease};
 use governor::Governor;
 use load::{FIFTY, GOVERNED, Load};
 use simulated::{Backfill, Simulated};
-use site::Site;
+use site::{ALL, Site};
 
 /// Slurm looks past a job that waits so often (`bf_interval`), and at its queue as a whole (`sched_interval`), s.
 const CYCLE_S: u32 = 1;
@@ -37,17 +37,6 @@ const START_S: f64 = CYCLE_S as f64 + 1.0;
 
 /// Part by which sums of carbon and energy may differ.
 const SUM: f64 = 0.03;
-
-/// The site's eight GPUs as one site.
-const ALL: &str = r#"
-[[site]]
-name = "all"
-zone = "test"
-partition = "all"
-gpu = "sim"
-profile = "train"
-gpus = 8
-"#;
 
 /// One node with eight GPUs, whose Slurm looks at its queue every second and plans by the second. It takes running jobs together that are to end within
 /// half a minute; by default, ever more of them (`bf_window_linear`).

@@ -33,6 +33,17 @@ pub struct Site {
     grid_start: DateTime<Utc>,
 }
 
+/// The site's eight GPUs as one site.
+pub const ALL: &str = r#"
+[[site]]
+name = "all"
+zone = "test"
+partition = "all"
+gpu = "sim"
+profile = "train"
+gpus = 8
+"#;
+
 impl Site {
     /// A site on the installed Slurm.
     pub fn start() -> Self {

@@ -45,7 +45,12 @@ onsite_g_per_kwh = 0
 fn site_with(setup: Setup) -> Site {
     let partition = |name: &str| format!("PartitionName={name} Nodes=wind1,solar1 MaxTime=01:00:00 State=UP");
     let setup = setup.node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");
-    Site::of(setup.extra(&site::job_numbers()).extra(&partition("all")).extra(&partition("roof")), QUICK, &format!("{ALL}{ROOF}"))
+    let setup = setup.extra(&site::job_numbers()).extra(&partition("all")).extra(&partition("roof"));
+    let site = Site::of(setup, QUICK, &format!("{ALL}{ROOF}"));
+    // The roof has been shared before: a file that is not there might have been deleted, and tells nothing for three intervals.
+    std::fs::create_dir_all(site.path("ledger/onsite")).expect("a folder");
+    std::fs::write(site.path("ledger/onsite/roof.json"), r#"{"nodes":{}}"#).expect("a file");
+    site
 }
 
 fn site() -> Site {
@@ -113,6 +118,14 @@ fn assert_true_statement_from(site: &Site, line: &Record, roof_share: f64, share
     assert!((sum(|step| step.gpu_energy_j) - line.gpu_energy_j).abs() < 1e-6 * line.gpu_energy_j, "{line:#?}");
     assert!((sum(|step| step.carbon_g) - line.carbon_g).abs() < 1e-6 * line.carbon_g, "{line:#?}");
     assert!((sum(|step| step.seconds) - (end - start).as_seconds_f64()).abs() < 0.05, "{line:#?}");
+}
+
+/// When a job began to count on a share of the roof, within so many seconds of its start; where it was dark then, the start.
+fn granted(line: &Record, within_s: f64) -> DateTime<Utc> {
+    let start = span(line).0;
+    let sunny = line.steps.iter().find(|step| step.onsite_w > 0.0).expect("a sunny step");
+    let granted = parse_instant(&sunny.from).expect("an instant");
+    if (granted - start).as_seconds_f64() < within_s { granted } else { start }
 }
 
 /// How often slurmctld was asked about one job.

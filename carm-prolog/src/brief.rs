@@ -14,6 +14,7 @@ use crate::gpu::{Card, Driver};
 use crate::history;
 use crate::job::Job;
 use crate::modelled::KnownProfile;
+use crate::onsite::held::gpus_part;
 
 /// Why there is no decision, and the mark that goes with it.
 pub type No = (String, Mark);
@@ -78,12 +79,19 @@ impl<'a> Brief<'a> {
         })
     }
 
-    /// The planner's candidate for so much work from `now` on. Each node decides for its own GPUs: all nodes of a job reach the
-    /// same clock.
-    pub fn offer(&self, config: &Config, outlook: &Outlook, work_h: f64, now: DateTime<Utc>) -> Result<Offer, No> {
+    /// The planner's candidate for so much work from `now` on, under a share of the site's on-site power. Each node decides for its own
+    /// GPUs: all nodes of a job reach the same clock.
+    pub fn offer(&self, config: &Config, outlook: &Outlook, work_h: f64, share: f64, now: DateTime<Utc>) -> Result<Offer, No> {
         let ask = Ask { now, gpus: self.gpus, work_h, start: Start::Fixed(0.0), max_run_h: None };
         let offer = carm::site::offer(self.site, outlook, &self.profile, &config.planner, &ask, self.gpus);
-        offer.map_err(|error| no(error, Mark::RequestRefused))
+        let mut offer = offer.map_err(|error| no(error, Mark::RequestRefused))?;
+        offer.candidate.slots = outlook.slots(now, horizon(config, now), share);
+        Ok(offer)
+    }
+
+    /// Its GPUs' part of the site's on-site power.
+    pub fn part(&self) -> f64 {
+        gpus_part(f64::from(self.gpus), self.site.1)
     }
 
     /// Why nothing is known of a service's latency.
@@ -96,6 +104,11 @@ impl<'a> Brief<'a> {
     pub fn lock_mhz(&self, mhz: u32) -> Option<u32> {
         (mhz < self.top_mhz).then_some(mhz)
     }
+}
+
+/// How far ahead is planned.
+pub fn horizon(config: &Config, now: DateTime<Utc>) -> DateTime<Utc> {
+    now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64)
 }
 
 /// The job's work in seconds at full clock: as the user or carm-submit says, else by earlier runs. A service has none.

@@ -8,6 +8,7 @@ use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clocks::{Part, Seen};
+use crate::onsite::held::gpus_part;
 use crate::state::JobState;
 use crate::uptime::Uptime;
 
@@ -40,24 +41,6 @@ pub struct Around<'a> {
     pub outlook: Option<&'a Outlook>,
     /// The part of the site's on-site power that the job counted on meanwhile; none where it goes by its GPUs.
     pub onsite_share: Option<f64>,
-}
-
-/// For so many intervals after it was granted a job counts on more on-site power than its GPUs' part: a governor that is away for longer makes
-/// room for nobody.
-pub const HEEDED: f64 = 2.0;
-
-/// So many GPUs' part of all of a site's on-site power.
-pub fn gpus_part(gpus: f64, site: &Site) -> f64 {
-    (gpus / f64::from(site.gpus)).min(1.0)
-}
-
-/// What a job counts on by what it was granted last.
-pub fn onsite_share(config: &Config, site: Option<&Site>, state: &JobState, now: DateTime<Utc>) -> Option<f64> {
-    let share = state.governed.onsite_share?;
-    let since = parse_instant(state.governed.onsite_since.as_deref().unwrap_or(&state.start)).unwrap_or(now);
-    let heeded = (now - since).as_seconds_f64().abs() < HEEDED * config.node.interval_s;
-    let part = site.map_or(0.0, |site| gpus_part(state.gpus.len() as f64, site));
-    Some(if heeded { share } else { share.min(part) })
 }
 
 impl Around<'_> {
@@ -115,8 +98,7 @@ pub fn count(state: &mut JobState, parts: &[Option<Part>], clock_mhz: Option<u32
 /// Since when the job has not been counted. Where the machine's clock was set meanwhile, the time that really passed counts:
 /// none of it is lost, and none that never was is added.
 fn from(state: &JobState, uptime: Option<&Uptime>, now: DateTime<Utc>) -> DateTime<Utc> {
-    let until = state.counted.until.as_deref().unwrap_or(&state.start);
-    let from = parse_instant(until).unwrap_or(now);
+    let from = counted_until(state, now);
     let passed = uptime.zip(state.counted.uptime.as_ref()).and_then(|(now, then)| now.since(then));
     match passed {
         Some(passed) if (now - from - passed).abs() > CLOCK_WAS_SET => now - passed,
@@ -147,6 +129,11 @@ pub fn reckon(state: &mut JobState, around: &Around, now: DateTime<Utc>) {
     // Only its sums are wanted.
     state.governed.reckoned.steps.clear();
     state.governed.reckoned_until = Some(format_instant(now));
+}
+
+/// Until when a job has been counted.
+pub fn counted_until(state: &JobState, now: DateTime<Utc>) -> DateTime<Utc> {
+    parse_instant(state.counted.until.as_deref().unwrap_or(&state.start)).unwrap_or(now)
 }
 
 /// Until when a job on several nodes has been reckoned.

@@ -14,6 +14,7 @@ use crate::clocks::Part;
 use crate::count::{self, Around};
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
+use crate::onsite::held::counted_through;
 use crate::state::{GpuState, JobGpu, JobState, Store};
 use crate::{booking, clocks, exit, history};
 
@@ -171,15 +172,14 @@ fn count_to(
     let partition = partition.or_else(|| state.partition.clone());
     let site = config.site_of(partition.as_deref(), node).map(|(_, site)| site);
     let outlook = site.and_then(|site| outlook(config, site, state, now));
-    let onsite_share = count::onsite_share(config, site, state, now);
+    let onsite_share = counted_through(config, site, state, count::counted_until(state, now), now);
     count::count(state, parts, None, &Around { config, site, outlook: outlook.as_ref(), onsite_share }, now);
     outlook
 }
 
 /// The grid for booking: as it was since the job was last counted.
 fn outlook(config: &Config, site: &carm::config::Site, state: &JobState, now: DateTime<Utc>) -> Option<Outlook> {
-    let from = state.counted.until.as_deref().unwrap_or(&state.start);
-    let from = parse_instant(from).unwrap_or(now);
+    let from = count::counted_until(state, now);
     Outlook::load_since(config, site, from, now).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()
 }
 

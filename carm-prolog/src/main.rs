@@ -23,6 +23,7 @@ mod logging;
 mod metrics;
 mod modelled;
 mod notify;
+mod onsite;
 mod profile;
 mod prolog;
 mod resolve;

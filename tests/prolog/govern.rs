@@ -148,11 +148,35 @@ fn a_job_that_starts_while_the_governor_is_down_counts_on_nothing_that_others_ma
             std::fs::write(node.path("ledger/onsite/north.json"), format!("{{\"nodes\":{{\"wind1\":{claim}}}}}"))
                 .expect("a claim");
         }
-        node.prolog(&green(7));
-        sleep_s(0.5);
-        node.epilog(&green(7)).assert_clean();
-        let sunny = node.line().steps.iter().any(|step| step.onsite_w > 0.0);
-        assert_eq!(sunny, counts_on, "claimed {ago_s:?} s ago: {:#?}", node.line().steps);
+        assert_eq!(counts_on_the_roof(&node), counts_on, "claimed {ago_s:?} s ago: {:#?}", node.line().steps);
+    }
+    // The node remembers that a governor was at work, too, should the file be lost.
+    let node = node();
+    roof(&node, &[(30, 8.0 * 600.0)]);
+    Governor::start(&node).stop();
+    assert!(!node.path("ledger/onsite").exists());
+    assert!(!counts_on_the_roof(&node), "{:#?}", node.line().steps);
+}
+
+/// Whether a job that starts now counts on the roof.
+fn counts_on_the_roof(node: &Node) -> bool {
+    node.prolog(&green(7));
+    sleep_s(0.5);
+    node.epilog(&green(7)).assert_clean();
+    node.line().steps.iter().any(|step| step.onsite_w > 0.0)
+}
+
+#[test]
+fn of_two_jobs_on_one_gpu_without_a_governor_only_the_first_counts_on_its_part_of_the_roof() {
+    let node = node();
+    roof(&node, &[(30, 8.0 * 600.0)]);
+    node.prolog(&green(7));
+    node.prolog(&green(8));
+    sleep_s(0.5);
+    for (id, sunny) in [(8, false), (7, true)] {
+        node.epilog(&green(id));
+        let line = node.ledger().into_iter().find(|line| line.job == id).expect("a line");
+        assert_eq!(line.steps.iter().any(|step| step.onsite_w > 0.0), sunny, "{line:#?}");
     }
 }
 

@@ -9,12 +9,12 @@ use carm::quantity::{format_instant, parse_instant};
 use carm::site::{Offer, Outlook};
 use chrono::{DateTime, Utc};
 
+use super::Look;
 use super::job::end_of;
-use super::{Look, share};
-use crate::brief::{Brief, No, no};
+use crate::brief::{Brief, No, horizon, no};
 use crate::clocks::{self, Applied};
-use crate::count::gpus_part;
 use crate::gpu::{Card, Driver};
+use crate::onsite::held::{counted_on, kept_alone};
 use crate::state::{JobState, Store};
 use crate::{decide, history};
 
@@ -96,16 +96,8 @@ fn decision(
         return Ok((None, "it runs longer than was said: full clock", false));
     }
     // By the profile's word it may be done already; a second is left then.
-    let mut offer = brief.offer(config, outlook, (whole_s - done_s).max(1.0) / 3600.0, now)?;
-    let share = if state.nodes > 1 {
-        // For the instant of the decision, as the job's other nodes reckon.
-        Some(share::of_several_nodes(state, brief.site.1, now.timestamp_millis(), config.node.interval_s))
-    } else {
-        state.governed.onsite_share
-    };
-    let share = share.unwrap_or_else(|| gpus_part(f64::from(brief.gpus), brief.site.1));
-    let until = now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
-    offer.candidate.slots = outlook.slots(now, until, share);
+    let share = counted_on(config, Some(brief.site.1), state, now).unwrap_or(brief.part());
+    let offer = brief.offer(config, outlook, (whole_s - done_s).max(1.0) / 3600.0, share, now)?;
     let current_mhz = state.clock_mhz.unwrap_or(brief.top_mhz);
     let since = state.governed.clock_since.as_deref().and_then(|text| parse_instant(text).ok());
     let standing = Standing {
@@ -129,7 +121,7 @@ fn decision(
         budget_g: left_g,
         measured: brief.profile.measured,
     };
-    let band = outlook.band(now, until, share);
+    let band = outlook.band(now, horizon(config, now), share);
     let band = band.as_ref().map(|(low, high)| (&low[..], &high[..]));
     let decided = govern::reconsider(&situation, &standing, &rules, band).map_err(|error| no(error, Mark::RequestRefused))?;
     let Decision { level, reason, over_budget, .. } = decided;
@@ -234,6 +226,7 @@ pub(super) fn steady(config: &Config, store: &Store, driver: &dyn Driver, node: 
         request.limit_s = None;
         request.budget_g = request.budget_g.map(|budget| (budget - spent_g * f64::from(job.nodes)).max(0.0));
     }
-    let choice = decide::choose(&job, config, driver, &cards(state), now);
+    let site = config.site_of(state.partition.as_deref(), node).map(|(_, site)| site);
+    let choice = decide::choose(&job, config, driver, &cards(state), kept_alone(config, site, state, now), now);
     set(config, store, driver, state, choice.clock_mhz, &choice.reason, now);
 }

@@ -6,7 +6,8 @@ use carm::quantity::{format_instant, parse_instant};
 use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Governor, Look, clock, hands, share};
+use super::share::Shares;
+use super::{Governor, Look, clock, hands};
 use crate::clocks::{self, Part, Seen};
 use crate::count::{self, Around};
 use crate::squeue::{self, Answer};
@@ -86,8 +87,8 @@ impl Governor {
     }
 }
 
-/// Counts, decides and, once a day, books. `counted_on` is the part of the site's on-site power that the job counted on until now.
-pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>, counted_on: Option<f64>) {
+/// Counts, decides and, once a day, books. `shares` are the parts of the site's on-site power that the job counted on until now.
+pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>, shares: Shares) {
     let site = config.site_of(state.partition.as_deref(), look.node).map(|(_, site)| site);
     let parts = parts(look, state);
     if parts.iter().any(Option::is_none) {
@@ -96,7 +97,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     }
     let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
     state.governed.taken_up = true;
-    let around = Around { config, site, outlook, onsite_share: counted_on };
+    let around = Around { config, site, outlook, onsite_share: shares.counted };
     count::count(state, &parts, count::clock_seen(&seen), &around, look.now);
     if let Some(slowed) = seen.iter().find(|seen| seen.throttled) {
         if !state.marks.contains(&Mark::Throttled) {
@@ -110,9 +111,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     }
     if state.nodes > 1 {
         let now = clock::instant(config, look, state);
-        let from = count::reckoned_until(state, now);
-        let share = site.map(|site| share::of_several_nodes(state, site, from.timestamp_millis(), config.node.interval_s));
-        count::reckon(state, &Around { onsite_share: share, ..around }, now);
+        count::reckon(state, &Around { onsite_share: shares.reckoned, ..around }, now);
     }
     // What a suspected hand set is not undone before it is known: every clock was chosen so that it may stand for two looks.
     if !hands::watch(config, look, state) {

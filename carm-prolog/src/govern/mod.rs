@@ -5,7 +5,7 @@ mod alive;
 mod clock;
 mod hands;
 mod job;
-pub mod share;
+mod share;
 mod shown;
 
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use carm::config::Config;
@@ -23,10 +23,11 @@ use chrono::{DateTime, Utc};
 use crate::clocks::{self, Seen};
 use crate::gpu::{Driver, GpuError, Nvml};
 use crate::metrics::Totals;
+use crate::notify;
 use crate::settings::{self, Settings};
 use crate::state::{JobState, Store};
-use crate::{count, notify};
 use alive::Questions;
+use share::Shares;
 use shown::Shown;
 
 /// Waiting for a GPU that a prolog or epilog holds: the next look comes soon enough.
@@ -42,7 +43,7 @@ pub fn run(config_path: &Path) -> Result<()> {
         anyhow::bail!("{fault}");
     }
     crate::logging::start(&config.node.log);
-    let _alone = Store::be_governor(&config.node.state_dir)?;
+    let alone = Store::be_governor(&config.node.state_dir)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("listening for signals")?;
@@ -51,6 +52,9 @@ pub fn run(config_path: &Path) -> Result<()> {
     log::info!("governing, every {} s", governor.config.node.interval_s);
     while !stop.load(Ordering::Relaxed) {
         governor.reload(config_path);
+        if let Err(error) = alone.set_modified(SystemTime::now()) {
+            log::debug!("that a governor is at work: {error}");
+        }
         governor.tick(Utc::now());
         governor.wait(&stop);
     }
@@ -198,17 +202,16 @@ impl Governor {
             jobs.extend(taken_up);
         }
         let site_of = |job: &JobState| self.config.site_of(job.partition.as_deref(), node).map(|(_, site)| site);
-        let counted_on: Vec<Option<f64>> =
-            jobs.iter().map(|job| count::onsite_share(&self.config, site_of(job), job, now)).collect();
+        let shares: Vec<Shares> = jobs.iter().map(|job| Shares::until_now(&self.config, site_of(job), job, now)).collect();
         share::claim(&self.config, &look, &mut self.claims, &mut jobs);
-        for (mut state, counted_on) in jobs.into_iter().zip(counted_on) {
+        for (mut state, shares) in jobs.into_iter().zip(shares) {
             let site = self.config.site_of(state.partition.as_deref(), node).map(|(index, _)| index);
             let outlook = site.and_then(|index| {
                 let config = &self.config;
                 let load = || Outlook::load(config, &config.sites[index], now).map_err(|error| log::debug!("{error}")).ok();
                 outlooks.entry(index).or_insert_with(load).as_ref()
             });
-            job::look_after(&self.config, &look, &mut state, outlook, counted_on);
+            job::look_after(&self.config, &look, &mut state, outlook, shares);
             if let Err(error) = store.rewrite_job(&state) {
                 self.say(&format!("job {}", state.job), format!("job {}: {error:#}; what is known of it is not kept", state.job));
             }

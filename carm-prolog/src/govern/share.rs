@@ -1,28 +1,18 @@
-//! Who counts on how much of a site's on-site power. Governors share a file below the ledger's folder: each claims for its running jobs,
-//! under the file's lock, no more than what the others have left ([`claims`]); so the sum is never more than all of it, and what idle
-//! GPUs do not use is used elsewhere.
-
-mod claims;
+//! What a node's jobs count on of their site's on-site power: claimed at every look, in the file that all nodes share.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
 use carm::config::{Config, Site};
-use carm::quantity::{format_instant, parse_instant};
+use carm::quantity::format_instant;
 use chrono::{DateTime, Utc};
 
-use self::claims::{Beat, Claims, SETTLE, Wants, Without};
 use super::Look;
-use crate::count::{self, gpus_part};
-use crate::gres;
+use crate::onsite::claims::{Granted, Portion, SpreadWants, Wants, Without};
+use crate::onsite::held::{Held, counted_on, counted_through, gpus_part};
+use crate::onsite::{Beat, file};
 use crate::state::JobState;
-
-/// Below the ledger's folder; no ledger file: those end in .jsonl.
-const DIR: &str = "onsite";
+use crate::{count, gres};
 
 /// What a governor remembers of its claims: when it last made one, by node and site, and when it began to remember. Before that it may have
 /// claimed without knowing.
@@ -38,66 +28,95 @@ impl Memory {
     }
 }
 
+/// The parts of the site's on-site power that a job counted on until now: of what was metered, and of what was reckoned. None goes by its GPUs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shares {
+    pub counted: Option<f64>,
+    pub reckoned: Option<f64>,
+}
+
+impl Shares {
+    pub(super) fn until_now(config: &Config, site: Option<&Site>, job: &JobState, now: DateTime<Utc>) -> Self {
+        let since = |from| counted_through(config, site, job, from, now);
+        Self { counted: since(count::counted_until(job, now)), reckoned: since(count::reckoned_until(job, now)) }
+    }
+}
+
+/// A job of the node, its GPUs, and what it counts on until now.
+struct There<'a> {
+    job: &'a mut JobState,
+    gpus: f64,
+    held: f64,
+}
+
 /// Claims for the jobs of a node, and tells each its share.
 pub(super) fn claim(config: &Config, look: &Look, memory: &mut Memory, jobs: &mut [JobState]) {
-    let beat = beat(config, look.now);
+    let beat = Beat::of(config.node.interval_s, look.now);
     for (index, site) in config.sites.iter().enumerate().filter(|(_, site)| site.has_onsite()) {
         let is_there =
             |job: &&mut JobState| config.site_of(job.partition.as_deref(), look.node).is_some_and(|(at, _)| at == index);
-        let mut there: Vec<&mut JobState> = jobs.iter_mut().filter(is_there).collect();
+        let there = jobs.iter_mut().filter(is_there).map(|job| {
+            let gpus = weight(look, job);
+            let held = counted_on(config, Some(site), job, look.now).unwrap_or(gpus_part(gpus, site));
+            There { job, gpus, held }
+        });
+        let mut there: Vec<There> = there.collect();
         let is_here = !there.is_empty() || config.site_of(None, look.node).is_some_and(|(at, _)| at == index);
         if !is_here {
             continue;
         }
-        let alone = |job: &JobState| if job.nodes > 1 { 0.0 } else { weight(look, job) };
-        let busy: f64 = there.iter().map(|job| alone(job)).sum();
-        let slurm_conf = there.iter().find_map(|job| job.slurm_conf.clone());
-        let gpus = node_gpus(config, look, slurm_conf.as_deref()).max(there.iter().map(|job| weight(look, job)).sum());
-        let announced = there.iter().filter(|job| job.nodes > 1);
-        let wants = Wants {
-            gpus,
-            busy,
-            jobs: announced.map(|job| (job.job, (part(job, site) * f64::from(job.nodes)).min(1.0))).collect(),
-        };
-        let path = path(config, site);
+        let wants = wants(config, look, &there);
+        let path = file::path(config, site);
         let key = (look.node.to_owned(), index);
-        let granted = match grant(&path, look.node, &wants, f64::from(site.gpus), beat) {
+        match file::claim(&path, look.node, &wants, f64::from(site.gpus), beat) {
             Ok(granted) => {
                 memory.claimed_ms.insert(key, beat.now_ms);
-                Ok(granted)
+                there.iter_mut().for_each(|there| there.job.governed.onsite = there.granted(&granted, wants.busy, look.now));
             }
             Err(error) => {
                 log::debug!("site {}: {error:#}; jobs count on no more on-site power than before", site.name);
                 let remembered = memory.claimed_ms.get(&key).copied().unwrap_or(memory.begun_ms);
-                Err(Without::after(Some(last_claim(&path, look.node).unwrap_or(remembered)), beat))
-            }
-        };
-        for job in &mut there {
-            let of_its_gpus = gpus_part(alone(job), site);
-            let had = count::onsite_share(config, Some(site), job, look.now).unwrap_or(0.0);
-            job.governed.onsite_share = Some(match granted {
-                _ if job.nodes > 1 => of_several_nodes(job, site, beat.now_ms, config.node.interval_s),
-                Ok(granted) if busy > 0.0 => granted * alone(job) / busy,
-                Ok(_) => 0.0,
-                Err(Without::Last) => had,
-                Err(Without::Part) => of_its_gpus,
-            });
-            if granted.is_ok() {
-                job.governed.onsite_since = Some(format_instant(look.now));
+                let without = Without::after(Some(file::last_claim(&path, look.node).unwrap_or(remembered)), beat);
+                there.iter_mut().for_each(|there| there.left_with(without, site, beat));
             }
         }
     }
 }
 
-/// What a job on several nodes counts on here: nothing until the others have made room, and then its GPUs' part. No node needs to ask another.
-pub(super) fn of_several_nodes(job: &JobState, site: &Site, at_ms: i64, interval_s: f64) -> f64 {
-    let began = parse_instant(job.began.as_deref().unwrap_or(&job.start)).map_or(at_ms, |began| began.timestamp_millis());
-    if (at_ms - began) as f64 >= SETTLE * interval_s * 1e3 { part(job, site) } else { 0.0 }
+impl There<'_> {
+    fn granted(&self, granted: &Granted, busy: f64, now: DateTime<Utc>) -> Held {
+        let alone = || Portion { now: if busy > 0.0 { granted.alone * self.gpus / busy } else { 0.0 }, next: None };
+        let portion = granted.spread.get(&self.job.job).copied().unwrap_or_else(alone);
+        let since = Some(format_instant(now));
+        Held { share: Some(portion.now), next: portion.next, since, gpus: Some(self.gpus) }
+    }
+
+    /// What it counts on while the file cannot be reached.
+    fn left_with(&mut self, without: Without, site: &Site, beat: Beat) {
+        let held = &mut self.job.governed.onsite;
+        held.gpus = Some(self.gpus);
+        held.next = held.next.filter(|next| without == Without::Last && next.at_ms > beat.now_ms);
+        held.share = Some(match without {
+            Without::Last => self.held,
+            Without::Part => gpus_part(self.gpus, site),
+        });
+    }
 }
 
-/// A job's GPUs' part of the site's.
-fn part(job: &JobState, site: &Site) -> f64 {
-    gpus_part(job.gpus.len() as f64, site)
+fn wants(config: &Config, look: &Look, there: &[There]) -> Wants {
+    let (alone, spread): (Vec<&There>, Vec<&There>) = there.iter().partition(|there| there.job.nodes <= 1);
+    let of_spread = |there: &There| {
+        let wants = SpreadWants { gpus: there.gpus, nodes: there.job.nodes, held: there.held };
+        (there.job.job, wants)
+    };
+    let slurm_conf = there.iter().find_map(|there| there.job.slurm_conf.clone());
+    let in_use: f64 = there.iter().map(|there| there.gpus).sum();
+    Wants {
+        gpus: node_gpus(config, look, slurm_conf.as_deref()).max(in_use),
+        busy: alone.iter().map(|there| there.gpus).sum(),
+        held: alone.iter().map(|there| there.held).sum(),
+        spread: spread.into_iter().map(of_spread).collect(),
+    }
 }
 
 /// The GPUs of a job, those that it shares in part.
@@ -109,62 +128,4 @@ fn weight(look: &Look, job: &JobState) -> f64 {
 fn node_gpus(config: &Config, look: &Look, slurm_conf: Option<&Path>) -> f64 {
     let files = gres::device_files(config.node.gpu_files.as_deref(), slurm_conf, look.node).map(|files| files.len());
     files.unwrap_or_else(|_| look.driver.cards().map_or(0, |cards| cards.len())) as f64
-}
-
-fn grant(path: &PathBuf, node: &str, wants: &Wants, site_gpus: f64, beat: Beat) -> Result<f64> {
-    let dir = path.parent().unwrap_or(path);
-    DirBuilder::new().recursive(true).mode(0o755).create(dir).with_context(|| format!("making {}", dir.display()))?;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o644);
-    let (file, is_first) = match options.create_new(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => (options.create_new(false).open(path), false),
-        file => (file, true),
-    };
-    let mut file = file.with_context(|| format!("opening {}", path.display()))?;
-    lock(&file).with_context(|| format!("locking {}", path.display()))?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).with_context(|| format!("reading {}", path.display()))?;
-    let mut claims = match serde_json::from_str(&text) {
-        Ok(claims) => claims,
-        Err(_) if is_first && text.is_empty() => Claims::default(),
-        Err(_) => Claims::anew(beat),
-    };
-    let granted = claims.claim(node, wants, site_gpus, beat);
-    let text = serde_json::to_string(&claims)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.set_len(text.len() as u64))
-        .with_context(|| format!("writing {}", path.display()))?;
-    Ok(granted)
-}
-
-fn beat(config: &Config, now: DateTime<Utc>) -> Beat {
-    Beat { now_ms: now.timestamp_millis(), interval_ms: (config.node.interval_s * 1e3).max(1.0) }
-}
-
-fn path(config: &Config, site: &Site) -> PathBuf {
-    config.node.ledger_dir.join(DIR).join(format!("{}.json", crate::state::safe_name(&site.name)))
-}
-
-/// Whether a node's last claim may still count with the others, though no governor is at work there: they may count on all that it was not granted.
-pub fn is_claimed(config: &Config, site: &Site, node: &str, now: DateTime<Utc>) -> bool {
-    let Ok(text) = std::fs::read_to_string(path(config, site)) else { return false };
-    serde_json::from_str::<Claims>(&text).map_or(true, |claims| claims.may_count(node, beat(config, now)))
-}
-
-/// When a node claimed last, by a file that it may at least read.
-fn last_claim(path: &Path, node: &str) -> Option<i64> {
-    let text = std::fs::read_to_string(path).ok()?;
-    serde_json::from_str::<Claims>(&text).ok()?.last(node)
-}
-
-/// Held for moments by anyone; a file system without locks shares nothing.
-fn lock(file: &File) -> Result<()> {
-    for _ in 0..50 {
-        match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(std::time::Duration::from_millis(4)),
-            done => return Ok(done?),
-        }
-    }
-    anyhow::bail!("another node holds it")
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{GpuNames, Job};
 use crate::modelled::KnownProfile;
+use crate::onsite::held::Held;
 use crate::uptime::Uptime;
 
 /// What is known of a running job: written by the prolog, read and removed by the epilog. Who it belongs to stands here as
@@ -108,11 +109,9 @@ pub struct Governed {
     pub strange_looks: u32,
     /// Another hand is on the clocks: CARM sets no more.
     pub hands_off: bool,
-    /// The part of the site's on-site power that the job counts on; none where it goes by its GPUs.
-    pub onsite_share: Option<f64>,
-    /// When that was granted, RFC 3339 UTC.
-    #[serde(default)]
-    pub onsite_since: Option<String>,
+    /// What the job counts on of the site's on-site power.
+    #[serde(flatten)]
+    pub onsite: Held,
     /// What earlier runs of a requeued job emitted, this node's share in grams; none before it was asked of the ledger.
     #[serde(default)]
     pub earlier_g: Option<f64>,

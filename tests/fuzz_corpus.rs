@@ -44,6 +44,11 @@ fn files_are_read_or_refused_on_every_kept_input() {
 }
 
 #[test]
+fn what_the_simulator_reads_is_read_or_refused_on_every_kept_file() {
+    replay("simulator", bodies::simulator::run);
+}
+
+#[test]
 fn the_grids_cache_is_read_or_refused_on_every_kept_file() {
     replay("cache", bodies::cache::run);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use carm::config::Config;
 use carm::grid::{Signal, Trace};
-use carm::ledger::Record;
+use carm::ledger::{Line, RECORD_VERSION, Record};
 use carm::profile::Profile;
 
 use super::{assert_message, select};
@@ -71,10 +71,19 @@ fn config(text: &str) {
     }
 }
 
-/// What the ledger's reader does with one line; what was read can be written and read again.
+/// What the ledger's readers do with one line: what was read can be written and read again, and the quick reader says of it what the other does.
 fn ledger_line(bytes: &[u8]) {
+    let mut head = Vec::new();
+    if let Err(cause) = Line::parse(bytes, &mut head) {
+        assert_message(&cause);
+    }
     if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
         let written = serde_json::to_vec(&record).expect("a record is written");
-        serde_json::from_slice::<Record>(&written).expect("what CARM writes it reads");
+        let again = serde_json::from_slice::<Record>(&written).expect("what CARM writes it reads");
+        let line = Line::parse(&written, &mut head);
+        assert_eq!(line.is_ok(), record.version <= RECORD_VERSION, "{line:?}");
+        if let Ok(line) = line {
+            assert_eq!((line.job, line.read_steps().len()), (again.job, again.steps.len()));
+        }
     }
 }

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod files;
 pub mod planner;
 pub mod quantities;
+pub mod simulator;
 pub mod slurm;
 
 /// The first byte, which selects a parser of the family, and the rest.

@@ -63,12 +63,12 @@ fn instant(text: &str) -> Option<DateTime<Utc>> {
 fn gpus_in(tres: &str) -> Option<f64> {
     let entries = tres.split(',').filter_map(|entry| entry.strip_prefix("gres/gpu")?.split_once('='));
     let count = |text: &str| text.parse::<u32>().unwrap_or(0);
-    let (mut untyped, mut typed) = (0, 0);
+    let (mut untyped, mut typed) = (0_u32, 0_u32);
     for (kind, text) in entries {
         if kind.is_empty() {
-            untyped += count(text)
+            untyped = untyped.saturating_add(count(text))
         } else if kind.starts_with(':') {
-            typed += count(text)
+            typed = typed.saturating_add(count(text))
         }
     }
     let gpus = if untyped > 0 { untyped } else { typed };

@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<JobTrace, JobsError> {
             .split_whitespace()
             .map(|field| {
                 let cause = || fault(path, line, format!("'{}': not a number", carm::request::printable(field)));
-                field.parse().map_err(|_| cause())
+                field.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(cause)
             })
             .collect::<Result<_, _>>()?;
         let &[job, submit_s, _, run_s, allocated, _, _, requested, limit_s, ..] = fields.as_slice() else {

@@ -114,6 +114,16 @@ fn what_jobs_had_is_held_for_them_until_they_surely_know_what_they_have() {
 }
 
 #[test]
+fn what_a_job_on_several_nodes_counts_on_beyond_its_claim_is_held_too() {
+    let mut claims = Claims::default();
+    // Its node was forgotten, and it counted on its part without a claim.
+    claims.claim("a", &with_job(0.25), 8.0, at(0.0));
+    assert_eq!(claims.nodes["a"].before, 0.25);
+    claims.claim("a", &with_job(0.25), 8.0, at(2.0));
+    assert_eq!(claims.nodes["a"].before, 0.125, "half of a quarter is its claim's");
+}
+
+#[test]
 fn after_a_torn_file_nothing_is_granted_while_a_node_that_is_down_may_count_on_it() {
     let mut claims = Claims::anew(at(0.0));
     let mut claim = |when| claims.claim("a", &Wants { busy: 4.0, ..with_job(0.0) }, 8.0, at(when));

@@ -71,21 +71,17 @@ enum Fate {
     Reboots { intervals: i64 },
     JobStarts { gpus: f64, shared: bool },
     JobEnds,
-    FileTorn,
-    FileDeleted,
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
-        10 => Just(Fate::Claims),
-        2 => (1..25_i64).prop_map(|intervals| Fate::CutOff { intervals }),
-        2 => (1..25_i64).prop_map(|intervals| Fate::KilledAfterClaim { intervals }),
+        20 => Just(Fate::Claims),
+        1 => (1..25_i64).prop_map(|intervals| Fate::CutOff { intervals }),
+        1 => (1..25_i64).prop_map(|intervals| Fate::KilledAfterClaim { intervals }),
         1 => (1..25_i64).prop_map(|intervals| Fate::Down { intervals }),
         1 => (1..25_i64).prop_map(|intervals| Fate::Reboots { intervals }),
         3 => (1..5_u32, any::<bool>()).prop_map(|(gpus, shared)| Fate::JobStarts { gpus: gpus.into(), shared }),
         1 => Just(Fate::JobEnds),
-        1 => Just(Fate::FileTorn),
-        1 => Just(Fate::FileDeleted),
     ]
 }
 
@@ -130,6 +126,15 @@ impl Site {
         }
     }
 
+    /// It is torn, or deleted, but for that not while a node has just been rebooted.
+    fn file_is_lost(&mut self, deleted: bool) {
+        if !deleted {
+            self.file = Some(Claims::anew(self.beat()));
+        } else if self.nodes.iter().all(|node| node.at_work_ms.is_some()) {
+            self.file = None;
+        }
+    }
+
     fn befall(&mut self, index: usize, fate: Fate) {
         let after = |intervals| self.now_ms + intervals * INTERVAL_MS;
         match fate {
@@ -141,9 +146,7 @@ impl Site {
                 (self.nodes[index].alone, self.nodes[index].shared) = (Some(state), shared);
             }
             Fate::JobEnds => (self.nodes[index].alone, self.nodes[index].shared) = (None, false),
-            Fate::FileTorn => self.file = Some(Claims::anew(self.beat())),
-            // Not while a node has just been rebooted: what then tells of its claim is the file alone.
-            Fate::FileDeleted if self.nodes.iter().all(|node| node.at_work_ms.is_some()) => self.file = None,
+            // What tells of its claim then is the file alone.
             Fate::Reboots { .. } if self.file.is_none() => {}
             Fate::Down { intervals } => self.nodes[index].down_until = after(intervals),
             Fate::CutOff { intervals } => self.nodes[index].cut_off_until = after(intervals),
@@ -154,7 +157,7 @@ impl Site {
                 }
                 self.nodes[index] = Node { down_until, remembered_ms: self.now_ms, ..Node::default() };
             }
-            Fate::Claims | Fate::KilledAfterClaim { .. } | Fate::FileDeleted => {}
+            Fate::Claims | Fate::KilledAfterClaim { .. } => {}
         }
         if self.now_ms >= self.nodes[index].down_until {
             self.look(index, fate);
@@ -215,7 +218,8 @@ proptest! {
         phases in prop::array::uniform4(0..INTERVAL_MS),
         spread_at in 0..40_usize,
         spread_for in 1..60_usize,
-        (cut_off_at, cut_off_for) in (0..60_usize, 1..25_i64),
+        (cut_off_at, cut_off_for) in (0..80_usize, 1..25_i64),
+        lost_at in prop::collection::vec((0..80_usize, any::<bool>()), 0..3),
     ) {
         let mut site = Site::new();
         let mut order: Vec<usize> = (0..NODES).collect();
@@ -227,6 +231,7 @@ proptest! {
             } else if round == spread_at + spread_for {
                 site.spread_ends();
             }
+            lost_at.iter().filter(|lost| lost.0 == round).for_each(|lost| site.file_is_lost(lost.1));
             if round == cut_off_at {
                 // All nodes of the job at once.
                 JOB_NODES.for_each(|index| site.nodes[index].cut_off_until = site.now_ms + cut_off_for * INTERVAL_MS);

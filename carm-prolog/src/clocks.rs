@@ -43,6 +43,8 @@ pub struct Seen {
     pub throttled: bool,
     /// The highest clock that CARM's lock allows, for all jobs on the GPU together; none without a lock.
     pub lock_mhz: Option<u32>,
+    /// The driver failed when a clock was set last: what holds is not known.
+    pub unsure: bool,
 }
 
 /// A job's part of a GPU that was given back.
@@ -92,7 +94,13 @@ pub fn hold(
         gpu.state.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.lost = true);
     }
     let shared = gpu.state.holders.len() > 1;
-    Ok(Held { applied: apply(&mut gpu, driver, restore_mhz)?, shared, unmetered })
+    let applied = apply(&mut gpu, driver, restore_mhz)?;
+    if matches!(applied, Applied::Untouched(_)) {
+        // Nobody decides for such a job any more: what may be locked all the same is to be taken off.
+        gpu.state.wish(job, None);
+        gpu.save()?;
+    }
+    Ok(Held { applied, shared, unmetered })
 }
 
 /// Takes a job off a GPU and puts the clocks back as the jobs that are left wish, or as they were. Gives the job's part;
@@ -127,7 +135,8 @@ pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Optio
     give_back(&mut gpu, driver, restore_mhz)
 }
 
-/// Looks at a GPU: shares out what it has used, and brings it to what those wish who are still there.
+/// Looks at a GPU: shares out what it has used, and brings it to what those wish who are still there, where somebody has gone or the driver
+/// failed at it before.
 pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<Seen> {
     let mut gpu = store.gpu(uuid)?;
     let counter_j = reading(&mut gpu.state, driver);
@@ -136,6 +145,8 @@ pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<
     gpu.drop_gone(None);
     if gpu.state.holders.len() < before || gpu.state.holders.is_empty() {
         give_back(&mut gpu, driver, restore_mhz)?;
+    } else if owes(&gpu.state) {
+        apply(&mut gpu, driver, restore_mhz)?;
     } else {
         gpu.save()?;
     }
@@ -145,6 +156,7 @@ pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<
         utilization: driver.utilization(uuid).ok(),
         throttled: driver.throttled(uuid).unwrap_or(false),
         lock_mhz: gpu.state.locked_mhz.filter(|&range| range != GpuState::UNKNOWN).map(|(_, highest)| highest),
+        unsure: owes(&gpu.state),
     })
 }
 
@@ -172,15 +184,21 @@ pub fn wish(
     restore_mhz: Option<Range>,
 ) -> Result<Applied> {
     let mut gpu = store.gpu(uuid)?;
-    gpu.state.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.wish_mhz = wish_mhz);
+    gpu.state.wish(job, wish_mhz);
     apply(&mut gpu, driver, restore_mhz)
 }
 
-/// A lock of CARM's that is no longer in force because another hand has taken it off: nothing is owed any more.
-pub fn forget_lock(store: &Store, uuid: &str) -> Result<()> {
+/// A lock of CARM's that is no longer in force because another hand has taken it off: nothing is owed any more, nor wished for the job.
+pub fn forget_lock(store: &Store, uuid: &str, job: u32) -> Result<()> {
     let mut gpu = store.gpu(uuid)?;
     gpu.state.locked_mhz = None;
+    gpu.state.wish(job, None);
     gpu.save()
+}
+
+/// Whether the driver failed at what is wished: a lock of which nobody knows whether it was set, or one that was not taken off.
+fn owes(gpu: &GpuState) -> bool {
+    gpu.locked_mhz == Some(GpuState::UNKNOWN) || gpu.locked_mhz.is_some() && wished(&gpu.holders).is_none()
 }
 
 /// The energy counter; where the card has none, its power samples summed up.
@@ -249,9 +267,9 @@ fn lock(gpu: &mut LockedGpu, driver: &dyn Driver, mhz: u32, restore_mhz: Option<
     gpu.save()?;
     // A range from the lowest clock up keeps the card's idle states; equal bounds would hold it awake.
     let locked = driver.lock(&uuid, lowest_mhz, mhz);
-    if locked.as_ref().is_err_and(|error| error.refused) {
-        // Refused is surely not done; any other failure may have been, so the reset stays owed.
-        gpu.state.locked_mhz = before;
+    if let Err(error) = &locked {
+        // Refused is surely not done; any other failure may have been, so a reset stays owed.
+        gpu.state.locked_mhz = if error.refused { before } else { Some(GpuState::UNKNOWN) };
     }
     Ok(locked?)
 }

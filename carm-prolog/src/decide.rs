@@ -89,6 +89,9 @@ fn decide(
     };
     Ok(match clock.map_err(|error| no(error, Mark::RequestRefused))? {
         Clock::Full { reason } => Choice { reason: reason.to_owned(), ..Choice::default() },
+        Clock::Level { over_budget: true, .. } if config.node.on_budget != OnBudget::Floor => {
+            return Err(no("the budget cannot be met, and on_budget wants no slower clock", Mark::OverBudget));
+        }
         Clock::Level { level, reason, over_budget, .. } => Choice {
             clock_mhz: brief.lock_mhz(offer.candidate.levels[level].clock_mhz),
             reason: reason.to_owned(),

@@ -164,3 +164,15 @@ fn a_budget_that_is_used_up_means_the_least_carbon_or_what_on_budget_says() {
         assert_eq!(line.decision, decision);
     }
 }
+
+#[test]
+fn a_job_that_begins_over_its_budget_has_full_clock_where_on_budget_wants_no_slower_one() {
+    for (on_budget, locked) in [("floor", true), ("full", false), ("notify", false)] {
+        let node = Node::new().node(&format!("on_budget = \"{on_budget}\""));
+        let job = green(7).carbon("OBJECTIVE", "carbon").carbon("BUDGET", "1");
+        node.prolog(&job);
+        assert_eq!(node.lock(0).is_some(), locked, "{on_budget}: {}", node.log());
+        node.epilog(&job);
+        assert_marks(&node.line(), &[carm::ledger::Mark::OverBudget]);
+    }
+}

@@ -195,6 +195,41 @@ fn a_job_whose_time_runs_out_goes_to_full_clock() {
 }
 
 #[test]
+fn a_file_server_that_never_answers_for_the_claims_holds_up_no_job() {
+    let node = node();
+    roof(&node, &[(60, 8.0 * 600.0)]);
+    // To read it is to wait for ever.
+    std::fs::create_dir_all(node.path("ledger/onsite")).expect("a folder");
+    let made = Command::new("mkfifo").arg(node.path("ledger/onsite/north.json")).status().expect("mkfifo");
+    assert!(made.success());
+    let short = job(7).work("10s").deadline_in("19s");
+    node.prolog(&short);
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    until("full clock", || node.log().contains(" -> full clock"));
+    node.epilog(&short).assert_clean();
+    assert!(node.line().steps.iter().all(|step| step.onsite_w == 0.0), "{:#?}", node.line());
+}
+
+#[test]
+fn a_clock_that_the_driver_does_not_take_is_tried_again_at_every_look() {
+    // The GPU does not answer when full clock is due, for three looks and some.
+    let node = node().faulty("[[fault]]\ncall = \"nvmlDeviceResetGpuLockedClocks\"\ncode = 15\ntimes = 7\n");
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    let short = job(7).work("10s").deadline_in("19s");
+    node.prolog(&short);
+    assert!(node.lock(0).is_some(), "{}", node.log());
+    until("it is said", || node.log().contains("full clock is not set, and tried again"));
+    assert!(node.lock(0).is_some(), "{}", node.log());
+    until("full clock", || node.locked().is_empty());
+    until("it is known", || node.log().contains(" -> full clock"));
+    assert_eq!(node.log().matches("tried again").count(), 1, "{}", node.log());
+    node.epilog(&short).assert_clean();
+    assert_eq!(node.line().marks, [], "{}", node.log());
+}
+
+#[test]
 fn clocks_follow_the_sun_within_an_interval() {
     let node = node();
     // All of full clock's power for the one GPU of eight: (380 + 100) x 1.2 W.
@@ -288,6 +323,7 @@ fn an_ended_governor_leaves_a_clock_that_holds_to_the_end() {
     until("it is governed", || node.log().contains("job 7"));
     governor.stop();
     assert!(node.log().contains("every job keeps a clock that holds"), "{}", node.log());
+    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
     node.epilog(&green(7)).assert_clean();
 }
 

@@ -58,6 +58,8 @@ fn a_hand_is_not_undone_while_it_is_only_suspected() {
     let short = job(7).work("20s").deadline_in("5m");
     node.prolog(&short);
     until("a clock for the shade", || node.log().lines().last().is_some_and(|line| line.contains("full clock -> ")));
+    // Said before it is kept.
+    until("it is kept", || known(&node)["clock_mhz"].is_u64());
     set_by_hand(&node, Some((210, 900)));
     let looks = looks_until_said(&node);
     assert!(looks <= 2, "{looks} looks: {}", node.log());
@@ -141,4 +143,18 @@ fn a_job_that_joins_and_wishes_a_faster_clock_is_no_other_hand() {
     assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
     node.epilog(&green(7)).assert_clean();
     assert_eq!(node.line().marks, [Mark::SharedGpu]);
+}
+
+#[test]
+fn a_lock_that_the_driver_may_have_set_is_no_other_hand_and_is_taken_off() {
+    let node = node().faulty("[[fault]]\ncall = \"nvmlDeviceSetGpuLockedClocks\"\ncode = 15\n");
+    let _governor = Governor::start(&node);
+    let _load = node.busy(&[0]);
+    // As if the call had been done all the same.
+    set_by_hand(&node, Some((210, 900)));
+    node.prolog(&green(7));
+    until("it is taken off", || node.locked().is_empty());
+    sleep_s(2.5);
+    node.epilog(&green(7)).assert_clean();
+    assert_eq!(node.line().marks, [Mark::ClocksUntouched], "{}", node.log());
 }

@@ -103,6 +103,22 @@ fn state_that_becomes_unreadable_while_it_is_governed_is_said_once_and_leaves_no
 }
 
 #[test]
+fn a_job_of_which_nothing_can_be_read_any_more_is_not_left_at_a_slow_clock() {
+    for text in ["", "{\"version\":99}"] {
+        let node = node();
+        let governor = Governor::start_with_squeue(&node, HERE);
+        node.prolog(&one());
+        until("it is governed", || state(&node)["governed"]["taken_up"] == true);
+        assert!(node.lock(0).is_some(), "{}", node.log());
+        std::fs::write(node.path(&format!("state/wind1/job-{JOB}.json")), text).unwrap();
+        until("the clocks are put back", || node.locked().is_empty());
+        node.epilog(&one()).assert_clean();
+        governor.stop();
+        assert!(node.line().marks.contains(&Mark::NoProlog), "{:#?}", node.line());
+    }
+}
+
+#[test]
 fn files_of_the_last_release_are_taken_up_and_booked() {
     let node = node();
     let fill = |text: &str| {

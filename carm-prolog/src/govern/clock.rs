@@ -180,7 +180,8 @@ fn cards(state: &JobState) -> Vec<Card> {
     state.gpus.iter().map(|gpu| Card { uuid: gpu.uuid.clone(), minor: 0, name: gpu.model.clone() }).collect()
 }
 
-/// Brings the job's GPUs to a clock, if they are not at it; whether they were not.
+/// Brings the job's GPUs to a clock, if they are not at it; whether they were not, and are now. What the driver does not take is tried
+/// again at the next look.
 fn set(
     config: &Config,
     store: &Store,
@@ -195,14 +196,21 @@ fn set(
     }
     let name = |mhz: Option<u32>| mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
     // Before any clock moves: whoever comes after a kill must wish what may have been set.
-    for gpu in &state.gpus {
-        let applied = clocks::wish(store, driver, &gpu.uuid, (state.job, clock_mhz), config.node.restore_mhz);
-        match applied {
-            Ok(Applied::Untouched(cause)) => log::warn!("job {}: gpu {}: {cause}", state.job, gpu.uuid),
-            Ok(_) => {}
-            Err(error) => log::warn!("job {}: gpu {}: {error:#}", state.job, gpu.uuid),
+    let wish = |uuid: &str| match clocks::wish(store, driver, uuid, (state.job, clock_mhz), config.node.restore_mhz) {
+        Ok(Applied::Untouched(cause)) => Some(format!("gpu {uuid}: {cause}")),
+        Ok(_) => None,
+        Err(error) => Some(format!("gpu {uuid}: {error:#}")),
+    };
+    let untaken: Vec<String> = state.gpus.iter().filter_map(|gpu| wish(&gpu.uuid)).collect();
+    if !untaken.is_empty() {
+        let cause = untaken.join("; ");
+        if state.governed.untaken.as_ref() != Some(&cause) {
+            log::warn!("job {}: {} is not set, and tried again: {cause}", state.job, name(clock_mhz));
         }
+        state.governed.untaken = Some(cause);
+        return false;
     }
+    state.governed.untaken = None;
     log::info!("job {}: {} -> {}: {reason}", state.job, name(state.clock_mhz), name(clock_mhz));
     state.clock_mhz = clock_mhz;
     state.decision = reason.to_owned();
@@ -228,5 +236,8 @@ pub(super) fn steady(config: &Config, store: &Store, driver: &dyn Driver, node: 
     }
     let site = config.site_of(state.partition.as_deref(), node).map(|(_, site)| site);
     let choice = decide::choose(&job, config, driver, &cards(state), kept_alone(config, site, state, now), now);
+    if choice.marks.contains(&Mark::OverBudget) && config.node.on_budget == OnBudget::Notify {
+        return;
+    }
     set(config, store, driver, state, choice.clock_mhz, &choice.reason, now);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 use carm::config::{Config, Site};
 use carm::quantity::format_instant;
@@ -14,17 +15,39 @@ use crate::onsite::{Beat, file};
 use crate::state::JobState;
 use crate::{count, gres};
 
+/// What was granted, or why nothing was, and when the node claimed last by the file.
+type Answer = Result<Granted, (anyhow::Error, Option<i64>)>;
+
 /// What a governor remembers of its claims: when it last made one, by node and site, and when it began to remember. Before that it may have
 /// claimed without knowing.
 #[derive(Debug)]
 pub(super) struct Memory {
     begun_ms: i64,
     claimed_ms: BTreeMap<(String, usize), i64>,
+    /// Claims that are still waited for: until they are answered there are no others.
+    asked: BTreeMap<(String, usize), Receiver<Answer>>,
 }
 
 impl Memory {
     pub(super) fn begun(now: DateTime<Utc>) -> Self {
-        Self { begun_ms: now.timestamp_millis(), claimed_ms: BTreeMap::new() }
+        Self { begun_ms: now.timestamp_millis(), claimed_ms: BTreeMap::new(), asked: BTreeMap::new() }
+    }
+
+    /// Claims, and waits no longer than a file may take. An answer that comes later is let go: what jobs had until then is held for them.
+    fn ask(&mut self, key: &(String, usize), claim: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+        let late = || Err((anyhow::anyhow!("its file is not answered for"), None));
+        if self.asked.get(key).is_some_and(|asked| matches!(asked.try_recv(), Err(TryRecvError::Empty))) {
+            return late();
+        }
+        self.asked.remove(key);
+        let answer = file::ask(claim);
+        match answer.recv_timeout(file::PATIENCE) {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.asked.insert(key.clone(), answer);
+                late()
+            }
+        }
     }
 }
 
@@ -66,17 +89,21 @@ pub(super) fn claim(config: &Config, look: &Look, memory: &mut Memory, jobs: &mu
             continue;
         }
         let wants = wants(config, look, &there);
-        let path = file::path(config, site);
         let key = (look.node.to_owned(), index);
-        match file::claim(&path, look.node, &wants, f64::from(site.gpus), beat) {
+        let asked = (file::path(config, site), look.node.to_owned(), wants.clone(), f64::from(site.gpus));
+        let claim = move || {
+            let (path, node, wants, site_gpus) = asked;
+            file::claim(&path, &node, &wants, site_gpus, beat).map_err(|error| (error, file::last_claim(&path, &node)))
+        };
+        match memory.ask(&key, claim) {
             Ok(granted) => {
                 memory.claimed_ms.insert(key, beat.now_ms);
                 there.iter_mut().for_each(|there| there.job.governed.onsite = there.granted(&granted, wants.busy, look.now));
             }
-            Err(error) => {
+            Err((error, last_ms)) => {
                 log::debug!("site {}: {error:#}; jobs count on no more on-site power than before", site.name);
                 let remembered = memory.claimed_ms.get(&key).copied().unwrap_or(memory.begun_ms);
-                let without = Without::after(Some(file::last_claim(&path, look.node).unwrap_or(remembered)), beat);
+                let without = Without::after(Some(last_ms.unwrap_or(remembered)), beat);
                 there.iter_mut().for_each(|there| there.left_with(without, site, beat));
             }
         }

@@ -18,6 +18,11 @@ impl Beat {
         Self { now_ms: now.timestamp_millis(), interval_ms: (interval_s * 1e3).max(1.0) }
     }
 
+    /// So much later.
+    pub fn later(self, by: std::time::Duration) -> Self {
+        Self { now_ms: self.now_ms + i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 2), ..self }
+    }
+
     /// How many intervals ago that was, or will be: clocks of nodes differ.
     pub fn intervals_since(self, at_ms: i64) -> f64 {
         (self.now_ms - at_ms).abs() as f64 / self.interval_ms

@@ -109,6 +109,12 @@ pub struct Governed {
     pub strange_looks: u32,
     /// Another hand is on the clocks: CARM sets no more.
     pub hands_off: bool,
+    /// The highest clock that one of its GPUs had under load without a lock of CARM's: what the card reaches with this job.
+    #[serde(default)]
+    pub free_mhz: Option<u32>,
+    /// Why the driver did not take a clock when it was last tried.
+    #[serde(default)]
+    pub untaken: Option<String>,
     /// What the job counts on of the site's on-site power.
     #[serde(flatten)]
     pub onsite: Held,
@@ -260,7 +266,7 @@ impl JobState {
 const MOST_APART_MS: i64 = 5 * 60 * 1000;
 
 impl GpuState {
-    /// A lock whose range is not known.
+    /// A lock whose range is not known, or that may not be one.
     pub const UNKNOWN: (u32, u32) = (0, 0);
 
     /// Shares out what the GPU has used since the last time, evenly: the counter cannot tell its users apart.
@@ -295,6 +301,11 @@ impl GpuState {
         let first = self.sampled.is_none();
         self.sampled = Some(Sampled { at_ms, uptime, watts, joules: joules.unwrap_or(0.0) });
         joules.or(first.then_some(0.0))
+    }
+
+    /// Changes a job's wish.
+    pub fn wish(&mut self, job: u32, wish_mhz: Option<u32>) {
+        self.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.wish_mhz = wish_mhz);
     }
 
     /// Adds a job, or takes it up anew.

@@ -179,9 +179,9 @@ impl Store {
         }
     }
 
-    /// Whether a GPU still waits for a job's epilog.
+    /// Whether a GPU still waits for an epilog of a job that is known: nobody decides for one whose state cannot be read.
     pub fn is_held(&self, gpu: &GpuState) -> bool {
-        gpu.holders.iter().any(|holder| self.has_job(holder.job))
+        gpu.holders.iter().any(|holder| self.job(holder.job).is_some())
     }
 
     fn job_path(&self, job: u32) -> PathBuf {
@@ -215,10 +215,10 @@ impl LockedGpu<'_> {
         write(&path, &GpuState { version: VERSION, ..state.clone() })
     }
 
-    /// Drops the holders that are gone without an epilog, but for `job` itself.
+    /// Drops the holders that are gone without an epilog, or of which nothing is known, but for `job` itself.
     pub fn drop_gone(&mut self, job: Option<u32>) {
         let store = self.store;
-        self.state.holders.retain(|holder| Some(holder.job) == job || store.has_job(holder.job));
+        self.state.holders.retain(|holder| Some(holder.job) == job || store.job(holder.job).is_some());
     }
 }
 

@@ -90,17 +90,22 @@ impl<'a> Located<'a> {
 
 fn from_toml(error: &toml::de::Error, text: &str, path: &Path) -> TomlError {
     let line = error.span().map_or(1, |span| line_at(text, span.start));
-    // It quotes what it does not know: nothing of that is for a terminal to obey, nor for anybody to read to its end.
-    let mut message: Vec<char> = error.message().replace('\n', ", ").chars().collect();
+    TomlError { path: path.to_owned(), line, cause: legible(error.message()) }
+}
+
+/// A parser's message as one line. It quotes what it does not know: nothing of that is for a terminal to obey, nor for anybody to read to its
+/// end.
+pub(crate) fn legible(message: &str) -> String {
+    let mut message: Vec<char> = message.replace('\n', ", ").chars().collect();
     if message.len() > 2 * MOST_OF_EACH_END {
         let end = message.len() - MOST_OF_EACH_END;
         message.splice(MOST_OF_EACH_END..end, " ... ".chars());
     }
-    let mut cause = String::with_capacity(message.len());
+    let mut line = String::with_capacity(message.len());
     for c in message {
-        if c.is_control() { cause.extend(c.escape_default()) } else { cause.push(c) }
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
-    TomlError { path: path.to_owned(), line, cause }
+    line
 }
 
 /// Characters of a long message that are shown at its begin, and at its end, where it says what was expected.

@@ -51,14 +51,14 @@ impl<'a> Located<'a> {
     /// A fault in the value at a key path such as `site[1].zone`.
     #[must_use]
     pub fn refuse(&self, key: &str, value: impl fmt::Display, cause: impl fmt::Display) -> TomlError {
-        let cause = format!("{key}: '{}': {cause}", printable(&value.to_string()));
+        let cause = legible(&format!("{key}: '{}': {cause}", printable(&value.to_string())));
         TomlError { path: self.path.to_owned(), line: self.line(key), cause }
     }
 
     /// A fault at a key that has no value of its own.
     #[must_use]
     pub fn refuse_absent(&self, key: &str, cause: impl fmt::Display) -> TomlError {
-        TomlError { path: self.path.to_owned(), line: self.line(key), cause: format!("{key}: {cause}") }
+        TomlError { path: self.path.to_owned(), line: self.line(key), cause: legible(&format!("{key}: {cause}")) }
     }
 
     /// The line of the nearest key on the path that stands in the text; 1 where none does.

@@ -111,6 +111,30 @@ pub fn close(
     store.remove_job(job.id)
 }
 
+/// Does what the epilog of a job should have done that never came.
+pub fn make_up_for(
+    store: &Store,
+    node: &str,
+    id: u32,
+    mut state: Option<JobState>,
+    config: &Config,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    if let Some(state) = &mut state {
+        state.mark([Mark::NoEpilog]);
+        if let Err(error) = store.rewrite_job(state) {
+            log::error!("job {id}: {error:#}");
+        }
+    }
+    let parts = give_back(store, node, id, state.as_mut(), config, now);
+    let known = state.as_ref().map(|state| state.to_job(node));
+    match known {
+        Some(job) => close(store, &job, config, state, parts, None, now),
+        // Nothing is known of it, nothing can be booked.
+        None => store.remove_job(id),
+    }
+}
+
 /// Closes a job whose epilog was stuck or killed: what is known without the driver, and a mark for what is not. Its GPUs
 /// are put back by the next prolog or epilog.
 pub fn cut_short(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {

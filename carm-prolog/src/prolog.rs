@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clocks::{self, Applied};
 use crate::decide::{self, Choice};
+use crate::epilog;
 use crate::gpu::{Card, Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::onsite;
@@ -30,6 +31,12 @@ fn is_booked(job: &Job, config: &Config) -> bool {
 pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration, now: DateTime<Utc>) -> Result<()> {
     let store = Store::open(&config.node.state_dir, &job.node, patience)?;
     let booked = is_booked(job, config);
+    if let Some(earlier) = store.job(job.id).filter(|earlier| earlier.ready && earlier.run != job.restart_count) {
+        log::warn!("job {}: the epilog of its run {} never came", job.id, earlier.run);
+        if let Err(error) = epilog::make_up_for(&store, &job.node, job.id, Some(earlier), config, now) {
+            log::error!("job {}: {error:#}", job.id);
+        }
+    }
     let mut state = JobState::begun(job, booked, now);
     // Until the governor has claimed a part for it.
     state.governed.onsite.share = Store::is_governed(&config.node.state_dir).then_some(0.0);

@@ -119,6 +119,22 @@ fn a_job_of_which_nothing_can_be_read_any_more_is_not_left_at_a_slow_clock() {
 }
 
 #[test]
+fn a_run_whose_epilog_never_came_is_booked_before_the_next_one_of_its_job_begins() {
+    let node = node();
+    let load = node.busy(&[0]);
+    node.prolog(&one());
+    std::thread::sleep(Duration::from_secs(1));
+    node.prolog(&one().restarted(1));
+    drop(load);
+    node.epilog(&one().restarted(1)).assert_clean();
+    let lines = node.ledger();
+    assert_eq!(lines.iter().map(|line| line.run).collect::<Vec<_>>(), [0, 1], "{lines:#?}");
+    assert_marks(&lines[0], &[Mark::NoEpilog]);
+    assert_marks(&lines[1], &[]);
+    assert!(lines[0].gpu_energy_j > 100.0, "{lines:#?}");
+}
+
+#[test]
 fn files_of_the_last_release_are_taken_up_and_booked() {
     let node = node();
     let fill = |text: &str| {

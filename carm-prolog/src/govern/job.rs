@@ -65,21 +65,9 @@ impl Governor {
     }
 
     /// A job that ended without an epilog: its GPUs are given back, and its line says so.
-    fn close(&self, look: &Look, id: u32, mut state: Option<JobState>) {
+    fn close(&self, look: &Look, id: u32, state: Option<JobState>) {
         log::warn!("job {id}: slurmctld knows it no more, and its epilog never came; its GPUs are put back");
-        if let Some(state) = &mut state {
-            state.mark([Mark::NoEpilog]);
-            if let Err(error) = look.store.rewrite_job(state) {
-                log::error!("job {id}: {error:#}");
-            }
-        }
-        let parts = epilog::give_back(look.store, look.node, id, state.as_mut(), &self.config, look.now);
-        let known = state.as_ref().map(|state| state.to_job(look.node));
-        let done = match known {
-            Some(job) => epilog::close(look.store, &job, &self.config, state, parts, None, look.now),
-            // Nothing is known of it, nothing can be booked.
-            None => look.store.remove_job(id),
-        };
+        let done = epilog::make_up_for(look.store, look.node, id, state, &self.config, look.now);
         look.totals.borrow_mut().jobs_booked += u64::from(done.is_ok());
         if let Err(error) = done {
             log::error!("job {id}: {error:#}");

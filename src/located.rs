@@ -61,6 +61,17 @@ impl<'a> Located<'a> {
         TomlError { path: self.path.to_owned(), line: self.line(key), cause: legible(&format!("{key}: {cause}")) }
     }
 
+    /// Refuses a name that cannot be printed as it stands.
+    ///
+    /// # Errors
+    /// It is empty, longer than 100 bytes, or has a control character.
+    pub fn name(&self, key: &str, name: &str) -> Result<(), TomlError> {
+        match name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+            true => Err(self.refuse(key, name, "not a name; give 1 to 100 characters")),
+            false => Ok(()),
+        }
+    }
+
     /// The line of the nearest key on the path that stands in the text; 1 where none does.
     fn line(&self, key: &str) -> usize {
         let mut offset = 0;

@@ -132,9 +132,7 @@ fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {
 
 fn check_zone(raw: RawZone, index: usize, at: &Located, folder: &Path) -> Result<Zone, TomlError> {
     let key = |field: &str| format!("zone[{index}].{field}");
-    if raw.name.is_empty() || raw.name.len() > 100 || raw.name.chars().any(char::is_control) {
-        return Err(at.refuse(&key("name"), &raw.name, "not a name; give 1 to 100 characters"));
-    }
+    at.name(&key("name"), &raw.name)?;
     if let Some((live, intensity)) = live::check(&raw, index, at, folder)? {
         return Ok(Zone { name: raw.name, source: Source::Live(live), intensity });
     }
@@ -175,6 +173,7 @@ fn check_site(
     zones: &[Zone],
 ) -> Result<Site, TomlError> {
     let key = |field: &str| format!("site[{index}].{field}");
+    at.name(&key("name"), &raw.name)?;
     let zone = zones.iter().position(|zone| zone.name == raw.zone).ok_or_else(|| {
         let names: Vec<&str> = zones.iter().map(|zone| zone.name.as_str()).collect();
         at.refuse(&key("zone"), &raw.zone, format!("no such [[zone]]; give one of {}", names.join(", ")))

@@ -94,7 +94,7 @@ impl Check<'_> {
         Ok(Scenario {
             name: raw
                 .name
-                .map(|name| self.name("name", &name).map(|()| name))
+                .map(|name| self.at.name("name", &name).map(|()| name))
                 .transpose()?
                 .unwrap_or_else(|| path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())),
             path: path.to_owned(),
@@ -132,7 +132,7 @@ impl Check<'_> {
 
     fn zone(&mut self, i: usize, raw: &RawZone) -> Checked<ZoneSpec> {
         let key = |field: &str| format!("zone[{i}].{field}");
-        self.name(&key("name"), &raw.name)?;
+        self.at.name(&key("name"), &raw.name)?;
         let utc_offset_h = self.between(&key("utc_offset_hours"), raw.utc_offset_hours.unwrap_or(0.0), -14.0, 14.0)?;
         let given: Vec<(String, &String)> = raw
             .path
@@ -159,7 +159,7 @@ impl Check<'_> {
 
     fn site(&mut self, i: usize, raw: &RawSite, zones: &[ZoneSpec], profiles: &Profiles, planner: &Planner) -> Checked<SiteSpec> {
         let key = |field: &str| format!("site[{i}].{field}");
-        self.name(&key("name"), &raw.name)?;
+        self.at.name(&key("name"), &raw.name)?;
         if !(1..=1_000_000).contains(&raw.gpus) {
             return Err(self.at.refuse(&key("gpus"), raw.gpus, "not a number of GPUs; give 1 to 1000000"));
         }
@@ -297,7 +297,7 @@ impl Check<'_> {
         length_h: f64,
     ) -> Checked<ServiceSpec> {
         let key = |field: &str| format!("service[{i}].{field}");
-        self.name(&key("name"), &raw.name)?;
+        self.at.name(&key("name"), &raw.name)?;
         let site = sites.iter().position(|site| site.site.name == raw.site).ok_or_else(|| {
             let names: Vec<&str> = sites.iter().map(|site| site.site.name.as_str()).collect();
             self.at.refuse(&key("site"), &raw.site, format!("no such site; give one of {}", names.join(", ")))
@@ -335,14 +335,6 @@ impl Check<'_> {
             batch: number("batch", raw.batch, 1.0, 1.0, 1e6)?,
             length_h: self.above(&key("length"), self.hours(&key("length"), raw.length.as_deref(), length_h.min(24.0))?)?,
         })
-    }
-
-    /// What is printed as it stands.
-    fn name(&self, key: &str, name: &str) -> Checked<()> {
-        match name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-            true => Err(self.at.refuse(key, name, "not a name; give 1 to 100 characters")),
-            false => Ok(()),
-        }
     }
 
     fn zone_index(&self, key: &str, name: &str, zones: &[ZoneSpec]) -> Checked<usize> {

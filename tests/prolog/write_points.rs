@@ -2,7 +2,7 @@
 //! lock, the stand-in driver's own among them. strace counts the points of a run that is left alone, then kills at one a run;
 //! whoever comes next goes on, and what is promised must hold.
 //!
-//! By default every fourth point is tried; `CARM_WRITE_POINTS=all` tries them all. `--nocapture` shows how many there were.
+//! Every point is tried; `--nocapture` shows how many there were.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -67,12 +67,6 @@ fn points(node: &Node) -> Vec<Point> {
          (a container needs CAP_SYS_PTRACE):\n{text}"
     );
     points
-}
-
-/// Those of the points that are tried.
-fn tried(points: &[Point]) -> Vec<Point> {
-    let step = if std::env::var_os("CARM_WRITE_POINTS").is_some_and(|which| which == "all") { 1 } else { 4 };
-    points.iter().step_by(step).cloned().collect()
 }
 
 fn killed_at(node: &Node, program: &Command, point: &Point) -> Command {
@@ -182,8 +176,7 @@ fn a_prolog_killed_at_any_write_point() {
     let points = points(&node);
     node.epilog(&two(0));
     close(&node, "whole");
-    let tried = tried(&points);
-    for (index, point) in tried.iter().enumerate() {
+    for (index, point) in points.iter().enumerate() {
         let at = format!("prolog killed before {point:?}");
         let before_j = used_j(&node);
         assert!(was_killed(killed_at(&node, &prolog, point).status().unwrap()), "{at}");
@@ -209,7 +202,7 @@ fn a_prolog_killed_at_any_write_point() {
         assert_eq!(says_so, run == 0, "{at}: {:?}", line.marks);
         assert_energy(&line, to_j - from_j, after_j - before_j, &at);
     }
-    tell("a prolog", &points, tried.len());
+    tell("a prolog", &points, points.len());
 }
 
 #[test]
@@ -221,8 +214,7 @@ fn an_epilog_killed_at_any_write_point() {
     assert!(strace(&node, &epilog, &[]).status().expect("strace; install it by tests/install-needs tests").success());
     let points = points(&node);
     close(&node, "whole");
-    let tried = tried(&points);
-    for (index, point) in tried.iter().enumerate() {
+    for (index, point) in points.iter().enumerate() {
         let at = format!("epilog killed before {point:?}");
         let before_j = used_j(&node);
         node.prolog(&two(0));
@@ -255,7 +247,7 @@ fn an_epilog_killed_at_any_write_point() {
         assert!(!line.marks.contains(&Mark::EnergyLost), "{at}: what was used stands in one file or another: {line:?}");
         assert_energy(&line, to_j - from_j, after_j - before_j, &at);
     }
-    tell("an epilog", &points, tried.len());
+    tell("an epilog", &points, points.len());
 }
 
 /// Takes another job's lines out of the ledger: what is looked at is one job.
@@ -307,9 +299,8 @@ fn a_governor_killed_at_any_write_point() {
     let points = points(&node);
     node.epilog(&two(0));
     close(&node, "whole");
-    let tried = tried(&points);
     let mut survived = 0;
-    for (index, point) in tried.iter().enumerate() {
+    for (index, point) in points.iter().enumerate() {
         let at = format!("governor killed before {point:?}");
         let before_j = used_j(&node);
         node.prolog(&two(0));
@@ -336,8 +327,8 @@ fn a_governor_killed_at_any_write_point() {
         let counted_s: f64 = line.steps.iter().map(|step| step.seconds).sum();
         assert!((counted_s - span.as_seconds_f64()).abs() < 0.05, "{at}: {counted_s} s of {span}");
     }
-    assert!(survived * 4 <= tried.len(), "{survived} of {} runs were not killed", tried.len());
-    tell("a governor", &points, tried.len() - survived);
+    assert!(survived * 4 <= points.len(), "{survived} of {} runs were not killed", points.len());
+    tell("a governor", &points, points.len() - survived);
 }
 
 /// Runs a whole prolog or epilog (the parent is what strace sees), and kills its child once it is in the driver.
@@ -375,8 +366,7 @@ fn a_parent_killed_at_any_write_point_after_its_child() {
         let points = points(&node);
         node.epilog(&two(0));
         close(&node, "whole");
-        let tried = tried(&points);
-        for point in &tried {
+        for point in &points {
             let at = format!("{side}'s parent killed before {point:?}");
             let before_j = used_j(&node);
             prepare();
@@ -387,6 +377,6 @@ fn a_parent_killed_at_any_write_point_after_its_child() {
             let line = close(&node, &at);
             assert_energy(&line, 0.0, after_j - before_j, &at);
         }
-        tell(&format!("the parent of a killed {side}"), &points, tried.len());
+        tell(&format!("the parent of a killed {side}"), &points, points.len());
     }
 }

@@ -85,6 +85,19 @@ fn a_job_whose_state_cannot_be_read_and_whom_slurm_no_longer_knows_is_cleaned_up
 }
 
 #[test]
+fn a_job_of_an_array_of_thousands_of_tasks_is_found_gone_and_booked() {
+    // Asked for an array's own number squeue shows every task: 200 KiB, and a pipe holds 64.
+    let node = node();
+    node.prolog(&one());
+    let tasks = "yes '4200008|N/A|PD||a task of an array' | head -n 5700";
+    let governor = Governor::start_with_squeue(&node, &format!("{tasks}; echo '{JOB}|2026-05-01T12:00:00|CD|wind1|train'"));
+    until("it is closed", || !node.ledger().is_empty());
+    governor.stop();
+    assert_marks(&node.line(), &[Mark::NoEpilog]);
+    node.assert_clean();
+}
+
+#[test]
 fn state_that_becomes_unreadable_while_it_is_governed_is_said_once_and_leaves_no_lock_behind() {
     for text in ["", "{\"version\":1,\"uuid\":\"GP", "{\"version\":99}"] {
         let node = node();

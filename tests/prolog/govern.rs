@@ -136,6 +136,28 @@ fn a_governed_job_is_counted_piece_by_piece_and_booked_once() {
 }
 
 #[test]
+fn a_log_that_is_rotated_goes_on_in_a_new_file_with_its_next_line() {
+    let node = node();
+    let governor = Governor::start(&node);
+    for turn in ["carm.log.1", "carm.log.2"] {
+        std::fs::rename(node.path("carm.log"), node.path(turn)).expect("a log");
+        let before = std::fs::read_to_string(node.path(turn)).expect("a log");
+        // A broken configuration is said once, in a line of its own; that it is whole again is not said.
+        let right = std::fs::read_to_string(node.path("carm.toml")).expect("a configuration");
+        node.config(&format!("{right}\n[nonsense]\n"));
+        until("a line in the new file", || node.log().contains("the last good one holds"));
+        assert_eq!(std::fs::read_to_string(node.path(turn)).expect("a log"), before);
+        node.config(&right);
+        sleep_s(1.5);
+    }
+    // As logrotate does by `create`: the new file is there already.
+    std::fs::rename(node.path("carm.log"), node.path("carm.log.3")).expect("a log");
+    std::fs::write(node.path("carm.log"), "").expect("a log");
+    governor.stop();
+    assert!(node.log().contains("ended; every job keeps"), "{}", node.log());
+}
+
+#[test]
 fn a_job_that_starts_while_the_governor_is_down_counts_on_nothing_that_others_may_have() {
     for (ago_s, counts_on) in [(Some(2), false), (Some(60), true), (None, true)] {
         let node = node();

@@ -272,6 +272,78 @@ fn a_gpu_lost_while_it_is_governed_costs_at_most_an_interval_of_its_energy() {
     node.assert_clean();
 }
 
+/// Faults of the one call for energy: an unknown error, and a GPU that is lost for a while.
+const SILENT: [&str; 2] = [
+    "[[fault]]\ncall = \"nvmlDeviceGetTotalEnergyConsumption\"\ncode = 999\n",
+    "[[fault]]\ncall = \"nvmlDeviceGetTotalEnergyConsumption\"\ncode = 15\n",
+];
+
+#[test]
+fn a_counter_that_cannot_be_read_at_some_looks_loses_nothing() {
+    for fault in SILENT {
+        let node = node();
+        let governor = Governor::start_with_squeue(&node, HERE);
+        let before_j = node.energy_j(0);
+        node.prolog(&one());
+        let load = node.busy(&[0]);
+        for faults in ["", fault, "", fault, fault, ""] {
+            node.faults(faults);
+            look(&node);
+        }
+        drop(load);
+        let until_j = node.energy_j(0);
+        node.epilog(&one()).assert_clean();
+        let (used_j, line) = (node.energy_j(0) - before_j, node.line());
+        assert_marks(&line, &[]);
+        // Idle before the load and after it, for moments.
+        assert!(line.gpu_energy_j > 0.97 * (until_j - before_j) && line.gpu_energy_j <= used_j, "{used_j} J: {line:#?}");
+        assert_eq!(line.gpus[0].meter, Meter::Counter);
+        governor.stop();
+    }
+}
+
+#[test]
+fn a_counter_that_is_silent_from_some_look_to_the_end_is_energy_lost() {
+    for fault in SILENT {
+        let node = node();
+        let governor = Governor::start_with_squeue(&node, HERE);
+        node.prolog(&one());
+        let _load = node.busy(&[0]);
+        look(&node);
+        look(&node);
+        node.faults(fault);
+        look(&node);
+        node.epilog(&one());
+        assert_marks(&node.line(), &[Mark::EnergyLost]);
+        // What was read until then is booked.
+        assert!(node.line().gpu_energy_j > 0.0, "{:#?}", node.line());
+        governor.stop();
+        node.assert_clean();
+    }
+}
+
+#[test]
+fn a_silent_counter_costs_the_jobs_on_a_shared_gpu_their_energy_only_when_one_comes_or_goes() {
+    let node = node();
+    let governor = Governor::start_with_squeue(&node, &format!("{HERE}; echo '4200008|N/A|R|wind1|other'"));
+    let other = green(JOB + 1);
+    node.prolog(&one()).prolog(&other);
+    node.faults(SILENT[0]);
+    look(&node);
+    look(&node);
+    node.faults("");
+    node.epilog(&one());
+    assert_marks(&node.ledger()[0], &[Mark::SharedGpu]);
+    let third = green(JOB + 2);
+    node.faults(SILENT[0]);
+    node.prolog(&third);
+    node.faults("");
+    node.epilog(&third).epilog(&other).assert_clean();
+    let lost: Vec<bool> = node.ledger().iter().map(|line| line.marks.contains(&Mark::EnergyLost)).collect();
+    assert_eq!(lost, [false, true, true], "{:#?}", node.ledger());
+    governor.stop();
+}
+
 #[test]
 fn a_driver_that_is_loaded_anew_counts_anew_and_what_was_not_seen_is_marked() {
     let node = node();

@@ -158,6 +158,31 @@ fn a_log_that_is_rotated_goes_on_in_a_new_file_with_its_next_line() {
 }
 
 #[test]
+fn monitoring_and_ledger_say_alike_what_a_jobs_carbon_is_made_of() {
+    let trace = "source = \"trace\"\npath = \"de.csv\"\n";
+    // Nothing is fetched here: the typical day stands in for WattTime's marginal intensity, and that is average.
+    let live = "source = \"watttime\"\ntoken_file = \"token\"\n";
+    for (source, word) in [(format!("{trace}signal = \"marginal\"\n"), "marginal"), (live.to_owned(), "average")] {
+        let node = node();
+        let config = std::fs::read_to_string(node.path("carm.toml")).expect("a configuration").replace(trace, &source);
+        node.config(&format!("[grid]\ncache_dir = \"{}\"\n{config}", node.path("cache").display()));
+        let governor = Governor::start(&node);
+        node.prolog(&green(7));
+        let page = || String::from_utf8(node.by_hand(&["status", "--prometheus"]).stdout).expect("a page");
+        let of_job = format!("partition=\"gpu\",intensity=\"{word}\"}}");
+        until("its carbon is shown", || page().contains("\ncarm_job_carbon_grams_total{"));
+        let page = page();
+        let line_of = |name: &str| page.lines().find(|line| line.starts_with(name)).expect("a series");
+        assert!(line_of("carm_job_carbon_grams_total{").contains(&of_job), "{page}");
+        let of_grid = format!("kind=\"{word}\"}}");
+        assert!(line_of("carm_grid_carbon_intensity_grams_per_kwh{").contains(&of_grid), "{page}");
+        node.epilog(&green(7)).assert_clean();
+        assert_eq!(node.line().intensity.word(), word);
+        governor.stop();
+    }
+}
+
+#[test]
 fn a_job_that_starts_while_the_governor_is_down_counts_on_nothing_that_others_may_have() {
     for (ago_s, counts_on) in [(Some(2), false), (Some(60), true), (None, true)] {
         let node = node();

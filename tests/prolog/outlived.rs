@@ -85,6 +85,25 @@ fn a_job_whose_state_cannot_be_read_and_whom_slurm_no_longer_knows_is_cleaned_up
 }
 
 #[test]
+fn a_name_that_only_slurmctld_knows_is_asked_for_once() {
+    // As from Slurm 23.02 on the prolog is told when the job ends: there is nothing else to ask about.
+    for (lines, asked, name) in [("ask_limit = true", 1, Some("train")), ("ask_limit = false", 0, None)] {
+        let node = node().node(lines);
+        let governor = Governor::start_with_squeue(&node, &format!("echo asked >> {}; {HERE}", node.path("asked").display()));
+        node.prolog(&one());
+        until("its name", || state(&node)["name"].as_str() == name);
+        for _ in 0..3 {
+            look(&node);
+        }
+        let questions = std::fs::read_to_string(node.path("asked")).unwrap_or_default();
+        assert_eq!(questions.lines().count(), asked, "{lines}: {}", node.log());
+        node.epilog(&one()).assert_clean();
+        assert_eq!(node.line().name.as_deref(), name);
+        governor.stop();
+    }
+}
+
+#[test]
 fn a_job_of_an_array_of_thousands_of_tasks_is_found_gone_and_booked() {
     // Asked for an array's own number squeue shows every task: 200 KiB, and a pipe holds 64.
     let node = node();

@@ -86,8 +86,9 @@ pub fn hold(
 ) -> Result<Held> {
     let mut gpu = store.gpu(uuid)?;
     gpu.drop_gone(Some(job));
-    let counter_j = reading(&mut gpu.state, driver);
-    gpu.state.share_out(counter_j);
+    if !share_out(&mut gpu.state, driver) {
+        gpu.state.lose();
+    }
     gpu.state.add(job, wish_mhz);
     let unmetered = if metered { stay_loaded(&mut gpu, driver).err() } else { None };
     if unmetered.is_some() {
@@ -114,8 +115,9 @@ pub fn release(
 ) -> Result<Option<Part>> {
     let mut gpu = store.gpu(uuid)?;
     gpu.drop_gone(Some(job));
-    let counter_j = driver.and_then(|driver| reading(&mut gpu.state, driver));
-    gpu.state.share_out(counter_j);
+    if !driver.is_some_and(|driver| share_out(&mut gpu.state, driver)) {
+        gpu.state.lose();
+    }
     let part = part_of(&gpu.state, job);
     gpu.state.holders.retain(|holder| holder.job != job);
     match driver {
@@ -129,9 +131,7 @@ pub fn release(
 /// Brings a GPU to what its living holders wish: after a prolog or epilog that did not come to its end.
 pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<()> {
     let mut gpu = store.gpu(uuid)?;
-    let counter_j = reading(&mut gpu.state, driver);
-    gpu.state.share_out(counter_j);
-    gpu.drop_gone(None);
+    share_out_and_drop_gone(&mut gpu, driver);
     give_back(&mut gpu, driver, restore_mhz)
 }
 
@@ -139,11 +139,7 @@ pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Optio
 /// failed at it before.
 pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<Seen> {
     let mut gpu = store.gpu(uuid)?;
-    let counter_j = reading(&mut gpu.state, driver);
-    gpu.state.share_out(counter_j);
-    let before = gpu.state.holders.len();
-    gpu.drop_gone(None);
-    if gpu.state.holders.len() < before || gpu.state.holders.is_empty() {
+    if share_out_and_drop_gone(&mut gpu, driver) || gpu.state.holders.is_empty() {
         give_back(&mut gpu, driver, restore_mhz)?;
     } else if owes(&gpu.state) {
         apply(&mut gpu, driver, restore_mhz)?;
@@ -160,13 +156,12 @@ pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<
     })
 }
 
-/// A job's part of a GPU up to now.
+/// A job's part of a GPU up to now: its last, so that what cannot be read now is lost.
 pub fn read_part(store: &Store, driver: &dyn Driver, uuid: &str, job: u32) -> Result<Option<Part>> {
     let mut gpu = store.gpu(uuid)?;
-    let counter_j = reading(&mut gpu.state, driver);
-    gpu.state.share_out(counter_j);
+    let is_read = share_out(&mut gpu.state, driver);
     gpu.save()?;
-    Ok(part_of(&gpu.state, job))
+    Ok(part_of(&gpu.state, job).map(|part| Part { lost: part.lost || !is_read, ..part }))
 }
 
 /// A job's part of a GPU as its journal has it.
@@ -201,11 +196,30 @@ fn owes(gpu: &GpuState) -> bool {
     gpu.locked_mhz == Some(GpuState::UNKNOWN) || gpu.locked_mhz.is_some() && wished(&gpu.holders).is_none()
 }
 
+/// Shares out what a GPU has used, as far as it can be read now. Gives whether it can.
+fn share_out(gpu: &mut GpuState, driver: &dyn Driver) -> bool {
+    let counter_j = reading(gpu, driver);
+    gpu.share_out(counter_j);
+    counter_j.is_some()
+}
+
+/// The same, and drops the holders that are gone without an epilog. Gives whether any was.
+fn share_out_and_drop_gone(gpu: &mut LockedGpu, driver: &dyn Driver) -> bool {
+    let is_read = share_out(&mut gpu.state, driver);
+    let before = gpu.state.holders.len();
+    gpu.drop_gone(None);
+    let is_any_gone = gpu.state.holders.len() < before;
+    if is_any_gone && !is_read {
+        gpu.state.lose();
+    }
+    is_any_gone
+}
+
 /// The energy counter; where the card has none, its power samples summed up.
 fn reading(gpu: &mut GpuState, driver: &dyn Driver) -> Option<f64> {
     match driver.energy_j(&gpu.uuid) {
         Ok(joules) => Some(joules),
-        Err(error) if error.refused => gpu.sample(driver.power_w(&gpu.uuid).ok()?, chrono::Utc::now()),
+        Err(error) if error.refused => Some(gpu.sample(driver.power_w(&gpu.uuid).ok()?, chrono::Utc::now())),
         Err(_) => None,
     }
 }

@@ -56,19 +56,17 @@ pub fn give_back(
     let driver = nvml.as_ref().ok().map(|nvml| nvml as &dyn Driver);
     // The counters first: once the job's GPUs are free their energy is another's; at a second attempt it may be already.
     let is_first = state.as_ref().is_some_and(|state| state.ended.is_none());
-    let ends: Vec<Option<f64>> = used.iter().map(|gpu| driver.filter(|_| is_first)?.energy_j(&gpu.uuid).ok()).collect();
-    let whole = |gpu: &JobGpu, end: Option<f64>| {
+    let whole = |gpu: &JobGpu, driver: &dyn Driver| {
         // A journal that is locked, or was reset by hand, tells nothing: then the readings at start and end do.
-        let used = gpu.energy_start_j.zip(end).map(|(start, end)| end - start);
-        Some(Part::alone(used.filter(|&used| used >= 0.0)?))
+        let used = driver.energy_j(&gpu.uuid).ok()? - gpu.energy_start_j?;
+        (used >= 0.0).then(|| Part::alone(used))
     };
     let counted_j = state.as_ref().map(|state| state.counted.joules.clone()).unwrap_or_default();
     let mut parts: Vec<Option<Part>> = match driver {
         Some(driver) if is_first => {
-            let part = |(gpu, &end): (&JobGpu, &Option<f64>)| {
-                clocks::read_part(store, driver, &gpu.uuid, job).ok().flatten().or_else(|| whole(gpu, end))
-            };
-            used.iter().zip(&ends).map(part).collect()
+            let part =
+                |gpu: &JobGpu| clocks::read_part(store, driver, &gpu.uuid, job).ok().flatten().or_else(|| whole(gpu, driver));
+            used.iter().map(part).collect()
         }
         Some(_) => used.iter().map(|gpu| counted_j.get(&gpu.uuid).copied().map(Part::alone)).collect(),
         None => vec![None; used.len()],

@@ -1,5 +1,7 @@
 //! What only slurmctld can tell of a job: when it ends, its name, whether it still runs. One squeue, given one second.
 
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +11,10 @@ use carm::slurm::hostlist;
 use chrono::{DateTime, Utc};
 
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a pipe holds, and so all that is left in it of a squeue that has ended. No more is read in one go: an answer without an
+/// end must neither keep from looking at the time nor fill the memory.
+const PIPE: u64 = 64 << 10;
 
 /// slurmd's environment has no PATH; these are where distributions and sites put Slurm's commands.
 const COMMAND_DIRS: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/slurm/bin", "/usr/local/slurm/bin"];
@@ -65,8 +71,16 @@ fn run(squeue: &Path, options: &[&str], job: u32, slurm_conf: Option<&Path>) -> 
     command.envs(slurm_conf.iter().map(|path| ("SLURM_CONF", path)));
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+    let (mut output, mut errors) = (Output::of(child.stdout.take())?, Output::of(child.stderr.take())?);
     let since = Instant::now();
-    while child.try_wait().map_err(|e| e.to_string())?.is_none() {
+    loop {
+        // First whether it has ended: then all that it said is there to be read.
+        let has_ended = child.try_wait().map_err(|e| e.to_string())?.is_some();
+        output.read()?;
+        errors.read()?;
+        if has_ended {
+            return Ok((output.text(), errors.text()));
+        }
         if since.elapsed() > PATIENCE {
             let _ = child.kill();
             let _ = child.wait();
@@ -74,9 +88,33 @@ fn run(squeue: &Path, options: &[&str], job: u32, slurm_conf: Option<&Path>) -> 
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let output = child.wait_with_output().map_err(|e| e.to_string())?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((text(&output.stdout), text(&output.stderr)))
+}
+
+/// What comes out of squeue, read while it runs: an array of some thousand tasks is told in more than a pipe holds. The end of
+/// the pipe is not waited for: a process that squeue left behind may hold it open.
+struct Output<P> {
+    pipe: P,
+    bytes: Vec<u8>,
+}
+
+impl<P: Read + AsFd> Output<P> {
+    fn of(pipe: Option<P>) -> Result<Self, String> {
+        let pipe = pipe.ok_or("it has no pipe")?;
+        rustix::io::ioctl_fionbio(&pipe, true).map_err(|e| e.to_string())?;
+        Ok(Self { pipe, bytes: Vec::new() })
+    }
+
+    /// Takes what is there.
+    fn read(&mut self) -> Result<(), String> {
+        match self.pipe.by_ref().take(PIPE).read_to_end(&mut self.bytes) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
 }
 
 /// `7|2026-05-01T12:00:00|R|wind[1-2]|train`.
@@ -144,5 +182,25 @@ mod tests {
         let since = Instant::now();
         assert_eq!(answer("exec sleep 30"), Err("no answer within a second".into()));
         assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    }
+
+    #[test]
+    fn an_array_of_thousands_of_tasks_is_read_to_its_end() {
+        let others = "yes '8|N/A|PD||a task of an array' | head -n 8000";
+        let at = parse_instant("2026-05-01T12:00:00Z").ok();
+        let here = Ok(Answer::Here { end: at, name: "x".into() });
+        assert_eq!(answer(&format!("{others}; echo '7|2026-05-01T12:00:00|R|wind1|x'")), here);
+        assert_eq!(answer(&format!("echo '7|2026-05-01T12:00:00|R|wind1|x'; {others}; {others} >&2")), here);
+        assert_eq!(answer(others), Ok(Answer::Gone));
+    }
+
+    #[test]
+    fn what_squeue_leaves_behind_or_says_without_end_is_not_waited_for() {
+        let since = Instant::now();
+        let here = Ok(Answer::Here { end: None, name: "x".into() });
+        assert_eq!(answer("sleep 30 & echo '7|N/A|R|wind1|x'"), here);
+        assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+        assert_eq!(answer("exec yes"), Err("no answer within a second".into()));
+        assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
     }
 }

@@ -58,6 +58,28 @@ fn a_busy_driver_is_asked_again() {
 }
 
 #[test]
+fn a_counter_that_answers_when_it_is_asked_again_is_read_at_the_start_and_at_the_end() {
+    let unknown = |times| fault("nvmlDeviceGetTotalEnergyConsumption", &format!("code = 999\ntimes = {times}"));
+    let node = Node::new().faulty(&unknown(2));
+    let before_j = node.energy_j(0);
+    node.prolog(&green(7));
+    node.faults(&unknown(1));
+    node.epilog(&green(7)).assert_clean();
+    let line = node.line();
+    assert_marks(&line, &[]);
+    assert!(line.gpu_energy_j > 0.0 && line.gpu_energy_j <= node.energy_j(0) - before_j, "{line:#?}");
+}
+
+#[test]
+fn counters_that_never_answer_are_given_up_within_the_bound() {
+    let node = Node::new().faulty(&fault("nvmlDeviceGetTotalEnergyConsumption", "code = 999"));
+    let line = node.whole_job(&green(7).gpus("0-7"));
+    assert_marks(&line, &[Mark::EnergyLost]);
+    assert_eq!(line.clock_mhz, Some(GREENEST_MHZ), "{}", node.log());
+    node.assert_clean();
+}
+
+#[test]
 fn a_gpu_lost_while_the_job_ran_costs_its_energy_and_not_that_of_the_others() {
     let node = Node::new();
     let job = green(7).gpus("0,1");

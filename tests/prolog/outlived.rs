@@ -85,6 +85,38 @@ fn a_job_whose_state_cannot_be_read_and_whom_slurm_no_longer_knows_is_cleaned_up
 }
 
 #[test]
+fn a_name_that_only_slurmctld_knows_is_asked_for_once() {
+    // As from Slurm 23.02 on the prolog is told when the job ends: there is nothing else to ask about.
+    for (lines, asked, name) in [("ask_limit = true", 1, Some("train")), ("ask_limit = false", 0, None)] {
+        let node = node().node(lines);
+        let governor = Governor::start_with_squeue(&node, &format!("echo asked >> {}; {HERE}", node.path("asked").display()));
+        node.prolog(&one());
+        until("its name", || state(&node)["name"].as_str() == name);
+        for _ in 0..3 {
+            look(&node);
+        }
+        let questions = std::fs::read_to_string(node.path("asked")).unwrap_or_default();
+        assert_eq!(questions.lines().count(), asked, "{lines}: {}", node.log());
+        node.epilog(&one()).assert_clean();
+        assert_eq!(node.line().name.as_deref(), name);
+        governor.stop();
+    }
+}
+
+#[test]
+fn a_job_of_an_array_of_thousands_of_tasks_is_found_gone_and_booked() {
+    // Asked for an array's own number squeue shows every task: 200 KiB, and a pipe holds 64.
+    let node = node();
+    node.prolog(&one());
+    let tasks = "yes '4200008|N/A|PD||a task of an array' | head -n 5700";
+    let governor = Governor::start_with_squeue(&node, &format!("{tasks}; echo '{JOB}|2026-05-01T12:00:00|CD|wind1|train'"));
+    until("it is closed", || !node.ledger().is_empty());
+    governor.stop();
+    assert_marks(&node.line(), &[Mark::NoEpilog]);
+    node.assert_clean();
+}
+
+#[test]
 fn state_that_becomes_unreadable_while_it_is_governed_is_said_once_and_leaves_no_lock_behind() {
     for text in ["", "{\"version\":1,\"uuid\":\"GP", "{\"version\":99}"] {
         let node = node();
@@ -289,6 +321,78 @@ fn a_gpu_lost_while_it_is_governed_costs_at_most_an_interval_of_its_energy() {
     until("its clocks are put back", || node.locked().is_empty());
     governor.stop();
     node.assert_clean();
+}
+
+/// Faults of the one call for energy: an unknown error, and a GPU that is lost for a while.
+const SILENT: [&str; 2] = [
+    "[[fault]]\ncall = \"nvmlDeviceGetTotalEnergyConsumption\"\ncode = 999\n",
+    "[[fault]]\ncall = \"nvmlDeviceGetTotalEnergyConsumption\"\ncode = 15\n",
+];
+
+#[test]
+fn a_counter_that_cannot_be_read_at_some_looks_loses_nothing() {
+    for fault in SILENT {
+        let node = node();
+        let governor = Governor::start_with_squeue(&node, HERE);
+        let before_j = node.energy_j(0);
+        node.prolog(&one());
+        let load = node.busy(&[0]);
+        for faults in ["", fault, "", fault, fault, ""] {
+            node.faults(faults);
+            look(&node);
+        }
+        drop(load);
+        let until_j = node.energy_j(0);
+        node.epilog(&one()).assert_clean();
+        let (used_j, line) = (node.energy_j(0) - before_j, node.line());
+        assert_marks(&line, &[]);
+        // Idle before the load and after it, for moments.
+        assert!(line.gpu_energy_j > 0.97 * (until_j - before_j) && line.gpu_energy_j <= used_j, "{used_j} J: {line:#?}");
+        assert_eq!(line.gpus[0].meter, Meter::Counter);
+        governor.stop();
+    }
+}
+
+#[test]
+fn a_counter_that_is_silent_from_some_look_to_the_end_is_energy_lost() {
+    for fault in SILENT {
+        let node = node();
+        let governor = Governor::start_with_squeue(&node, HERE);
+        node.prolog(&one());
+        let _load = node.busy(&[0]);
+        look(&node);
+        look(&node);
+        node.faults(fault);
+        look(&node);
+        node.epilog(&one());
+        assert_marks(&node.line(), &[Mark::EnergyLost]);
+        // What was read until then is booked.
+        assert!(node.line().gpu_energy_j > 0.0, "{:#?}", node.line());
+        governor.stop();
+        node.assert_clean();
+    }
+}
+
+#[test]
+fn a_silent_counter_costs_the_jobs_on_a_shared_gpu_their_energy_only_when_one_comes_or_goes() {
+    let node = node();
+    let governor = Governor::start_with_squeue(&node, &format!("{HERE}; echo '4200008|N/A|R|wind1|other'"));
+    let other = green(JOB + 1);
+    node.prolog(&one()).prolog(&other);
+    node.faults(SILENT[0]);
+    look(&node);
+    look(&node);
+    node.faults("");
+    node.epilog(&one());
+    assert_marks(&node.ledger()[0], &[Mark::SharedGpu]);
+    let third = green(JOB + 2);
+    node.faults(SILENT[0]);
+    node.prolog(&third);
+    node.faults("");
+    node.epilog(&third).epilog(&other).assert_clean();
+    let lost: Vec<bool> = node.ledger().iter().map(|line| line.marks.contains(&Mark::EnergyLost)).collect();
+    assert_eq!(lost, [false, true, true], "{:#?}", node.ledger());
+    governor.stop();
 }
 
 #[test]

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
 
+/// How long a new job's first question waits where one is sure to be asked: the governor looks at once at a job that is new, and
+/// its next look is soon enough.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The jobs that have a slurmstepd on this host. None is no proof that a job has ended: an allocation may have no step.
 pub fn jobs_with_steps(proc: &Path) -> Vec<u32> {
     let entries = std::fs::read_dir(proc).into_iter().flatten().filter_map(Result::ok);
@@ -37,7 +41,7 @@ impl Questions {
         match self.0.get_mut(&job) {
             Some((asked, pause)) if now.duration_since(*asked) < *pause => false,
             Some((asked, pause)) => {
-                (*asked, *pause) = (now, (*pause * 2).min(LONGEST_PAUSE));
+                (*asked, *pause) = (now, (*pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
                 true
             }
             None => {
@@ -47,9 +51,9 @@ impl Questions {
         }
     }
 
-    /// Lets the first question about a job wait.
-    pub fn postpone(&mut self, job: u32, now: Instant) {
-        self.0.entry(job).or_insert((now, FIRST_PAUSE));
+    /// Lets the first question about a new job wait: to the next look where it is known already that there is one.
+    pub fn postpone(&mut self, job: u32, is_sure: bool, now: Instant) {
+        self.0.entry(job).or_insert((now, if is_sure { MOMENT } else { FIRST_PAUSE }));
     }
 
     /// Forgets the jobs that are gone.
@@ -79,5 +83,17 @@ mod tests {
         assert_eq!(asked, 8, "at 0, 1, 3, 7, 15, 31, 61 and 91 minutes");
         questions.keep(|_| false);
         assert!(questions.is_time(7, start));
+    }
+
+    #[test]
+    fn a_new_jobs_first_question_waits_and_the_next_ones_are_as_seldom_as_any() {
+        let start = Instant::now();
+        for (is_sure, expected) in [(true, vec![1, 61, 181, 421]), (false, vec![60, 180, 420])] {
+            let mut questions = Questions::default();
+            questions.postpone(7, is_sure, start);
+            let is_time = |second: &u64| questions.is_time(7, start + Duration::from_secs(*second));
+            let asked: Vec<u64> = (0..600).filter(is_time).collect();
+            assert_eq!(asked, expected, "in seconds");
+        }
     }
 }

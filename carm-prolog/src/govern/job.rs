@@ -34,13 +34,16 @@ impl Governor {
         // A job that was requeued comes back under its number.
         let known_run = self.known.get(&(look.node.to_owned(), id)).copied().flatten();
         let is_new = known_run != state.as_ref().map(|state| state.run);
+        let may_know = state.as_ref().filter(|state| state.booked && self.config.node.ask_limit);
+        let lacks_end = may_know.is_some_and(|state| state.ends.is_none());
+        // No Slurm tells it, only carm-submit does; without a name a run makes no history.
+        let lacks_name = may_know.is_some_and(|state| state.name.is_none());
         if is_new && !self.first {
-            // Its prolog has just ended: its first step is about to come.
-            self.questions.postpone(id, std::time::Instant::now());
+            // Its prolog has just ended: its first step is about to come. The question for its end, asked now, tells its name too.
+            self.questions.postpone(id, lacks_name && !lacks_end, std::time::Instant::now());
         }
         let is_silent = !look.with_steps.contains(&id);
-        let lacks_end = state.as_ref().is_some_and(|state| state.booked && state.ends.is_none()) && self.config.node.ask_limit;
-        let may_ask = is_silent || lacks_end;
+        let may_ask = is_silent || lacks_end || lacks_name;
         // That a job has no limit, or no steps, may last: it is asked about ever more seldom.
         if !may_ask || !(self.questions.is_time(id, std::time::Instant::now()) || lacks_end && is_new) {
             return state;

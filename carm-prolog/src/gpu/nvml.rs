@@ -90,7 +90,7 @@ impl Driver for Nvml {
 
     fn energy_j(&self, uuid: &str) -> Result<f64, GpuError> {
         // NVML counts millijoules.
-        self.on(uuid, || "reading the energy counter".into(), |device| device.total_energy_consumption())
+        patiently(|| self.on(uuid, || "reading the energy counter".into(), |device| device.total_energy_consumption()))
             .map(|mj| mj as f64 / 1e3)
     }
 

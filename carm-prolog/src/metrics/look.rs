@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use carm::config::{Config, Source};
+use carm::config::{Config, Source, Zone};
 use carm::ledger::Intensity;
 use carm::request::variables;
 use carm::site::Outlook;
@@ -29,8 +29,13 @@ pub fn snapshots(
         let gpus: Vec<GpuNow> = cards.iter().filter(is_own).map(|card| gpu(driver, card, journal)).collect();
         let states = |store: &Store| store.jobs().into_iter().filter_map(|id| store.job(id)).collect();
         let states: Vec<JobState> = store.as_ref().map(states).unwrap_or_default();
-        let jobs = states.iter().map(|state| job(state, journal, &gpus)).collect();
-        all.push(Snapshot { node: node.clone(), jobs, grid: grids(config, node, &states, now), gpus, totals: None });
+        let outlooks = outlooks(config, node, &states, now);
+        let kind_for = |state: &JobState| {
+            let (index, site) = config.site_of(state.partition.as_deref(), node)?;
+            Some(kind(config.zone_of(site), outlooks.get(&index)?.as_ref()))
+        };
+        let jobs = states.iter().map(|state| job(state, kind_for(state).unwrap_or_default(), journal, &gpus)).collect();
+        all.push(Snapshot { node: node.clone(), jobs, grid: grids(config, &outlooks, now), gpus, totals: None });
     }
     all
 }
@@ -49,7 +54,7 @@ fn gpu(driver: &dyn Driver, card: &Card, journal: &[GpuState]) -> GpuNow {
     }
 }
 
-fn job(state: &JobState, journal: &[GpuState], gpus: &[GpuNow]) -> JobNow {
+fn job(state: &JobState, intensity: Intensity, journal: &[GpuState], gpus: &[GpuNow]) -> JobNow {
     let request = variables::read(|name| state.request.get(name).cloned()).ok().flatten();
     let (counted, tally) = (&state.counted, &state.counted.tally);
     let (carbon_before_g, work_before_s, _) = counted.before;
@@ -64,7 +69,7 @@ fn job(state: &JobState, journal: &[GpuState], gpus: &[GpuNow]) -> JobNow {
         gpus: state.gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
         energy_j: state.gpus.iter().map(|own| energy_j(state.job, &own.uuid, journal, gpus)).sum(),
         carbon_g: has_carbon.then_some(carbon_before_g + tally.carbon_g),
-        intensity: Intensity::Average,
+        intensity,
         embodied_g: Some(tally.embodied_g).filter(|&embodied_g| embodied_g > 0.0),
         clock_limit_mhz: state.clock_mhz,
         onsite_share: state.governed.onsite.share,
@@ -82,34 +87,42 @@ fn energy_j(job: u32, uuid: &str, journal: &[GpuState], gpus: &[GpuNow]) -> Opti
     Some(holder.energy_j + since_j / state.holders.len() as f64)
 }
 
-/// The grid of each site that the node, or a job on it, is at.
-fn grids(config: &Config, node: &str, jobs: &[JobState], now: DateTime<Utc>) -> Vec<GridNow> {
+/// What is known of each site that the node, or a job on it, is at.
+fn outlooks(config: &Config, node: &str, jobs: &[JobState], now: DateTime<Utc>) -> BTreeMap<usize, Option<Outlook>> {
     let partitions = std::iter::once(None).chain(jobs.iter().map(|state| state.partition.as_deref()));
     let sites: BTreeMap<usize, _> = partitions.filter_map(|partition| config.site_of(partition, node)).collect();
-    sites
-        .into_values()
-        .map(|site| {
-            let zone = config.zone_of(site);
-            let outlook = Outlook::load(config, site, now).inspect_err(|error| log::warn!("{error}")).ok();
-            let step = outlook.as_ref().and_then(|outlook| outlook.intensity.at(now));
-            let (source, data_age_s) = match &zone.source {
-                Source::TypicalDay { .. } => ("typical-day", None),
-                Source::Live(live) => (live.service.name(), outlook.as_ref().and_then(|outlook| outlook.age_s)),
-                Source::Trace { path, .. } => {
-                    let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
-                    ("trace", written.map(|written| (now - DateTime::<Utc>::from(written)).as_seconds_f64().max(0.0)))
-                }
-            };
-            GridNow {
-                site: site.name.clone(),
-                zone: zone.name.clone(),
-                source: source.to_owned(),
-                kind: zone.intensity,
-                intensity_g_per_kwh: step.as_ref().map(|step| step.value),
-                estimated: step.as_ref().is_some_and(|step| step.estimated),
-                data_age_s,
-                onsite_w: outlook.and_then(|outlook| Some(outlook.onsite_w?.at(now)?.value)),
+    let load = |site| Outlook::load(config, site, now).inspect_err(|error| log::warn!("{error}")).ok();
+    sites.into_iter().map(|(index, site)| (index, load(site))).collect()
+}
+
+/// What a site's carbon is made of, as the ledger has it: where the typical day stands in for a live source, it is the day's.
+fn kind(zone: &Zone, outlook: Option<&Outlook>) -> Intensity {
+    outlook.map_or(zone.intensity, |outlook| outlook.kind)
+}
+
+fn grids(config: &Config, outlooks: &BTreeMap<usize, Option<Outlook>>, now: DateTime<Utc>) -> Vec<GridNow> {
+    let grid = |(&index, outlook): (&usize, &Option<Outlook>)| {
+        let (site, outlook) = (&config.sites[index], outlook.as_ref());
+        let zone = config.zone_of(site);
+        let step = outlook.and_then(|outlook| outlook.intensity.at(now));
+        let (source, data_age_s) = match &zone.source {
+            Source::TypicalDay { .. } => ("typical-day", None),
+            Source::Live(live) => (live.service.name(), outlook.and_then(|outlook| outlook.age_s)),
+            Source::Trace { path, .. } => {
+                let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+                ("trace", written.map(|written| (now - DateTime::<Utc>::from(written)).as_seconds_f64().max(0.0)))
             }
-        })
-        .collect()
+        };
+        GridNow {
+            site: site.name.clone(),
+            zone: zone.name.clone(),
+            source: source.to_owned(),
+            kind: kind(zone, outlook),
+            intensity_g_per_kwh: step.as_ref().map(|step| step.value),
+            estimated: step.as_ref().is_some_and(|step| step.estimated),
+            data_age_s,
+            onsite_w: outlook.and_then(|outlook| Some(outlook.onsite_w.as_ref()?.at(now)?.value)),
+        }
+    };
+    outlooks.iter().map(grid).collect()
 }

@@ -1,5 +1,5 @@
 //! Who counts on how much of a site's on-site power. A job's state keeps what it holds ([`held`]); governors share a file below the ledger's
-//! folder ([`file`]) in which each claims for its running jobs no more than what the others have left ([`claims`]): so the sum is never
+//! folder ([`mod@file`]) in which each claims for its running jobs no more than what the others have left ([`claims`]): so the sum is never
 //! more than all of it, and what idle GPUs do not use is used elsewhere.
 
 pub mod claims;

@@ -182,7 +182,7 @@ pub struct Holder {
     pub total_j: f64,
     /// Another job was on the GPU meanwhile.
     pub shared: bool,
-    /// The counter could not be read, or fell: the joules are not known.
+    /// The counter could not be read when a job came or went, or it fell: not all joules are known.
     pub lost: bool,
 }
 
@@ -269,15 +269,17 @@ impl GpuState {
     /// A lock whose range is not known, or that may not be one.
     pub const UNKNOWN: (u32, u32) = (0, 0);
 
-    /// Shares out what the GPU has used since the last time, evenly: the counter cannot tell its users apart.
+    /// Shares out what the GPU has used since the last time, evenly: the counter cannot tell its users apart. A reading that failed
+    /// loses nothing: the counter goes on, and the next reading has what this one lacks.
     pub fn share_out(&mut self, counter_j: Option<f64>) {
-        let used = self.counter_j.zip(counter_j).map(|(before, now)| now - before);
+        let Some(now_j) = counter_j else { return };
+        let used = self.counter_j.map(|before_j| now_j - before_j);
         let count = self.holders.len() as f64;
         for holder in &mut self.holders {
             // A counter that fell was reset with the driver: what it counted before is lost, what it shows is new.
             let (used, lost) = match used {
                 Some(used) if used >= 0.0 => (used, false),
-                Some(_) => (counter_j.unwrap_or(0.0), true),
+                Some(_) => (now_j, true),
                 None => (0.0, true),
             };
             holder.energy_j += used / count;
@@ -287,20 +289,32 @@ impl GpuState {
         self.counter_j = counter_j;
     }
 
+    /// A job comes or goes, and the counter cannot be read: what each has used up to now will never be known.
+    pub fn lose(&mut self) {
+        self.holders.iter_mut().for_each(|holder| holder.lost = true);
+        self.counter_j = None;
+    }
+
     /// Adds a power sample, in place of a counter that the card lacks; the joules so far. Samples too far apart tell nothing of
-    /// what was between them.
-    pub fn sample(&mut self, watts: f64, now: DateTime<Utc>) -> Option<f64> {
+    /// what was between them: that is lost.
+    pub fn sample(&mut self, watts: f64, now: DateTime<Utc>) -> f64 {
         let (at_ms, uptime) = (now.timestamp_millis(), Uptime::of(now));
         let passed_ms = |before: &Sampled| {
             let passed = uptime.as_ref().zip(before.uptime.as_ref()).and_then(|(now, then)| now.since(then));
             passed.map_or(at_ms - before.at_ms, |passed| passed.num_milliseconds())
         };
-        let before = self.sampled.as_ref().map(|before| (before, passed_ms(before)));
-        let joined = before.filter(|(_, passed_ms)| (0..=MOST_APART_MS).contains(passed_ms));
-        let joules = joined.map(|(before, ms)| before.joules + (before.watts + watts) / 2.0 * ms as f64 / 1e3);
-        let first = self.sampled.is_none();
-        self.sampled = Some(Sampled { at_ms, uptime, watts, joules: joules.unwrap_or(0.0) });
-        joules.or(first.then_some(0.0))
+        let joules = match self.sampled.as_ref().map(|before| (before, passed_ms(before))) {
+            Some((before, ms)) if (0..=MOST_APART_MS).contains(&ms) => {
+                before.joules + (before.watts + watts) / 2.0 * ms as f64 / 1e3
+            }
+            Some((before, _)) => {
+                self.holders.iter_mut().for_each(|holder| holder.lost = true);
+                before.joules
+            }
+            None => 0.0,
+        };
+        self.sampled = Some(Sampled { at_ms, uptime, watts, joules });
+        joules
     }
 
     /// Changes a job's wish.
@@ -342,27 +356,61 @@ mod tests {
         for set_by in [TimeDelta::zero(), TimeDelta::minutes(4), TimeDelta::minutes(-4), TimeDelta::days(1)] {
             let mut gpu = GpuState::default();
             let begin = Utc::now() - TimeDelta::seconds(10);
-            assert_eq!(gpu.sample(100.0, begin), Some(0.0));
+            assert_eq!(gpu.sample(100.0, begin), 0.0);
             // The clock was set after the first sample: that has another time than it would have now.
             if let Some(sampled) = &mut gpu.sampled {
                 sampled.at_ms += set_by.num_milliseconds();
             }
-            let joules = gpu.sample(300.0, begin + TimeDelta::seconds(10)).expect("joules");
+            let joules = gpu.sample(300.0, begin + TimeDelta::seconds(10));
             assert!((joules - 2000.0).abs() < 20.0, "{set_by}: {joules} J");
         }
         let mut gpu = GpuState::default();
-        gpu.sample(100.0, Utc::now() - TimeDelta::minutes(6));
-        assert_eq!(gpu.sample(100.0, Utc::now()), None, "nobody knows what was in between");
+        let begin = Utc::now() - TimeDelta::minutes(7);
+        let counter_j = gpu.sample(100.0, begin);
+        gpu.share_out(Some(counter_j));
+        gpu.add(1, None);
+        for (seconds, joules, lost) in [(10, 1000.0, false), (370, 1000.0, true), (380, 2000.0, true)] {
+            let counter_j = gpu.sample(100.0, begin + TimeDelta::seconds(seconds));
+            gpu.share_out(Some(counter_j));
+            let holder = &gpu.holders[0];
+            assert!((holder.energy_j - joules).abs() < 20.0 && holder.lost == lost, "nobody knows six minutes: {holder:?}");
+        }
     }
 
     #[test]
-    fn a_counter_that_falls_or_is_silent_is_energy_lost_and_not_energy_saved() {
-        for next in [Some(5.0), None] {
-            let mut gpu = GpuState::default();
-            gpu.share_out(Some(100.0));
-            gpu.add(1, None);
-            gpu.share_out(next);
-            assert!(gpu.holders[0].lost, "{next:?}");
+    fn a_counter_that_falls_is_energy_lost_and_not_energy_saved() {
+        let mut gpu = GpuState::default();
+        gpu.share_out(Some(100.0));
+        gpu.add(1, None);
+        gpu.share_out(Some(5.0));
+        assert!(gpu.holders[0].lost && gpu.holders[0].energy_j == 5.0, "{gpu:?}");
+    }
+
+    #[test]
+    fn a_counter_that_is_silent_for_a_while_loses_nothing() {
+        let mut gpu = GpuState::default();
+        gpu.share_out(Some(100.0));
+        gpu.add(1, None);
+        gpu.share_out(Some(140.0));
+        gpu.add(2, None);
+        for counter_j in [None, None, Some(200.0), None, Some(300.0)] {
+            gpu.share_out(counter_j);
         }
+        let got: Vec<_> = gpu.holders.iter().map(|h| (h.energy_j, h.total_j, h.lost)).collect();
+        assert_eq!(got, [(120.0, 200.0, false), (80.0, 160.0, false)]);
+    }
+
+    #[test]
+    fn whoever_is_there_when_a_job_comes_or_goes_unread_has_lost_energy_and_gets_none_of_anothers() {
+        let mut gpu = GpuState::default();
+        gpu.share_out(Some(100.0));
+        gpu.add(1, None);
+        gpu.share_out(None);
+        gpu.lose();
+        gpu.add(2, None);
+        gpu.share_out(Some(500.0));
+        gpu.share_out(Some(520.0));
+        let got: Vec<_> = gpu.holders.iter().map(|h| (h.energy_j, h.lost)).collect();
+        assert_eq!(got, [(10.0, true), (10.0, true)]);
     }
 }

@@ -213,7 +213,8 @@ pub fn assemble(
             }
             let bounds = Bounds {
                 given_s: given_s(gathered),
-                default_s: place.default_time_s,
+                // Who asks for no limit gets no default one.
+                default_s: place.default_time_s.filter(|_| job.time_limit == Fact::Unsaid),
                 max_s: place.max_time_s,
                 // A dry run without Slurm has no partition to be held to.
                 max_known: place.limits_known || !installed.slurm,

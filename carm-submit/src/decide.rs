@@ -165,6 +165,11 @@ fn closest(missed: &Missed) -> anyhow::Result<Option<Plan>> {
             Ok(missed.assembled.submission.best(&relaxed).context("planning without the budget")?.plan())
         }
         Reason::Horizon | Reason::MaxRun => Ok(None),
+        // Planned, not taken for full clock from now on: the site may be closed now.
+        _ if missed.assembled.submission.latency_ms.is_none() => {
+            let relaxed = Problem { budget_g: Some(f64::MAX), objective: Objective::Carbon, deadline_h: None, ..problem.clone() };
+            Ok(missed.assembled.submission.best(&relaxed).context("planning without the deadline")?.plan())
+        }
         _ => {
             let mut earliest: Option<Plan> = None;
             for candidate in 0..problem.candidates.len() {

@@ -202,7 +202,7 @@ impl Parts {
             Err(Obstacle::Fault(fault)) => {
                 self.warn();
                 say(&format!("{fault:#}; the job is submitted as written, without a plan"));
-                return self.hand_over(Carbon::AsWritten, Vec::new());
+                return self.hand_over_unplanned();
             }
         };
         if flags.json {
@@ -218,11 +218,7 @@ impl Parts {
             };
         }
         self.warn();
-        let nothing = CarbonRequest::default();
-        let (request, name) = match &self.gathered {
-            Some(gathered) => (&gathered.request, gathered.name.as_str()),
-            None => (&nothing, ""),
-        };
+        let name = self.gathered.as_ref().map_or("", |gathered| gathered.name.as_str());
         match decision {
             Decision::Miss(missed) => {
                 if flags.dry_run {
@@ -235,11 +231,7 @@ impl Parts {
                 if flags.dry_run {
                     return Ok(ExitCode::SUCCESS);
                 }
-                let several = self.gathered.as_ref().is_some_and(|g| g.heterogeneous);
-                // A name alone is no wish of its user's.
-                let wishes = !request.is_empty() && !request.off;
-                let named = if wishes { handover::with_name(request, name) } else { request.clone() };
-                self.hand_over(if several { Carbon::AsWritten } else { Carbon::Request(&named) }, Vec::new())
+                self.hand_over_unplanned()
             }
             Decision::Plan(decided) => {
                 if flags.dry_run {
@@ -247,6 +239,8 @@ impl Parts {
                     return Ok(ExitCode::SUCCESS);
                 }
                 tell(&explain::lines(&decided, name));
+                let nothing = CarbonRequest::default();
+                let request = self.gathered.as_ref().map_or(&nothing, |gathered| &gathered.request);
                 let request = handover::request_of(&decided, request, name);
                 self.hand_over(Carbon::Request(&request), handover::options_of(&decided))
             }
@@ -262,6 +256,19 @@ impl Parts {
     fn asks_for_carbon(&self) -> bool {
         let request = self.gathered.as_ref().is_some_and(|g| !g.request.is_empty() && !g.request.off);
         request || self.line.written != self.line.sbatch
+    }
+
+    /// Hands over what was asked for, wherever it was said: the node goes by it without a plan. A heterogeneous job, and one whose
+    /// request could not be read, goes with its own words alone.
+    fn hand_over_unplanned(&self) -> Result<ExitCode, Refusal> {
+        let Some(gathered) = self.gathered.as_ref().filter(|gathered| !gathered.heterogeneous) else {
+            return self.hand_over(Carbon::AsWritten, Vec::new());
+        };
+        let request = &gathered.request;
+        // A name alone is no wish of its user's.
+        let wishes = !request.is_empty() && !request.off;
+        let named = if wishes { handover::with_name(request, &gathered.name) } else { request.clone() };
+        self.hand_over(Carbon::Request(&named), Vec::new())
     }
 
     fn hand_over(&self, carbon: Carbon, added: Vec<String>) -> Result<ExitCode, Refusal> {

@@ -233,8 +233,16 @@ fn against_constant_runs(p: &Problem, outcome: &Outcome) {
 }
 
 fn whole_seconds(p: &Problem) {
-    if let Ok(Outcome::Feasible(plan)) = plan_whole_seconds(p) {
-        check_plan(p, &plan, Some(p.candidates[plan.candidate].work_h), false);
+    match plan_whole_seconds(p) {
+        Ok(Outcome::Feasible(plan)) => check_plan(p, &plan, Some(p.candidates[plan.candidate].work_h), false),
+        Ok(Outcome::Infeasible(_)) => {
+            // No rounding of a start that is on a whole second may cost the plan.
+            if let Ok(Outcome::Feasible(exact)) = plan(p) {
+                let seconds = exact.start_h * 3600.0;
+                assert!((seconds - seconds.round()).abs() > 1e-7, "lost by rounding: {exact:?} of {p:?}");
+            }
+        }
+        Err(_) => {}
     }
 }
 

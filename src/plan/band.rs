@@ -6,9 +6,9 @@
 //! has to win by what its hours are less sure than those at once.
 
 use super::error::PlanError;
+use super::evaluate;
 use super::outcome::{Outcome, Plan};
-use super::problem::{Objective, Problem, Slot, Start};
-use super::{evaluate, plan};
+use super::problem::{Candidate, Objective, Problem, Slot, Start};
 
 /// A plan's carbon under the lower and the upper series of a forecast, in grams. Both are slots cut as the candidate's own are.
 ///
@@ -23,16 +23,21 @@ pub fn carbon_range(problem: &Problem, of: &Plan, low: &[Slot], high: &[Slot]) -
     Ok((under(low)?, under(high)?))
 }
 
-/// The best plan that starts as early as may be, if the given one starts later and does not beat it at the upper edge of the
-/// forecast's band: there it emits as much (performance), or its performance per carbon is no better (ppc). `at_upper_edge` gives a
-/// plan's carbon there in grams: the second of [`carbon_range`], or the plan's own carbon where its candidate has no band. `None` keeps the
-/// given plan. The carbon objective seeks the earliest end within a budget: there is nothing to wait for in it.
+/// The better of two plans that start as early as may be, if the given one starts later and does not beat it at the upper edge of
+/// the forecast's band: there it emits as much (performance), or its performance per carbon is no better (ppc). The two are the best
+/// that `best` finds with the start at once, and with full clock alone as well: the one may be stretched into hours as doubtful as
+/// those that are waited for, which full clock leaves alone. `best` is to be the planner that made the given plan.
+///
+/// `at_upper_edge` gives a plan's carbon there in grams: the second of [`carbon_range`], or the plan's own carbon where its candidate
+/// has no band. `None` keeps the given plan. The carbon objective seeks the earliest end within a budget: there is nothing to wait for
+/// in it.
 ///
 /// # Errors
-/// If the problem is malformed, or `at_upper_edge` fails.
+/// If the problem is malformed, or `best` or `at_upper_edge` fails.
 pub fn start_at_once_instead(
     problem: &Problem,
     of: &Plan,
+    best: impl Fn(&Problem) -> Result<Outcome, PlanError>,
     at_upper_edge: impl Fn(&Plan) -> Result<f64, PlanError>,
 ) -> Result<Option<Plan>, PlanError> {
     let earliest_h = |start: Start| match start {
@@ -46,19 +51,34 @@ pub fn start_at_once_instead(
     for candidate in &mut at_once.candidates {
         candidate.start = Start::Fixed(earliest_h(candidate.start));
     }
-    let Outcome::Feasible(now) = plan(&at_once)? else { return Ok(None) };
-    let (waiting_g, now_g) = (at_upper_edge(of)?, at_upper_edge(&now)?);
-    let better = match problem.objective {
-        Objective::Ppc => of.end_h * waiting_g < now.end_h * now_g,
-        _ => waiting_g < now_g,
+    let mut starts: Vec<Plan> = best(&at_once)?.plan().into_iter().collect();
+    let full: Vec<Option<usize>> = at_once.candidates.iter().map(Candidate::full_clock).collect();
+    for (candidate, &full) in at_once.candidates.iter_mut().zip(&full) {
+        candidate.levels = full.map(|level| candidate.levels[level]).into_iter().collect();
+    }
+    starts.extend(best(&at_once)?.plan().map(|mut plan| {
+        plan.segments.iter_mut().for_each(|segment| segment.level = full[plan.candidate].unwrap_or_default());
+        plan
+    }));
+    let mark = |plan: &Plan| -> Result<f64, PlanError> {
+        let grams = at_upper_edge(plan)?;
+        Ok(if problem.objective == Objective::Ppc { plan.end_h * grams } else { grams })
     };
-    Ok((!better).then_some(now))
+    let mut least = mark(of)?;
+    let mut instead = None;
+    for plan in starts {
+        let mark = mark(&plan)?;
+        if mark < least || mark == least && instead.is_none() {
+            (least, instead) = (mark, Some(plan));
+        }
+    }
+    Ok(instead)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Candidate, Level};
+    use crate::plan::{Level, plan};
 
     /// One hour of work at one clock, 1000 W: dirty now, cleaner from the second hour on.
     fn problem(later_g_per_kwh: f64, objective: Objective) -> Problem {
@@ -97,7 +117,7 @@ mod tests {
     fn instead(problem: &Problem, now_g: f64, later_g: f64) -> Option<Plan> {
         let high = vec![Slot::grid(1.0, now_g), Slot::grid(9.0, later_g)];
         let at_upper_edge = |plan: &Plan| Ok(carbon_range(problem, plan, &problem.candidates[0].slots, &high)?.1);
-        start_at_once_instead(problem, &best_plan(problem), at_upper_edge).expect("a problem")
+        start_at_once_instead(problem, &best_plan(problem), plan, at_upper_edge).expect("a problem")
     }
 
     #[test]
@@ -130,5 +150,19 @@ mod tests {
         let mut problem = problem(300.0, Objective::Performance);
         problem.candidates[0].slots[0].closed = true;
         assert_eq!(instead(&problem, 400.0, 450.0), None);
+    }
+
+    #[test]
+    fn full_clock_at_once_is_held_against_waiting_too() {
+        // A slow hour now and a fast half one later: the best at once as things are expected to be. At the upper edge it is dirtier than
+        // the run that waits, 416 g and 400 g; but full clock now is 300 g, whatever comes.
+        let mut problem = problem(100.0, Objective::Performance);
+        problem.candidates[0].levels.insert(0, Level { clock_mhz: 1000, watts: 720.0, speed: 0.5, latency_ms: None });
+        problem.candidates[0].slots[0].g_per_kwh = 300.0;
+        let waiting = best_plan(&problem);
+        assert_eq!((waiting.start_h, waiting.carbon_g), (1.0, 100.0));
+        let at_once = instead(&problem, 300.0, 400.0).expect("the start at once");
+        assert_eq!((at_once.end_h, at_once.carbon_g, at_once.segments[0].level), (1.0, 300.0, 1), "{at_once:?}");
+        assert_eq!(instead(&problem, 300.0, 290.0), None);
     }
 }

@@ -10,6 +10,9 @@ use super::{Prepared, Request, Run, Tables, check, plan_prepared, prepared};
 
 const SECOND_H: f64 = 1.0 / 3600.0;
 
+/// What is closer than this, in hours, is the same instant: a millionth of a second.
+const HAIR_H: f64 = 1e-6 * SECOND_H;
+
 /// [`super::plan`] with a start on a whole second after now.
 ///
 /// Infeasible only if no plan that starts on one of the two seconds beside the exact optimum's start meets the request; the figures of the
@@ -34,20 +37,13 @@ pub fn plan_whole_seconds_prepared(candidates: &[Prepared], request: &Request) -
         miss => return Ok(miss),
     };
     let chosen = candidates[exact.candidate];
-    let seconds = exact.start_h / SECOND_H;
-    let mut starts = vec![seconds.round()];
-    if (seconds - seconds.round()).abs() > 1e-6 {
-        starts = vec![seconds.floor(), seconds.ceil()];
-    }
     let (earliest, latest) = match chosen.run.start {
         Start::Fixed(_) => return Ok(Outcome::Feasible(exact)), // the caller's own choice
         Start::Within { earliest_h, latest_h } => (earliest_h, latest_h),
     };
-    let hair = 1e-6 * SECOND_H;
-    let fixed: Vec<_> = starts
-        .iter()
-        .map(|s| s * SECOND_H)
-        .filter(|&at| at >= earliest - hair && at <= latest + hair)
+    let fixed: Vec<_> = starts(exact.start_h, &chosen.tables.bounds)
+        .into_iter()
+        .filter(|&at| at >= earliest - HAIR_H && at <= latest + HAIR_H)
         .map(|at| Prepared { run: Run { start: Start::Fixed(at), ..chosen.run }, ..chosen })
         .collect();
     if fixed.is_empty() {
@@ -58,4 +54,21 @@ pub fn plan_whole_seconds_prepared(candidates: &[Prepared], request: &Request) -
         plan.candidate = exact.candidate;
     }
     Ok(outcome)
+}
+
+/// The whole seconds beside an instant, or the instant itself where it is one.
+///
+/// A count of seconds made into hours often lies a rounding before the slot boundary that is meant, which is summed from the
+/// slots' lengths: where the slot before is closed, such a start would be in it. So each is also offered as the boundary itself.
+fn starts(exact_h: f64, bounds: &[f64]) -> Vec<f64> {
+    let seconds = exact_h / SECOND_H;
+    let mut starts = vec![seconds.floor() * SECOND_H, seconds.ceil() * SECOND_H];
+    if (exact_h - seconds.round() * SECOND_H).abs() <= HAIR_H {
+        starts = vec![exact_h];
+    }
+    for at in starts.clone() {
+        let next = bounds.partition_point(|&bound| bound < at - HAIR_H);
+        starts.extend(bounds.get(next).filter(|&&bound| bound <= at + HAIR_H && bound != at));
+    }
+    starts
 }

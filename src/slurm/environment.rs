@@ -1,7 +1,7 @@
 //! The environment variables that sbatch reads as options, between the script's lines and the command line.
 //!
 //! From sbatch(1), "INPUT ENVIRONMENT VARIABLES", 22.05 to 26.05; only those that bear on a plan. There is none for
-//! `--begin`, `--deadline`, `--nodes`, `--ntasks`, `--nodelist`, `--dependency` or `--hold`.
+//! `--begin`, `--deadline`, `--nodes`, `--ntasks` and its kin, `--nodelist`, `--dependency` or `--hold`.
 
 /// Variable and option, in the order in which sbatch reads them: the later of two for one option wins.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -11,6 +11,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("SBATCH_CONSTRAINT", "constraint"),
     ("SBATCH_GRES", "gres"),
     ("SBATCH_GPUS", "gpus"),
+    ("SBATCH_GPU_BIND", "gpu-bind"),
     ("SBATCH_GPUS_PER_NODE", "gpus-per-node"),
     ("SBATCH_GPUS_PER_SOCKET", "gpus-per-socket"),
     ("SBATCH_GPUS_PER_TASK", "gpus-per-task"),

@@ -158,7 +158,7 @@ impl Job {
         let text = |name| options.text(name).map(str::to_owned);
         Self {
             name: text("job-name"),
-            time_limit: fact(options, "time", |text| parse_slurm_time(text).ok().filter(|t| *t != SlurmTime::Seconds(0))),
+            time_limit: fact(options, "time", time_limit),
             begin: fact(options, "begin", |text| parse_clock(text, moment)),
             deadline: fact(options, "deadline", |text| parse_clock(text, moment)),
             partitions: list("partition"),
@@ -182,6 +182,12 @@ fn fact<T>(options: &Options, name: &str, parse: impl Fn(&str) -> Option<T>) -> 
     }
     let text = options.text(name).unwrap_or_default();
     parse(text).map_or_else(|| Fact::Unclear(format!("--{name}={}", printable(text))), Fact::Is)
+}
+
+/// sbatch(1) of `--time`: "A time limit of zero requests that no time limit be imposed."
+fn time_limit(text: &str) -> Option<SlurmTime> {
+    let limit = parse_slurm_time(text).ok()?;
+    Some(if limit == SlurmTime::Seconds(0) { SlurmTime::Unlimited } else { limit })
 }
 
 /// A time as sbatch(1) has it for `--begin` and `--deadline`, in its common forms: `now`, `now+N[unit]`,
@@ -244,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn a_time_limit_of_zero_or_nonsense_is_unclear() {
-        assert_eq!(read("-t 0").time_limit, Fact::Unclear("--time=0".into()));
+    fn a_time_limit_of_zero_is_none_and_nonsense_is_unclear() {
+        assert_eq!(read("-t 0").time_limit, Fact::Is(SlurmTime::Unlimited));
         assert_eq!(read("-t 2h").time_limit, Fact::Unclear("--time=2h".into()));
         assert_eq!(read("-t UNLIMITED").time_limit, Fact::Is(SlurmTime::Unlimited));
     }

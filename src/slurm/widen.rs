@@ -63,6 +63,9 @@ pub fn widened(options: &Options, from: u32, to: u32) -> Result<Vec<String>, Str
     if options.has("ntasks") || options.has("ntasks-per-node") {
         let count = options.tasks().ok_or_else(|| "the number of tasks is open".to_owned())?;
         match count {
+            count if count == nodes && count == from && nodes > 1 => {
+                return Err(format!("its {count} tasks could be one a node, and one a GPU"));
+            }
             count if count == nodes => {} // one task a node drives all of its GPUs
             count if count == from => changed.push(tasks(options, from, to, nodes)?),
             count => return Err(format!("it has {count} tasks for {from} GPUs")),
@@ -156,6 +159,8 @@ mod tests {
             ("gpus=a100:2", 1, "--gpus=a100:1"),
             ("gpus=4 nodes=2", 8, "--gpus=8"),
             ("gpus=4 ntasks=1", 2, "--gpus=2"),
+            ("gpus=1 nodes=1 ntasks=1", 4, "--gpus=4"),
+            ("gpus-per-node=2 nodes=2 ntasks=2", 8, "--gpus-per-node=4"),
             ("gpus=4 nodes=1 ntasks=4", 2, "--gpus=2 --ntasks=2"),
             ("gres=gpu", 3, "--gres=gpu:3"),
             ("gres=gpu:2", 3, "--gres=gpu:3"),
@@ -188,6 +193,8 @@ mod tests {
             ("gpus=4 nodes=2", 3, "do not spread evenly over 2 nodes"),
             ("gpus=4 nodes=1-4", 2, "the number of nodes is open"),
             ("gpus=4 nodes=1 ntasks=2", 2, "it has 2 tasks for 4 GPUs"),
+            ("gpus-per-node=1 nodes=2 ntasks-per-node=1", 8, "its 2 tasks could be one a node, and one a GPU"),
+            ("gpus=4 nodes=4 ntasks=4", 8, "its 4 tasks could be one a node, and one a GPU"),
             ("gpus-per-task=2 ntasks=2", 3, "do not make whole tasks of 2"),
             ("gres=gpu:a:1,gpu:b:1", 4, "not a single number"),
             ("gpus-per-socket=1 sockets-per-node=2 nodes=2", 8, "--gpus-per-socket"),

@@ -9,9 +9,10 @@ pub const CYCLE_H: f64 = 2.0 / 60.0;
 /// What bounds a job's run at a place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// The user's `--time`, in seconds.
+    /// The user's `--time`, in seconds; `None`: not said, or no limit asked for.
     pub given_s: Option<u64>,
-    /// Else the limit that Slurm gives such a job there, in seconds.
+    /// The limit that Slurm gives a job there which does not say any, in seconds; `None` for one that asks for no limit: then
+    /// MaxTime alone bounds it.
     pub default_s: Option<u64>,
     /// The partition's MaxTime, in seconds.
     pub max_s: Option<u64>,

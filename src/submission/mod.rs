@@ -115,14 +115,12 @@ impl Submission {
     pub fn best(&self, problem: &Problem) -> Result<Outcome, PlanError> {
         match self.latency_ms {
             Some(limit_ms) => plan::plan_service(problem, Some(limit_ms)),
-            None => {
-                let measured: Vec<bool> = self.openings.iter().map(|opening| opening.measured).collect();
-                plan_surely(problem, &self.tables, &measured)
-            }
+            None => plan_surely(problem, &self.tables, &self.measured()),
         }
     }
 
-    /// A start at once, where the forecast's error may undo what waiting would save.
+    /// A start at once, where the forecast's error may undo what waiting would save. It keeps what any plan keeps: the node carries it
+    /// out.
     ///
     /// # Errors
     /// The problem is malformed.
@@ -134,7 +132,12 @@ impl Submission {
             Some((low, high)) => Ok(plan::carbon_range(&self.problem, plan, &low, &high)?.1),
             None => Ok(plan.carbon_g),
         };
-        plan::start_at_once_instead(&self.problem, plan, at_upper_edge)
+        let measured = self.measured();
+        let best = |problem: &Problem| {
+            let tables = problem.candidates.iter().map(Tables::new).collect::<Result<Vec<_>, _>>()?;
+            plan_surely(problem, &tables, &measured)
+        };
+        plan::start_at_once_instead(&self.problem, plan, best, at_upper_edge)
     }
 
     /// The plan's carbon at both edges of the forecast's band, in grams, where the forecast carries one. A service waits for nothing, and is not
@@ -191,6 +194,11 @@ impl Submission {
         opening.band.as_ref().map(|(low, high)| (cut(low), cut(high)))
     }
 
+    /// Of each candidate, whether its profile was measured there.
+    fn measured(&self) -> Vec<bool> {
+        self.openings.iter().map(|opening| opening.measured).collect()
+    }
+
     /// The candidates as they stand, with their tables.
     #[must_use]
     pub fn prepared(&self) -> Vec<Prepared<'_>> {
@@ -216,5 +224,56 @@ pub fn earliest_h(start: Start) -> f64 {
     match start {
         Start::Fixed(at) => at,
         Start::Within { earliest_h, .. } => earliest_h,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Level, Objective};
+
+    /// Five hours of work by the eighth hour, on a grid whose seventh and eighth may turn out sixteen times as dirty as expected; the
+    /// clocks go by what nobody measured.
+    #[test]
+    fn a_start_at_once_in_place_of_a_wait_is_one_that_the_node_carries_out() {
+        let slots = |last: f64| -> Vec<Slot> {
+            (0..8)
+                .map(|hour| {
+                    Slot::grid(
+                        1.0,
+                        if hour < 2 {
+                            400.0
+                        } else if hour < 6 {
+                            350.0
+                        } else {
+                            last
+                        },
+                    )
+                })
+                .collect()
+        };
+        let level = |clock_mhz, watts, speed| Level { clock_mhz, watts, speed, latency_ms: None };
+        let candidate = Candidate {
+            slots: slots(100.0),
+            levels: vec![level(1000, 110.0, 0.6), level(1500, 180.0, 0.8), level(2000, 300.0, 1.0)],
+            workers: 1,
+            work_h: 5.0,
+            host_watts: 0.0,
+            pue: 1.0,
+            onsite_g_per_kwh: 0.0,
+            start: Start::Within { earliest_h: 0.0, latest_h: 24.0 },
+            max_run_h: None,
+        };
+        let tables = vec![Tables::new(&candidate).expect("a candidate")];
+        let band = Some((slots(80.0), slots(1600.0)));
+        let opening = Opening { candidate, measured: false, band, busy: Busy::default() };
+        let request = Request { objective: Objective::Performance, deadline_h: Some(8.0), budget_g: None, work_gpu_h: 5.0 };
+        let mut submission = Submission::new(vec![opening], tables, request, None);
+        let waiting = submission.answer().expect("a problem").outcome.plan().expect("a plan");
+        assert!(waiting.start_h > 1.0, "{waiting:?}");
+        let at_once = submission.at_once_instead(&waiting).expect("a problem").expect("the start at once");
+        // Stretched to the deadline by the model, as the node would not have it, it would emit less.
+        assert_eq!((at_once.start_h, at_once.segments.len(), at_once.segments[0].level), (0.0, 1, 1));
+        assert!((at_once.end_h - 6.25).abs() < 1e-9, "{at_once:?}");
     }
 }

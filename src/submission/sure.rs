@@ -16,34 +16,71 @@ const SLIP_H: f64 = 0.5 / 3600.0;
 /// It starts no later than full clock from then on would be done with [`margin_h`] in hand: Slurm takes a moment to start a job. Where the
 /// best of those plans goes by speeds that nobody measured, and would not surely meet the deadline, the best is sought among the plans
 /// that never run slower than some level and start early enough for that level. A request that nothing so careful meets is planned
-/// as if all were sure: it never fails for this alone.
+/// as if all were sure: it never fails for this alone. As long as one candidate can be so careful, no other is chosen that cannot.
 ///
 /// # Errors
 /// If the problem is malformed.
 pub fn plan_surely(problem: &Problem, tables: &[Tables], measured: &[bool]) -> Result<Outcome, PlanError> {
-    let Problem { objective, deadline_h, budget_g, work_gpu_h, .. } = *problem;
-    let request = Request { objective, deadline_h, budget_g, work_gpu_h };
-    let plan_by = |start: &dyn Fn(&Candidate) -> Start| {
-        let run = |c: &Candidate| Run { work_h: c.work_h, start: start(c), max_run_h: c.max_run_h };
-        let pairs = problem.candidates.iter().zip(tables);
-        let prepared: Vec<Prepared> = pairs.map(|(c, tables)| Prepared { tables, run: run(c) }).collect();
-        plan_whole_seconds_prepared(&prepared, &request)
-    };
-    let Some(deadline_h) = deadline_h else { return plan_by(&|c| c.start) };
-    let outcome = plan_by(&|c| early_enough(c, 0.0, deadline_h).unwrap_or(c.start))?;
-    let Outcome::Feasible(best) = &outcome else { return plan_by(&|c| c.start) };
-    if measured[best.candidate] || is_sure(&problem.candidates[best.candidate], best, deadline_h) {
-        return Ok(outcome);
+    let all: Vec<usize> = (0..problem.candidates.len()).collect();
+    let asked = Asked { problem, tables, measured };
+    let Some(deadline_h) = problem.deadline_h else { return asked.plan(&all, |c| c.start) };
+    let in_time = |&i: &usize| early_enough(&problem.candidates[i], 0.0, deadline_h).is_some();
+    let mut passes = vec![all.iter().copied().filter(in_time).collect(), all.clone()];
+    passes.dedup();
+    for candidates in passes.iter().filter(|candidates| !candidates.is_empty()) {
+        let outcome = asked.surely(candidates, deadline_h)?;
+        if matches!(outcome, Outcome::Feasible(_)) {
+            return Ok(outcome);
+        }
     }
-    let ways = ways(problem, tables, measured, deadline_h)?;
-    let prepared: Vec<Prepared> = ways.iter().map(|way| Prepared { tables: &way.tables, run: way.run }).collect();
-    let sure = plan_whole_seconds_prepared(&prepared, &request)?;
-    // A budget may be too small for what is sure: then it decides, as it does on the node.
-    let Outcome::Feasible(mut plan) = sure else { return Ok(outcome) };
-    let way = &ways[plan.candidate];
-    plan.candidate = way.candidate;
-    plan.segments.iter_mut().for_each(|segment| segment.level = way.levels[segment.level]);
-    Ok(Outcome::Feasible(plan))
+    asked.plan(&all, |c| c.start)
+}
+
+/// The arguments of [`plan_surely`].
+struct Asked<'p> {
+    problem: &'p Problem,
+    tables: &'p [Tables],
+    measured: &'p [bool],
+}
+
+impl Asked<'_> {
+    fn request(&self) -> Request {
+        let Problem { objective, deadline_h, budget_g, work_gpu_h, .. } = *self.problem;
+        Request { objective, deadline_h, budget_g, work_gpu_h }
+    }
+
+    /// The best plan at one of these candidates, with starts of their own.
+    fn plan(&self, candidates: &[usize], start: impl Fn(&Candidate) -> Start) -> Result<Outcome, PlanError> {
+        let prepared = |&i: &usize| {
+            let c = &self.problem.candidates[i];
+            Prepared { tables: &self.tables[i], run: Run { work_h: c.work_h, start: start(c), max_run_h: c.max_run_h } }
+        };
+        let prepared: Vec<Prepared> = candidates.iter().map(prepared).collect();
+        let mut outcome = plan_whole_seconds_prepared(&prepared, &self.request())?;
+        if let Outcome::Feasible(plan) = &mut outcome {
+            plan.candidate = candidates[plan.candidate];
+        }
+        Ok(outcome)
+    }
+
+    /// The best plan at one of these candidates that keeps to the margin and to what is sure of the clocks; a candidate that has no
+    /// time for the margin goes without.
+    fn surely(&self, candidates: &[usize], deadline_h: f64) -> Result<Outcome, PlanError> {
+        let outcome = self.plan(candidates, |c| early_enough(c, 0.0, deadline_h).unwrap_or(c.start))?;
+        let Outcome::Feasible(best) = &outcome else { return Ok(outcome) };
+        if self.measured[best.candidate] || is_sure(&self.problem.candidates[best.candidate], best, deadline_h) {
+            return Ok(outcome);
+        }
+        let ways = self.ways(candidates, deadline_h)?;
+        let prepared: Vec<Prepared> = ways.iter().map(|way| Prepared { tables: &way.tables, run: way.run }).collect();
+        let sure = plan_whole_seconds_prepared(&prepared, &self.request())?;
+        // A budget may be too small for what is sure: then it decides, as it does on the node.
+        let Outcome::Feasible(mut plan) = sure else { return Ok(outcome) };
+        let way = &ways[plan.candidate];
+        plan.candidate = way.candidate;
+        plan.segments.iter_mut().for_each(|segment| segment.level = way.levels[segment.level]);
+        Ok(Outcome::Feasible(plan))
+    }
 }
 
 /// Whether a plan keeps the guarantee: whether it could still end in time at full clock, should it be as far behind as it may.
@@ -77,42 +114,45 @@ struct Way {
     run: Run,
 }
 
-fn ways(problem: &Problem, tables: &[Tables], measured: &[bool], deadline_h: f64) -> Result<Vec<Way>, PlanError> {
-    let mut ways = Vec::new();
-    for (index, candidate) in problem.candidates.iter().enumerate() {
-        let all: Vec<usize> = (0..candidate.levels.len()).collect();
-        let run = Run { work_h: candidate.work_h, start: candidate.start, max_run_h: candidate.max_run_h };
-        if measured[index] {
-            let start = early_enough(candidate, 0.0, deadline_h).unwrap_or(candidate.start);
-            ways.push(Way { candidate: index, levels: all, tables: tables[index].clone(), run: Run { start, ..run } });
-            continue;
-        }
-        let mut by_speed = all;
-        let levels = &candidate.levels;
-        by_speed.sort_by(|&a, &b| levels[b].speed.total_cmp(&levels[a].speed));
-        for slowest in 0..by_speed.len() {
-            let level = by_speed[slowest];
-            // Of levels that are equally fast all belong.
-            if by_speed.get(slowest + 1).is_some_and(|&next| levels[next].speed == levels[level].speed) {
+impl Asked<'_> {
+    fn ways(&self, candidates: &[usize], deadline_h: f64) -> Result<Vec<Way>, PlanError> {
+        let mut ways = Vec::new();
+        for &index in candidates {
+            let candidate = &self.problem.candidates[index];
+            let all: Vec<usize> = (0..candidate.levels.len()).collect();
+            let run = Run { work_h: candidate.work_h, start: candidate.start, max_run_h: candidate.max_run_h };
+            if self.measured[index] {
+                let start = early_enough(candidate, 0.0, deadline_h).unwrap_or(candidate.start);
+                ways.push(Way { candidate: index, levels: all, tables: self.tables[index].clone(), run: Run { start, ..run } });
                 continue;
             }
-            let loss_h = length_and_loss_h(candidate, level).1;
-            let start = match early_enough(candidate, loss_h, deadline_h) {
-                Some(start) => start,
-                None if loss_h <= 0.0 => candidate.start,
-                None => continue,
-            };
-            if Some(start) == early_enough(candidate, 0.0, deadline_h) {
-                // What is faster starts no later.
-                ways.retain(|way: &Way| way.candidate != index);
+            let mut by_speed = all;
+            let levels = &candidate.levels;
+            by_speed.sort_by(|&a, &b| levels[b].speed.total_cmp(&levels[a].speed));
+            for slowest in 0..by_speed.len() {
+                let level = by_speed[slowest];
+                // Of levels that are equally fast all belong.
+                if by_speed.get(slowest + 1).is_some_and(|&next| levels[next].speed == levels[level].speed) {
+                    continue;
+                }
+                let loss_h = length_and_loss_h(candidate, level).1;
+                let start = match early_enough(candidate, loss_h, deadline_h) {
+                    Some(start) => start,
+                    None if loss_h <= 0.0 => candidate.start,
+                    None => continue,
+                };
+                if Some(start) == early_enough(candidate, 0.0, deadline_h) {
+                    // What is faster starts no later.
+                    ways.retain(|way: &Way| way.candidate != index);
+                }
+                let has: Vec<usize> = by_speed[..=slowest].to_vec();
+                let own: Vec<Level> = has.iter().map(|&level| levels[level]).collect();
+                let tables = Tables::new(&Candidate { levels: own, slots: candidate.slots.clone(), ..*candidate })?;
+                ways.push(Way { candidate: index, levels: has, tables, run: Run { start, ..run } });
             }
-            let has: Vec<usize> = by_speed[..=slowest].to_vec();
-            let own: Vec<Level> = has.iter().map(|&level| levels[level]).collect();
-            let tables = Tables::new(&Candidate { levels: own, slots: candidate.slots.clone(), ..*candidate })?;
-            ways.push(Way { candidate: index, levels: has, tables, run: Run { start, ..run } });
         }
+        Ok(ways)
     }
-    Ok(ways)
 }
 
 #[cfg(test)]
@@ -166,6 +206,21 @@ mod tests {
         for measured in [true, false] {
             let plan = surely(&problem, measured).plan().expect("a plan");
             assert!((plan.start_h - 4.88).abs() < 1.0 / 3600.0, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_could_be_late_is_left_for_one_that_is_surely_in_time() {
+        // The cleaner place has room for four hours' work from 5:00 on, which leaves nothing in hand.
+        let late = Start::Within { earliest_h: 5.0, latest_h: 24.0 };
+        let candidates = vec![candidate(&[50.0; 9], 4.0, late), candidate(&[300.0; 9], 4.0, ANY_TIME)];
+        for measured in [true, false] {
+            let plan = surely(&by(9.0, candidates.clone()), measured).plan().expect("a plan");
+            assert_eq!(plan.candidate, 1, "{plan:?}");
+            // It is better than none.
+            let budget = Problem { budget_g: Some(100.0), ..by(9.0, candidates.clone()) };
+            let plan = surely(&budget, measured).plan().expect("a plan");
+            assert_eq!((plan.candidate, plan.start_h), (0, 5.0), "{plan:?}");
         }
     }
 

@@ -140,6 +140,31 @@ proptest! {
         prop_assert_eq!(frontier_prepared(&prepared, &Ends::EverySlot).unwrap(), frontier(&problem, &Ends::EverySlot).unwrap());
     }
 
+    /// A run that starts a moment earlier ends a moment earlier, and the slots change on whole seconds: so there always is a plan.
+    #[test]
+    fn no_closed_hour_is_touched_by_starting_on_a_whole_second(
+        (p, d, _) in cases::problem(12), closed in prop::collection::vec(prop::bool::weighted(0.4), 12), earliest_s in 0..9000u32,
+        which in 0..3usize,
+    ) {
+        let [deadline_h, budget_g] = [(which != 1).then(|| d * horizon(&p)), (which == 1).then_some(1e9)];
+        let objective = [Objective::Performance, Objective::Carbon, Objective::Ppc][which];
+        let mut p = Problem { objective, deadline_h, budget_g, ..p };
+        for c in &mut p.candidates {
+            c.start = Start::Within { earliest_h: f64::from(earliest_s) / 3600.0, latest_h: 1e3 };
+            for (slot, &closed) in c.slots.iter_mut().zip(&closed) {
+                slot.hours = (slot.hours * 3600.0).round() * 1000.0 / 3.6e6; // as milliseconds, made into hours
+                slot.closed |= closed;
+            }
+        }
+        if let Outcome::Feasible(exact) = plan(&p).unwrap() {
+            let rounded = plan_whole_seconds(&p).unwrap().plan();
+            prop_assert!(rounded.is_some(), "{exact:?}");
+            let rounded = rounded.unwrap();
+            let seconds = rounded.start_h * 3600.0;
+            prop_assert!((seconds - seconds.round()).abs() < 1e-5 && (rounded.start_h - exact.start_h).abs() < 1.0 / 3600.0);
+        }
+    }
+
     #[test]
     fn no_constant_clock_beats_the_plan((p, d, _) in cases::problem(8), at in 0.0..1.0f64) {
         let deadline = d * horizon(&p);

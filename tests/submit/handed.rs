@@ -41,6 +41,33 @@ fn a_slower_plan_raises_the_time_limit_within_max_time() {
 }
 
 #[test]
+fn a_job_that_asks_for_no_limit_gets_none() {
+    let login = Login::new();
+    login.write("north.csv", &fake::trace(|_| 300.0));
+    login.script("#SBATCH --gpus=2 --carbon-runtime=5:00:00\n");
+    let own = "PartitionName=gpu-north Default=YES DefaultTime=01:00:00 MaxTime=";
+    for (time, max) in [("UNLIMITED", "UNLIMITED"), ("0", "UNLIMITED"), ("UNLIMITED", "2-00:00:00")] {
+        login.write("bin/partitions", &format!("{own}{max} Nodes=n[1-2] State=UP\n"));
+        let ended = login.submit(&format!("--carbon-deadline=now+8h --partition=gpu-north --time={time} train.sh"));
+        ended.says("extra GPU-hours");
+        let given = ended.given();
+        let times: Vec<_> = given.iter().filter(|w| w.starts_with("--time=")).collect();
+        assert_eq!(times, [&format!("--time={time}")], "{given:?}");
+        assert!(!given.iter().any(|w| w.starts_with("--carm-limit-s")), "{given:?}");
+    }
+    // Whoever says nothing has the partition's default, which is too short for the run.
+    let ended = login.submit("--carbon-deadline=now+8h --partition=gpu-north train.sh");
+    assert!(ended.given().iter().any(|w| w.starts_with("--time=")), "{:?}", ended.given());
+
+    // MaxTime bounds the run all the same.
+    login.write("bin/partitions", &format!("{own}05:20:00 Nodes=n[1-2] State=UP\n"));
+    let ended = login.submit("--carbon-deadline=now+20h --partition=gpu-north --time=UNLIMITED --dry-run --json train.sh");
+    let answer: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let length_s = answer["plan"]["turnaround_s"].as_f64().expect("a plan that starts at once");
+    assert!((18_000.0..=19_200.0).contains(&length_s), "{length_s} s");
+}
+
+#[test]
 fn another_clusters_max_time_bounds_the_stretched_limit() {
     let login = Login::new();
     let path = login.home.path().join("carm.toml");

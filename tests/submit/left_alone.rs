@@ -46,12 +46,32 @@ fn a_fault_of_carms_own_never_costs_a_submission() {
         assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{}", ended.stderr);
         ended.says(line);
         ended.says("the job is submitted as written, without a plan");
-        assert_eq!(ended.given(), words.split_whitespace().collect::<Vec<_>>());
+        let deadline = "--carbon-deadline=2026-05-01T18:00:00.000Z";
+        assert_eq!(ended.given(), ["-p", "gpu-north", deadline, "--carm-name=train.sh", "train.sh"]);
 
         let login = Login::new();
         login.write(file, text);
         login.submit(&format!("--strict {words}")).refused(1, line);
     }
+}
+
+#[test]
+fn a_request_in_the_environment_outlives_a_fault_of_carms_own() {
+    let login = Login::new().with("CARM_BUDGET", "2kg").with("CARM_RUNTIME", "2:00:00");
+    login.write("carm.toml", "[planer]\n");
+    let ended = login.submit("--carbon-deadline=now+9h train.sh");
+    ended.says("the job is submitted as written, without a plan");
+    let carbon = ended.carbon();
+    for word in ["--carbon-budget=2000", "--carbon-runtime=02:00:00", "--carbon-deadline=2026-05-01T15:00:00.000Z"] {
+        assert!(carbon.contains(&word), "{word}: {carbon:?}");
+    }
+
+    // The components of a heterogeneous job keep their own words; nor is anything made of what asks for nothing.
+    let ended = login.submit("--gpus 2 : --gpus 1 train.sh");
+    assert_eq!(ended.given(), ["--gpus", "2", ":", "--gpus", "1", "train.sh"]);
+    let login = Login::new();
+    login.write("carm.toml", "[planer]\n");
+    assert_eq!(login.submit("train.sh").given(), ["train.sh"]);
 }
 
 #[test]

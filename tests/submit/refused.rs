@@ -72,6 +72,11 @@ fn a_run_that_closed_hours_leave_no_room_for_is_refused_with_their_site_and_end(
     weekend.submit("-p gpu-south --carbon-max-delay=1589m train.sh").refused(3, "give 1590m at least");
     let ended = weekend.submit("-p gpu-south --best-effort train.sh");
     assert!(ended.given().contains(&"--begin=now+95400"), "{:?}", ended.given());
+    // Open again too late for the deadline: what comes closest is the run that starts then.
+    let morning = closed("\"00:00-10:00\"");
+    morning.submit("-p gpu-south --carbon-deadline=now+5h train.sh").refused(3, "give 2026-05-01 13:00 at the earliest");
+    let ended = morning.submit("-p gpu-south --carbon-deadline=now+5h --best-effort train.sh");
+    assert!(ended.given().contains(&"--begin=now+14400"), "{:?}", ended.given());
     // Where waiting does not help, nobody is told to.
     closed("\"00:00-10:00\", \"12:00-24:00\"").submit("-p gpu-south train.sh").refused(
         3,

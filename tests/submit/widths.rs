@@ -40,6 +40,7 @@ fn a_job_whose_width_cannot_be_changed_safely_keeps_its_own_and_is_told_why() {
     for (directives, counts, line) in [
         ("--gpus=2 --nodes=1-2", "1,4", "planned at the 2 GPUs that it requests: the number of nodes is open"),
         ("--gpus=2 --gpus-per-task=1", "1,4", "--gpus and --gpus-per-task both speak of its GPUs"),
+        ("--nodes=2 --gpus-per-node=1 --ntasks-per-node=1", "2,4", "its 2 tasks could be one a node, and one a GPU"),
         ("--gpus=2", "3", "3 left out: the [scaling] of profile 'mold' lacks it"),
     ] {
         login.script(&format!("#SBATCH {directives} --time=3:00:00 --carbon-profile=mold --carbon-workers={counts}\n"));
@@ -48,6 +49,15 @@ fn a_job_whose_width_cannot_be_changed_safely_keeps_its_own_and_is_told_why() {
         assert!(!ended.given().iter().any(|w| w.starts_with("--gpus") || w.starts_with("--ntasks")), "{:?}", ended.given());
         assert!(ended.stderr.contains("2 GPUs, 3 h at full clock"), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_binding_to_gpus_in_the_environment_keeps_a_jobs_width() {
+    let login = moldable().with("SBATCH_GPU_BIND", "map_gpu:0,1");
+    login.script("#SBATCH --gpus=2 --time=3:00:00 --carbon-profile=mold --carbon-workers=1,2,4\n");
+    let ended = login.submit("-p gpu-north --carbon-deadline=now+2days train.sh");
+    ended.says("--gpu-bind holds for 2 GPUs alone");
+    assert!(!ended.given().iter().any(|w| w.starts_with("--gpus")), "{:?}", ended.given());
 }
 
 #[test]

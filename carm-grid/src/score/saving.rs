@@ -136,7 +136,7 @@ fn of_kind(truth: &Signal, from: DateTime<Utc>, kind: Kind) -> Result<Saving, Pl
 fn worth_waiting(problem: &Problem, chosen: Plan, said: &Signal) -> Result<Plan, PlanError> {
     let (low, high) = (slots(said, |step| step.low), slots(said, |step| step.high));
     let at_upper_edge = |plan: &Plan| Ok(plan::carbon_range(problem, plan, &low, &high)?.1);
-    Ok(plan::start_at_once_instead(problem, &chosen, at_upper_edge)?.unwrap_or(chosen))
+    Ok(plan::start_at_once_instead(problem, &chosen, plan::plan_whole_seconds, at_upper_edge)?.unwrap_or(chosen))
 }
 
 fn problem(signal: &Signal, kind: Kind, value: fn(&Step) -> f64) -> Problem {

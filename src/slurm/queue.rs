@@ -11,7 +11,7 @@ use crate::quantity::{SlurmTime, parse_slurm_time};
 pub const STATES: &str = "PENDING,CONFIGURING,RUNNING,SUSPENDED";
 
 /// The fields. A site's accounting may leave GPUs out of `tres-alloc` (`AccountingStorageTRES`); the request tells then.
-pub const FORMAT: &str = "TimeLeft:|,NumNodes:|,NumTasks:|,tres-alloc:|,tres-per-job:|,tres-per-node:|,tres-per-task:|,JobArrayID:|,Reason:|,StartTime:|";
+pub const FORMAT: &str = "TimeLeft:|,NumNodes:|,NumTasks:|,tres-alloc:|,tres-per-job:|,tres-per-node:|,tres-per-task:|,JobArrayID:|,Reason:|,StartTime:|,State:|";
 
 /// No job has more GPUs, no array more tasks: what stands there else is no number to count with.
 const MOST: u64 = 10_000_000;
@@ -53,7 +53,8 @@ pub fn gpu_hours(queue: &[Queued], window_h: f64) -> f64 {
 
 fn read_line(line: &str) -> Option<Queued> {
     let fields: Vec<&str> = line.split('|').map(str::trim).collect();
-    let &[left, nodes, tasks, allocated, per_job, per_node, per_task, id, reason, start, ..] = fields.as_slice() else {
+    let &[left, nodes, tasks, allocated, per_job, per_node, per_task, id, reason, start, ref state @ ..] = fields.as_slice()
+    else {
         return None;
     };
     if reason.starts_with("JobHeld") {
@@ -66,8 +67,10 @@ fn read_line(line: &str) -> Option<Queued> {
         _ if left.starts_with('-') => Some(0.0), // past its limit, and about to end
         _ => None,                               // UNLIMITED, NOT_SET
     };
-    // A running job's reason is None; a begin time, a dependency, a limit of its user's or a licence is no wait for room.
-    let ahead = matches!(reason, "None" | "Resources" | "Priority");
+    // A begin time, a dependency, a limit of its user's or a licence is no wait for room. A job that runs may still show what it waited for, or
+    // that its prolog is at work.
+    let runs = state.first().is_some_and(|state| !matches!(*state, "" | "PENDING"));
+    let ahead = runs || matches!(reason, "None" | "Resources" | "Priority");
     Some(Queued {
         gpus: gpus.into_iter().find(|&gpus| gpus > 0).unwrap_or(0).min(MOST),
         tasks: tasks_in(id),
@@ -118,6 +121,16 @@ mod tests {
     fn job(left: &str, request: &str, id: &str) -> Queued {
         let line = format!("{left}|2|4|{request}|{id}|Priority|N/A|");
         read_queue(&line).pop().unwrap_or_else(|| panic!("{line}"))
+    }
+
+    #[test]
+    fn a_job_that_runs_is_ahead_whatever_it_waited_for() {
+        let ahead = |reason: &str, state: &str| {
+            let line = format!("3:00|1|1|cpu=1|gres:gpu:2|N/A|N/A|2|{reason}|2026-11-26T18:21:48|{state}|\n");
+            read_queue(&line)[0].ahead
+        };
+        assert!(ahead("BeginTime", "RUNNING") && ahead("Prolog", "CONFIGURING") && ahead("Priority", "PENDING"));
+        assert!(!ahead("BeginTime", "PENDING") && !ahead("Dependency", "PENDING"));
     }
 
     #[test]

@@ -328,11 +328,11 @@ fn many() -> Vec<Record> {
             account: ["physics", "chemistry"][(i % 2) as usize].into(),
             asked,
             start: asked + seconds(f64::from(i % 7) * 3_600.0),
-            hours: if i % 10 == 0 { 30.0 + f64::from(i % 40) } else { 0.5 + f64::from(i % 9) },
+            hours: if i.is_multiple_of(10) { 30.0 + f64::from(i % 40) } else { 0.5 + f64::from(i % 9) },
             gpus: 1 + (i % 3) as usize,
-            clock: if i % 3 == 0 { FULL } else { ECONOMICAL },
+            clock: if i.is_multiple_of(3) { FULL } else { ECONOMICAL },
             calibration: 0.7 + f64::from(i % 6) / 10.0,
-            onsite_w: if i % 4 == 0 { 500.0 } else { 0.0 },
+            onsite_w: if i.is_multiple_of(4) { 500.0 } else { 0.0 },
             ..Ran::new(0)
         }
     };

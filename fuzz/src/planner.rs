@@ -279,11 +279,12 @@ fn suspended(p: &Problem, restart_h: f64) {
             // A gap of some nanoseconds is no pause, and counts as none.
             check_plan(p, best, (restart_h == 0.0 || found.resumes > 0).then_some(work), true);
             assert!(found.bound_g <= best.carbon_g);
-            if restart_h == 0.0 && p.objective == Objective::Performance {
-                if let Ok(Outcome::Feasible(run)) = plan(p) {
-                    let slack = noise(p, best.candidate).grams + noise(p, run.candidate).grams;
-                    assert!(best.carbon_g <= run.carbon_g * (1.0 + HAIR) + slack, "pausing costs: {best:?} {run:?}");
-                }
+            if restart_h == 0.0
+                && p.objective == Objective::Performance
+                && let Ok(Outcome::Feasible(run)) = plan(p)
+            {
+                let slack = noise(p, best.candidate).grams + noise(p, run.candidate).grams;
+                assert!(best.carbon_g <= run.carbon_g * (1.0 + HAIR) + slack, "pausing costs: {best:?} {run:?}");
             }
         }
         Err(error) => super::assert_message(&error.to_string()),

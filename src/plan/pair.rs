@@ -66,13 +66,13 @@ impl PairHull {
         self.vertices.clear();
         for i in 0..self.points.len() {
             let mut new = self.points[i];
-            if let Some(last) = self.vertices.last() {
-                if new.work - last.work <= TIE * most {
-                    if new.grams >= last.grams * (1.0 - TIE) {
-                        continue;
-                    }
-                    self.vertices.pop();
+            if let Some(last) = self.vertices.last()
+                && new.work - last.work <= TIE * most
+            {
+                if new.grams >= last.grams * (1.0 - TIE) {
+                    continue;
                 }
+                self.vertices.pop();
             }
             new.slope = f64::NEG_INFINITY;
             while let Some(last) = self.vertices.last() {

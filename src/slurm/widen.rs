@@ -33,19 +33,19 @@ pub fn widened(options: &Options, from: u32, to: u32) -> Result<Vec<String>, Str
         None if by == "gpus-per-task" && !options.has("nodes") && !options.has("ntasks-per-node") => 1,
         None => return Err("the number of nodes is open".to_owned()),
     };
-    if to == 0 || to % nodes != 0 {
+    if to == 0 || !to.is_multiple_of(nodes) {
         return Err(format!("{to} GPUs do not spread evenly over {nodes} nodes"));
     }
     let text = options.text(by).unwrap_or_default();
     let mut changed = Vec::new();
     if by == "gpus-per-task" {
         let (kind, each) = kind_and_count(text).ok_or_else(|| unread(by, text))?;
-        if each == 0 || from % each != 0 {
+        if each == 0 || !from.is_multiple_of(each) {
             return Err(unread(by, text));
         }
         if from == each {
             changed.push(format!("--{by}={kind}{to}"));
-        } else if to % (each * nodes) == 0 {
+        } else if to.is_multiple_of(each * nodes) {
             changed.push(tasks(options, from / each, to / each, nodes)?);
         } else {
             return Err(format!("{to} GPUs do not make whole tasks of {each}"));

@@ -231,7 +231,7 @@ fn index_of(uuid: &str) -> usize {
 
 /// The roof by step: dark, then more sun than its half of the GPUs can use.
 fn roof_w(step: usize) -> f64 {
-    if step % 2 == 0 { 0.0 } else { ROOF_W }
+    if step.is_multiple_of(2) { 0.0 } else { ROOF_W }
 }
 
 fn grid(start: DateTime<Utc>) -> String {

@@ -43,10 +43,10 @@ impl Program {
         }
         // Artificial variables that stay in the basis at zero leave it where they can.
         for i in 0..m {
-            if basis[i] >= n + slacks {
-                if let Some(j) = (0..n + slacks).find(|&j| t[i][j].abs() > 1e-9) {
-                    pivot(&mut t, &mut basis, i, j);
-                }
+            if basis[i] >= n + slacks
+                && let Some(j) = (0..n + slacks).find(|&j| t[i][j].abs() > 1e-9)
+            {
+                pivot(&mut t, &mut basis, i, j);
             }
         }
         let mut second = self.cost.clone();

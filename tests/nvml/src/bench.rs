@@ -48,10 +48,10 @@ impl Bench {
         let path = self.dir.join("gpus.toml");
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamp(&path);
-        if stamp != known.0 {
-            if let Ok(description) = Description::read(&path) {
-                *known = (stamp, Arc::new(description));
-            }
+        if stamp != known.0
+            && let Ok(description) = Description::read(&path)
+        {
+            *known = (stamp, Arc::new(description));
         }
         known.1.clone()
     }

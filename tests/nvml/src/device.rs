@@ -284,7 +284,7 @@ impl RawGpu {
         let min_mhz = self.min_mhz.or(card.min_mhz).unwrap_or(210);
         let max_mhz = self.max_mhz.or(card.max_mhz).ok_or("max_mhz is missing")?;
         let step_mhz = self.step_mhz.or(card.step_mhz).unwrap_or(15);
-        if step_mhz == 0 || max_mhz < min_mhz || (max_mhz - min_mhz) % step_mhz != 0 {
+        if step_mhz == 0 || max_mhz < min_mhz || !(max_mhz - min_mhz).is_multiple_of(step_mhz) {
             return Err(format!("clocks {min_mhz}..{max_mhz} MHz in steps of {step_mhz}: not a grid"));
         }
         let mut levels = if self.level.is_empty() { card.level } else { self.level };

@@ -117,10 +117,10 @@ unsafe extern "C" fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, out: *mut De
             if truth.uuid == uuid {
                 return Ok((gpu, None));
             }
-            if let Mig::On(instances) = &truth.mig {
-                if let Some(instance) = instances.iter().position(|other| other == uuid) {
-                    return Ok((gpu, Some(instance)));
-                }
+            if let Mig::On(instances) = &truth.mig
+                && let Some(instance) = instances.iter().position(|other| other == uuid)
+            {
+                return Ok((gpu, Some(instance)));
             }
         }
         Err(NOT_FOUND)

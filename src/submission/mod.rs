@@ -237,20 +237,7 @@ mod tests {
     #[test]
     fn a_start_at_once_in_place_of_a_wait_is_one_that_the_node_carries_out() {
         let slots = |last: f64| -> Vec<Slot> {
-            (0..8)
-                .map(|hour| {
-                    Slot::grid(
-                        1.0,
-                        if hour < 2 {
-                            400.0
-                        } else if hour < 6 {
-                            350.0
-                        } else {
-                            last
-                        },
-                    )
-                })
-                .collect()
+            [400.0, 400.0, 350.0, 350.0, 350.0, 350.0, last, last].map(|g_per_kwh| Slot::grid(1.0, g_per_kwh)).to_vec()
         };
         let level = |clock_mhz, watts, speed| Level { clock_mhz, watts, speed, latency_ms: None };
         let candidate = Candidate {

@@ -113,7 +113,6 @@ fn the_sample_configuration_works_as_it_is_and_shows_the_defaults() {
         gpu_files: whole.node.gpu_files.clone(),
         restore_mhz: whole.node.restore_mhz,
         metrics_dir: whole.node.metrics_dir.clone(),
-        metrics_listen: whole.node.metrics_listen,
         ..default.node.clone()
     };
     assert_eq!(whole.node, examples);

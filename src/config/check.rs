@@ -1,6 +1,5 @@
 //! From the raw configuration to the checked one: defaults, ranges, references between tables.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::live::{self, Quantity, Service};
@@ -98,7 +97,6 @@ fn node_defaults() -> Node {
         gpu_files: None,
         restore_mhz: None,
         metrics_dir: None,
-        metrics_listen: None,
     }
 }
 
@@ -303,22 +301,7 @@ fn check_node(raw: RawNode, at: &Located, folder: &Path, sites: &[Site]) -> Resu
         gpu_files: raw.gpu_files.map(|files| files.into_iter().map(PathBuf::from).collect()),
         restore_mhz: raw.restore_mhz.map(|[low, high]| (low, high)),
         metrics_dir: raw.metrics_dir.map(|path| folder.join(path)),
-        metrics_listen: raw.metrics_listen.map(|text| loopback(at, "node.metrics_listen", &text)).transpose()?,
     })
-}
-
-/// An address that no other host reaches: what is served there names users and jobs, and asks nobody who they are.
-fn loopback(at: &Located, key: &str, text: &str) -> Result<SocketAddr, TomlError> {
-    let expected = "give a loopback address with its port, such as 127.0.0.1:9861 or [::1]:9861";
-    let address: SocketAddr = text.parse().map_err(|_| at.refuse(key, text, format!("no address; {expected}")))?;
-    if !address.ip().is_loopback() {
-        let cause = "other hosts could reach it; give a loopback address, or metrics_dir for node_exporter to show";
-        return Err(at.refuse(key, text, cause));
-    }
-    if address.port() == 0 {
-        return Err(at.refuse(key, text, format!("no port; {expected}")));
-    }
-    Ok(address)
 }
 
 fn duration(at: &Located, key: &str, text: Option<&str>, default: f64) -> Result<f64, TomlError> {

@@ -8,7 +8,6 @@ mod closed;
 mod live;
 mod raw;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use closed::{Closed, NotAWindow};
@@ -209,8 +208,6 @@ pub struct Node {
     pub restore_mhz: Option<(u32, u32)>,
     /// The folder of node_exporter's textfile collector, for the governor's metrics.
     pub metrics_dir: Option<PathBuf>,
-    /// A loopback address, with a port, to serve the governor's metrics at.
-    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// The configuration cannot be used.

@@ -103,5 +103,4 @@ pub(super) struct RawNode {
     pub gpu_files: Option<Vec<String>>,
     pub restore_mhz: Option<[u32; 2]>,
     pub metrics_dir: Option<String>,
-    pub metrics_listen: Option<String>,
 }

@@ -1,52 +1,32 @@
-//! What monitoring is shown of a node, after each look: the textfile, the port, systemd's status line.
-
-use std::net::SocketAddr;
+//! What monitoring gets of a node each interval: node_exporter's textfile, systemd's status line.
 
 use carm::config::Config;
 use chrono::{DateTime, Utc};
 
 use super::PATIENCE;
 use crate::gpu::{Card, Driver};
-use crate::metrics::{self, Server, Snapshot, Totals};
+use crate::metrics::{self, Snapshot, Totals};
 use crate::notify;
 use crate::state::Store;
 use crate::upkeep::this_host;
 
-/// Where it is shown; what the configuration does not name is nowhere.
 #[derive(Default)]
 pub struct Shown {
-    port: Option<(SocketAddr, Server)>,
     told_ready: bool,
 }
 
 impl Shown {
-    /// Shows the node as it stands; the error says what could not be shown.
+    /// Writes the textfile, where the configuration names its folder.
     pub fn show(
-        &mut self,
+        &self,
         config: &Config,
         driver: &dyn Driver,
         cards: &[Card],
         totals: &Totals,
         now: DateTime<Utc>,
     ) -> anyhow::Result<()> {
-        let listens = config.node.metrics_listen;
-        if self.port.as_ref().map(|(address, _)| *address) != listens {
-            // Closed before the next is opened: it may be the same port.
-            self.port = None;
-            if let Some(address) = listens {
-                let server = Server::start(address)?;
-                log::info!("metrics at http://{}/metrics", server.address());
-                self.port = Some((address, server));
-            }
-        }
-        if self.port.is_none() && config.node.metrics_dir.is_none() {
-            return Ok(());
-        }
-        let snapshots = snapshots(config, driver, cards, totals, now);
-        if let Some((_, server)) = &self.port {
-            server.publish(&snapshots);
-        }
-        config.node.metrics_dir.as_ref().map_or(Ok(()), |dir| metrics::write_textfile(dir, &snapshots))
+        let Some(dir) = &config.node.metrics_dir else { return Ok(()) };
+        metrics::write_textfile(dir, &snapshots(config, driver, cards, totals, now))
     }
 
     /// Tells systemd that a look is done.
@@ -59,9 +39,8 @@ impl Shown {
         notify::watchdog();
     }
 
-    /// Nothing is shown of a governor that has ended.
-    pub fn end(&mut self, config: &Config) {
-        self.port = None;
+    /// Removes the textfile: a governor that has ended has no figures.
+    pub fn end(&self, config: &Config) {
         if let Some(dir) = &config.node.metrics_dir
             && let Err(error) = metrics::remove_textfile(dir)
         {

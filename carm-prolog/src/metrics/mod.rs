@@ -1,11 +1,10 @@
-//! What monitoring is shown of a node: a [`Snapshot`], as Prometheus' text, in a file for node_exporter or on a loopback port.
+//! Metrics of a node: a [`Snapshot`], as Prometheus' text, for node_exporter's textfile collector or on standard output.
 //!
 //! The governor fills a snapshot in at each look, one for each node of the host; `carm-prolog status --prometheus` fills one
 //! in from the journal. What is not known is absent, never zero. A job's figures vanish when it ends: the ledger has them.
 
 mod families;
 mod look;
-mod server;
 mod text;
 mod textfile;
 
@@ -14,7 +13,6 @@ use std::collections::BTreeMap;
 use carm::ledger::Intensity;
 
 pub use look::snapshots;
-pub use server::Server;
 pub use text::render;
 pub use textfile::{remove_textfile, write_textfile};
 

@@ -12,6 +12,7 @@
 //! - [`govern`]: the clock of now for a job that has started;
 //! - [`ledger`]: what jobs used and emitted, line by line and joined to jobs;
 //! - [`counterfactual`]: what the same work would have emitted had CARM left it alone;
+//! - [`text`]: text of others, made fit to print;
 //! - [`terminal`]: what charts on a terminal are made of.
 //!
 //! Pure: no network, no GPU, no process, no clock and no time zone of its own; only configuration, traces, profiles and the
@@ -31,3 +32,4 @@ pub mod site;
 pub mod slurm;
 pub mod submission;
 pub mod terminal;
+pub mod text;

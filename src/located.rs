@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
-use crate::request::printable;
+use crate::text::{parser_message, printable};
 
 /// A fault in a TOML file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,14 +51,14 @@ impl<'a> Located<'a> {
     /// A fault in the value at a key path such as `site[1].zone`.
     #[must_use]
     pub fn refuse(&self, key: &str, value: impl fmt::Display, cause: impl fmt::Display) -> TomlError {
-        let cause = legible(&format!("{key}: '{}': {cause}", printable(&value.to_string())));
+        let cause = parser_message(&format!("{key}: '{}': {cause}", printable(&value.to_string())));
         TomlError { path: self.path.to_owned(), line: self.line(key), cause }
     }
 
     /// A fault at a key that has no value of its own.
     #[must_use]
     pub fn refuse_absent(&self, key: &str, cause: impl fmt::Display) -> TomlError {
-        TomlError { path: self.path.to_owned(), line: self.line(key), cause: legible(&format!("{key}: {cause}")) }
+        TomlError { path: self.path.to_owned(), line: self.line(key), cause: parser_message(&format!("{key}: {cause}")) }
     }
 
     /// Refuses a name that cannot be printed as it stands.
@@ -101,26 +101,8 @@ impl<'a> Located<'a> {
 
 fn from_toml(error: &toml::de::Error, text: &str, path: &Path) -> TomlError {
     let line = error.span().map_or(1, |span| line_at(text, span.start));
-    TomlError { path: path.to_owned(), line, cause: legible(error.message()) }
+    TomlError { path: path.to_owned(), line, cause: parser_message(error.message()) }
 }
-
-/// A parser's message as one line. It quotes what it does not know: nothing of that is for a terminal to obey, nor for anybody to read to its
-/// end.
-pub(crate) fn legible(message: &str) -> String {
-    let mut message: Vec<char> = message.replace('\n', ", ").chars().collect();
-    if message.len() > 2 * MOST_OF_EACH_END {
-        let end = message.len() - MOST_OF_EACH_END;
-        message.splice(MOST_OF_EACH_END..end, " ... ".chars());
-    }
-    let mut line = String::with_capacity(message.len());
-    for c in message {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
-}
-
-/// Characters of a long message that are shown at its begin, and at its end, where it says what was expected.
-const MOST_OF_EACH_END: usize = 220;
 
 fn line_at(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|&&b| b == b'\n').count() + 1

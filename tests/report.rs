@@ -296,14 +296,69 @@ fn lines_and_files_that_cannot_be_read_are_named_once_and_left_out() {
     assert_eq!(report(&["7", &ledger.option()]).err.lines().count(), 2);
 }
 
+/// Characters that steer a terminal, reverse text or hide: C0, C1, bidi controls, separators, zero-width.
+const HOSTILE: &str = "\u{1b}[2J\r\n\u{7f}\u{9b}31m\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{200b}\u{feff}";
+
+fn hostile_ledger() -> Ledger {
+    let (name, user, account) = (format!("{HOSTILE}训练 Größe"), format!("user{HOSTILE}"), format!("{HOSTILE}physics"));
+    Ledger::of(&Ran { name, user, account, ..Ran::new(7) }.lines())
+}
+
+fn assert_legible(text: &str) {
+    assert!(!text.contains(|c: char| c != '\n' && HOSTILE.replace(|c: char| c.is_ascii_graphic(), "").contains(c)), "{text:?}");
+}
+
 #[test]
-fn text_of_others_does_not_steer_the_terminal() {
-    let ran = Ran { name: "\u{1b}[2Jboom\r".into(), user: "\u{9b}31m".into(), ..Ran::new(7) };
-    let ledger = Ledger::of(&ran.lines());
-    for words in [vec!["7"], vec!["--by=name"], vec!["--by=user"]] {
-        let text = clean(&[words, vec![&ledger.option()]].concat());
-        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+fn foreign_text_steers_no_reader() {
+    let ledger = hostile_ledger();
+    for words in ["7", "7 --json", "7 --csv", "--by=name", "--by=user --csv", "--by=account --json"] {
+        assert_legible(&clean(&[words.split(' ').collect(), vec![ledger.option().as_str()]].concat()));
     }
+    let page = ledger.folder.path().join("7.html");
+    clean(&["7", &ledger.option(), &format!("--html={}", page.display())]);
+    let page = fs::read_to_string(page).expect("the page");
+    assert!(page.contains("训练 Größe"), "{page}");
+    assert_legible(&page);
+}
+
+#[test]
+fn letters_beyond_ascii_are_shown() {
+    let ledger = Ledger::of(&Ran { name: "训练 Größe".into(), ..Ran::new(7) }.lines());
+    for words in ["7", "7 --json", "7 --csv", "--by=name", "--by=name --csv", "--by=name --json"] {
+        let text = clean(&[words.split(' ').collect(), vec![ledger.option().as_str()]].concat());
+        assert!(text.contains("训练 Größe"), "{text}");
+    }
+}
+
+#[test]
+fn json_keeps_foreign_text_unchanged() {
+    assert_eq!(json(&["7", "--json", &hostile_ledger().option()])["jobs"][0]["name"], format!("{HOSTILE}训练 Größe"));
+}
+
+#[test]
+fn spreadsheet_runs_no_name() {
+    let name = "=HYPERLINK(\"http://example.org\",\"x\")";
+    let ran = Ran { name: name.into(), user: "+ada".into(), account: "@physics".into(), ..Ran::new(7) };
+    let ledger = Ledger::of(&ran.lines());
+    let cells = |words: &[&str], row: usize| -> Vec<String> {
+        let text = clean(&[words, &["--csv", &ledger.option()]].concat());
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        reader.records().nth(row).expect("a row").expect("CSV").iter().map(str::to_owned).collect()
+    };
+    assert_eq!(cells(&["7"], 0)[2..5], [format!("'{name}"), "'+ada".into(), "'@physics".into()]);
+    assert_eq!(cells(&["--by=name"], 0)[0], format!("'{name}"));
+}
+
+#[test]
+fn file_names_of_others_stay_on_one_line() {
+    use std::os::unix::ffi::OsStrExt;
+    let ledger = Ledger::of(&Ran::new(7).lines());
+    let name = std::ffi::OsStr::from_bytes(b"\x1b[2J\nforged\xff.2026-05.jsonl");
+    std::os::unix::fs::symlink("/no/such/file", ledger.folder.path().join(name)).expect("a link");
+    let said = report(&["--json", &ledger.option()]);
+    assert_eq!((said.code, said.err.lines().count()), (0, 1), "{}", said.err);
+    assert_legible(&said.err);
+    serde_json::from_str::<Value>(&said.out).expect("JSON");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use carm::text::legible;
+
 /// The command line or the configuration is wrong, or what was asked for is not there.
 pub const REFUSED: u8 = 1;
 /// Of fetch and check: a zone's source did not answer as it should; the data at hand are still good.
@@ -42,7 +44,7 @@ impl From<anyhow::Error> for Refusal {
 /// One line on standard error.
 pub fn warn(message: impl fmt::Display) {
     // Whoever closed standard error does not want to know.
-    let _ = writeln!(std::io::stderr(), "carm-grid: {message}");
+    let _ = writeln!(std::io::stderr(), "carm-grid: {}", legible(&message.to_string()));
 }
 
 /// Text on standard output. A reader that has seen enough (`| head`) is no error.

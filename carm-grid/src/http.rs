@@ -361,10 +361,5 @@ fn said(body: &[u8]) -> String {
     let start = || String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
     let text = message.or_else(reason).unwrap_or_else(start);
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
-    // A terminal does what control characters say, bidirectional ones too.
-    let text = text.replace(
-        |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
-        "?",
-    );
-    if text.is_empty() || text.starts_with('<') { String::new() } else { format!(" ('{text}')") }
+    if text.is_empty() || text.starts_with('<') { String::new() } else { format!(" ('{}')", carm::text::legible(&text)) }
 }

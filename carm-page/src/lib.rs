@@ -4,6 +4,8 @@
 pub mod axis;
 pub mod chart;
 
+use carm::text::legible;
+
 /// Colours, letters, cards, charts, lists and tables, light, dark and printed.
 const STYLE: &str = include_str!("page.css");
 
@@ -35,11 +37,11 @@ pub fn figure(text: &str) -> String {
     escape(text).replace(' ', "&nbsp;")
 }
 
-/// Text for HTML.
+/// Text for HTML. Line ends stay: HTML takes them for blanks, and `<pre>` for line ends.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in text.split('\n').map(legible).collect::<Vec<_>>().join("\n").chars() {
         match c {
             '&' => escaped += "&amp;",
             '<' => escaped += "&lt;",
@@ -50,4 +52,15 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn html_shows_markup_and_hidden_characters() {
+        let shown = escape("<b title='x'>\u{202e}训练\u{9b}&amp;\nGröße\u{200b}\"");
+        assert_eq!(shown, "&lt;b title=&#39;x&#39;&gt;\\u{202e}训练\\u{9b}&amp;amp;\nGröße\\u{200b}&quot;");
+    }
 }

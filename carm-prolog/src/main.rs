@@ -78,7 +78,7 @@ fn by_hand(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("carm-prolog: {error:#}");
+            eprintln!("carm-prolog: {}", carm::text::legible(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

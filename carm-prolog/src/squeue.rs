@@ -132,7 +132,7 @@ fn read(line: &str, node: &str) -> Option<Answer> {
         "N/A" | "NONE" | "Unknown" => None,
         at => Some(parse_instant(&format!("{at}Z")).ok()?),
     };
-    Some(Answer::Here { end, name: name.to_owned() })
+    Some(Answer::Here { end, name: carm::text::job_name(name) })
 }
 
 #[cfg(test)]
@@ -161,6 +161,17 @@ mod tests {
         assert_eq!(answer("echo '7|N/A|R|wind[1-2]|train'"), here(None, "train"));
         let asked = r#"[ "$TZ" = UTC0 ] && [ "$SLURM_CONF" = /etc/slurm/slurm.conf ] && [ "$5" = 7 ] && echo '7|N/A|CG|wind1|x'"#;
         assert_eq!(answer(asked), here(None, "x"));
+    }
+
+    #[test]
+    fn job_name_steers_no_terminal() {
+        let name = |script: &str| match answer(script) {
+            Ok(Answer::Here { name, .. }) => name,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(name("printf '7|N/A|R|wind1|\\033[2J\\302\\233\\342\\200\\256x\\n'"), "\\u{1b}[2J\\u{9b}\\u{202e}x");
+        assert_eq!(name("echo '7|N/A|R|wind1|训练 Größe'"), "训练 Größe");
+        assert_eq!(name("echo \"7|N/A|R|wind1|$(printf '%01000d' 0)\"").len(), 128);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use carm::text::legible;
+
 /// The command line is wrong, the ledger cannot be read, or it does not know the job.
 const REFUSED: u8 = 1;
 
@@ -33,7 +35,7 @@ impl From<anyhow::Error> for Refusal {
 /// One line on standard error.
 pub fn warn(message: &str) {
     // Whoever closed standard error does not want to know.
-    let _ = writeln!(std::io::stderr(), "carm-report: {message}");
+    let _ = writeln!(std::io::stderr(), "carm-report: {}", legible(message));
 }
 
 /// The report, on standard output. A reader that has seen enough (`| head`) is no error.

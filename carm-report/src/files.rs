@@ -46,8 +46,13 @@ impl LeftOut {
 
     /// The faults, for JSON.
     pub fn json(&self) -> serde_json::Value {
-        let files: Vec<_> = self.files.iter().map(|(path, cause)| serde_json::json!({"path": path, "cause": cause})).collect();
-        let line = |bad: &BadLine| serde_json::json!({"path": bad.path, "line": bad.line, "cause": bad.cause});
+        let files: Vec<_> = self
+            .files
+            .iter()
+            .map(|(path, cause)| serde_json::json!({"path": path.display().to_string(), "cause": cause}))
+            .collect();
+        let line =
+            |bad: &BadLine| serde_json::json!({"path": bad.path.display().to_string(), "line": bad.line, "cause": bad.cause});
         let lines: Vec<_> = self.lines.iter().map(line).collect();
         serde_json::json!({"files": files, "lines": lines})
     }

@@ -1,6 +1,7 @@
 //! Jobs as comma-separated values, a row a job; units stand in the names, what is not known is empty.
 
 use carm::quantity::format_instant;
+use carm::text::csv_cell;
 
 use crate::account::Account;
 use crate::words;
@@ -33,13 +34,13 @@ pub fn csv(accounts: &[Account]) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS)?;
     for account in accounts {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let text = |value: &Option<String>| value.as_deref().map(csv_cell).unwrap_or_default();
         let last = account.last;
         let only = account.carbon();
         let compared = account.baselines.as_ref().ok();
         writer.write_record([
             account.job.job.to_string(),
-            account.job.cluster.clone(),
+            csv_cell(&account.job.cluster),
             text(&last.name),
             text(&last.user),
             text(&last.account),

@@ -17,7 +17,8 @@ pub fn json(accounts: &[Account], left_out: &LeftOut) -> Result<String, Refusal>
 
 /// An object as text.
 pub fn write(value: &Value) -> Result<String, Refusal> {
-    Ok(serde_json::to_string_pretty(value).map_err(|error| Refusal::new(format!("writing JSON: {error}")))? + "\n")
+    let text = serde_json::to_string_pretty(value).map_err(|error| Refusal::new(format!("writing JSON: {error}")))?;
+    Ok(carm::text::json(&text) + "\n")
 }
 
 fn one(account: &Account) -> Value {

@@ -3,6 +3,7 @@
 use carm::counterfactual::Untold;
 use carm::ledger::{Intensity, Mark, Meter};
 use carm::quantity::{format_duration, format_mass};
+use carm::text::legible;
 
 use crate::account::{Account, Compared, State};
 use crate::style::{self, Style};
@@ -37,7 +38,7 @@ fn shown(fact: &Fact, style: Style) -> String {
         let part = fact.good.map_or_else(|| part.clone(), |good| style.verdict(good, part));
         format!("{}{part}\n", style.bold(&subject))
     };
-    style::fold(&words::clean(&fact.said), style::WIDTH - KEY).iter().enumerate().map(line).collect()
+    style::fold(&legible(&fact.said), style::WIDTH - KEY).iter().enumerate().map(line).collect()
 }
 
 /// All that is said of a job.

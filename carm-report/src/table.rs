@@ -2,6 +2,7 @@
 
 use carm::ledger::Intensity;
 use carm::quantity::{format_instant, format_mass};
+use carm::text::{csv_cell, legible};
 use serde_json::{Value, json};
 
 use crate::choose::Choice;
@@ -56,7 +57,7 @@ pub fn text(totals: &Totals, choice: &Choice) -> String {
 
 fn row(sum: &Sum, both: bool, embodied: bool) -> Vec<String> {
     let (jobs, _) = sum.jobs();
-    let mut label: String = words::clean(&sum.label).chars().take(LABEL).collect();
+    let mut label: String = legible(&sum.label).chars().take(LABEL).collect();
     if both {
         label += &format!(" ({})", words::intensity(sum.intensity));
     }
@@ -165,7 +166,7 @@ pub fn csv(totals: &Totals) -> anyhow::Result<String> {
         let (jobs, told) = sum.jobs();
         let intensity: Intensity = sum.intensity;
         let figures = [sum.compared.carbon_g, sum.compared.full_g, sum.compared.economical_g, sum.estimated_kwh];
-        let mut cells = vec![sum.label.clone(), words::intensity(intensity).to_owned(), jobs.to_string()];
+        let mut cells = vec![csv_cell(&sum.label), words::intensity(intensity).to_owned(), jobs.to_string()];
         cells.extend([sum.gpu_h, sum.gpu_kwh, sum.energy_kwh, sum.carbon_g, sum.embodied_g].map(|figure| figure.to_string()));
         cells.push(told.to_string());
         cells.extend(figures.map(|figure| figure.to_string()));

@@ -71,12 +71,6 @@ pub fn exit(exit: Option<Exit>) -> String {
     }
 }
 
-/// Text of others' making, for a terminal: what would steer it is shown, not obeyed.
-pub fn clean(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(shown).collect()
-}
-
 /// A mark as the ledger names it.
 pub fn mark_name(mark: Mark) -> String {
     serde_json::to_value(mark).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()

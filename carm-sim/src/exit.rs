@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use carm::text::legible;
+
 /// The command line or the scenario is wrong, or a file cannot be read or written.
 const REFUSED: u8 = 1;
 
@@ -40,7 +42,7 @@ impl From<anyhow::Error> for Refusal {
 /// One line on standard error.
 pub fn warn(message: &str) {
     // Whoever closed standard error does not want to know.
-    let _ = writeln!(std::io::stderr(), "carm-sim: {message}");
+    let _ = writeln!(std::io::stderr(), "carm-sim: {}", legible(message));
 }
 
 /// The result, on standard output. A reader that has seen enough (`| head`) is no error.

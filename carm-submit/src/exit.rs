@@ -73,7 +73,7 @@ impl From<anyhow::Error> for Obstacle {
 
 /// One line of carm-submit's on standard error.
 pub fn say(message: &str) {
-    tell(&[format!("carm-submit: {message}")]);
+    tell(&[format!("carm-submit: {}", carm::text::legible(message))]);
 }
 
 /// Lines on standard error, folded where it is a terminal.

@@ -120,7 +120,7 @@ pub fn of_untreated(now: DateTime<Utc>, reason: &str, warnings: &[Warning]) -> a
 }
 
 fn write(report: &Report) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(report)? + "\n")
+    Ok(carm::text::json(&serde_json::to_string_pretty(report)?) + "\n")
 }
 
 fn report(assembled: &Assembled, feasible: bool, warnings: &[Warning]) -> Report {

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::{Intensity, LevelUsed, Mark, Meter, RECORD_VERSION};
 use crate::counterfactual::Stretch;
-use crate::located::legible;
+use crate::text::parser_message;
 
 /// Text that stays in the line where it has no escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl<'a> Line<'a> {
     pub fn parse(text: &'a [u8], head: &'a mut Vec<u8>) -> Result<Self, String> {
         let line = match Self::parse_around_steps(text, head) {
             Some(line) => line,
-            None => serde_json::from_slice::<Self>(text).map_err(|error| legible(&error.to_string()))?,
+            None => serde_json::from_slice::<Self>(text).map_err(|error| parser_message(&error.to_string()))?,
         };
         if line.version > RECORD_VERSION {
             return Err(format!("version {} is newer than this program's {RECORD_VERSION}", line.version));

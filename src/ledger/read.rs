@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Months, Utc};
 
 use super::{RECORD_VERSION, Record};
-use crate::located::legible;
+use crate::text::parser_message;
 
 /// A line that was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn read_lines(path: &Path, may_be: impl Fn(&[u8]) -> bool, keep: impl Fn(&Record
                 continue;
             }
             Ok(record) => format!("version {} is newer than this program's {RECORD_VERSION}", record.version),
-            Err(error) => legible(&error.to_string()),
+            Err(error) => parser_message(&error.to_string()),
         };
         reading.bad.push(BadLine { path: path.to_owned(), line, cause });
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::Record;
+use crate::text;
 
 /// A line could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +49,8 @@ pub fn file_name(node: &str, at: DateTime<Utc>) -> String {
 pub fn append(dir: &Path, record: &Record, at: DateTime<Utc>) -> Result<PathBuf, LedgerError> {
     let path = dir.join(file_name(&record.node, at));
     let io = |source| LedgerError::Io { path: path.clone(), source };
-    let mut line = serde_json::to_vec(record).map_err(|source| LedgerError::Record { job: record.job, source })?;
-    line.push(b'\n');
+    let line = serde_json::to_string(record).map_err(|source| LedgerError::Record { job: record.job, source })?;
+    let mut line = (text::json(&line) + "\n").into_bytes();
     // Who may read others' jobs is the admin's: an existing folder keeps its mode.
     DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io)?;
     let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(&path).map_err(io)?;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Profile;
+use crate::text::legible;
 
 /// What a profile's file says to people beside its figures.
 #[derive(Debug, Clone, Default)]
@@ -54,8 +55,7 @@ impl Profile {
 }
 
 fn comment(line: &str) -> String {
-    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("# {}\n", line.trim_end())
+    format!("# {}\n", legible(line.trim_end()))
 }
 
 #[cfg(test)]

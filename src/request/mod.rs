@@ -10,8 +10,9 @@ mod value;
 pub mod variables;
 
 pub use crate::plan::Objective;
+pub use crate::text::printable;
 pub use options::{Argument, CarbonOption, OPTIONS, OptionSpec};
-pub use value::{JobName, OptionError, ProfileName, Suspend, Workers, printable};
+pub use value::{JobName, OptionError, ProfileName, Suspend, Workers};
 
 use chrono::{DateTime, Utc};
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{Argument, CarbonOption, CarbonRequest};
 use crate::plan::Objective;
 use crate::quantity::{self, Moment, QuantityError, SlurmTime};
+use crate::text::printable;
 
 /// The longest text taken from a user for one option, in bytes.
 const MAX_TEXT: usize = 256;
@@ -174,16 +175,6 @@ pub struct OptionError {
     pub text: String,
     /// The cause and the way out.
     pub reason: QuantityError,
-}
-
-/// User text made fit for a message: control and non-ASCII characters escaped, cut after 60.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut shown: String = text.chars().take(60).flat_map(char::escape_default).collect();
-    if text.chars().count() > 60 {
-        shown.push_str("...");
-    }
-    shown
 }
 
 /// Slurm hands an option without argument to nested commands as the text `(null)`.

@@ -20,7 +20,7 @@ pub const SLURM_PREFIX: &str = "SPANK_";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VariablesError {
     /// Written by another version of CARM, or forged.
-    #[error("CARM_V: '{}': not version {VERSION}; use one release of CARM on login and compute nodes", value::printable(.0))]
+    #[error("CARM_V: '{}': not version {VERSION}; use one release of CARM on login and compute nodes", crate::text::printable(.0))]
     Version(String),
     /// A value that the plugin would have refused.
     #[error(transparent)]

@@ -28,7 +28,7 @@ pub fn text(looks: &[Look]) -> Result<String, Refusal> {
             let [carbon, share, onsite] = at;
             let figure = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
             let record = [
-                look.zone.clone(),
+                carm::text::csv_cell(&look.zone),
                 format_instant(from),
                 figure(carbon.map(|step| step.value)),
                 figure(carbon.map(|step| step.low)),

@@ -4,6 +4,7 @@
 use carm::grid::Signal;
 use carm::quantity::rough_duration;
 use carm::terminal::{Canvas, Terminal, Tone, ticks};
+use carm::text::legible;
 use chrono::{DateTime, Local, TimeDelta, Utc};
 
 use super::look::Look;
@@ -51,8 +52,8 @@ struct Drawing<'l> {
 impl Drawing<'_> {
     /// Text of others' making, in characters that the terminal shows and does not obey.
     fn shown(&self, text: &str) -> String {
-        let shown = |glyph: char| !glyph.is_control() && (glyph.is_ascii() || self.terminal.utf8);
-        text.chars().map(|glyph| if shown(glyph) { glyph } else { '?' }).collect()
+        let shown = |glyph: char| glyph.is_ascii() || self.terminal.utf8;
+        legible(text).chars().map(|glyph| if shown(glyph) { glyph } else { '?' }).collect()
     }
 
     fn heading(&self, canvas: &mut Canvas) {

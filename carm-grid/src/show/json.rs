@@ -56,7 +56,7 @@ struct WindowForm {
 pub fn text(looks: &[Look]) -> Result<String, Refusal> {
     let object = Object { version: 1, zones: looks.iter().map(zone).collect() };
     let text = serde_json::to_string_pretty(&object).map_err(|error| Refusal::new(format!("writing JSON: {error}")))?;
-    Ok(text + "\n")
+    Ok(carm::text::json(&text) + "\n")
 }
 
 fn zone(look: &Look) -> Zone {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use carm::ledger::Intensity;
+use carm::text::legible;
 
 use super::families::{FAMILIES, Kind};
 use super::{GpuNow, GridNow, JobNow, Snapshot, Totals};
@@ -133,9 +134,9 @@ fn label_set(names: &[&str], values: &[&str]) -> String {
     if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) }
 }
 
-/// The format's own three escapes; all else stands as it is, in UTF-8.
+/// Legible UTF-8 with the format's own escapes. The third one, of a line end, has no use here: `legible` leaves none.
 fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    legible(value).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]

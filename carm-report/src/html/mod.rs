@@ -104,7 +104,7 @@ fn facts(facts: &[Fact]) -> String {
         if !fact.subject.is_empty() {
             let _ = writeln!(text, "<dt>{}</dt>", fact.subject);
         }
-        let _ = writeln!(text, "<dd{class}>{}</dd>", escape(&words::clean(&fact.said)));
+        let _ = writeln!(text, "<dd{class}>{}</dd>", escape(&fact.said));
     }
     text + "</dl>\n</section>\n"
 }

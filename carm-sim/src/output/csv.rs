@@ -19,7 +19,7 @@ fn row(of: &PolicySummary) -> String {
     let maybe = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     let [low, high] = of.saved_vs_fcfs_ci.map_or([None, None], |ci| ci.map(Some));
     [
-        of.name.clone(),
+        carm::text::csv_cell(&of.name),
         of.carbon_g.to_string(),
         of.energy_kwh.to_string(),
         of.grid_kwh.to_string(),

@@ -44,5 +44,5 @@ pub fn text(results: &Results) -> serde_json::Result<String> {
         episodes,
         policies,
     };
-    Ok(serde_json::to_string_pretty(&object)? + "\n")
+    Ok(carm::text::json(&serde_json::to_string_pretty(&object)?) + "\n")
 }

@@ -143,7 +143,7 @@ proptest! {
             prop_assert_eq!(lines.len(), 1, "{}", page);
             let inner = lines[0].strip_prefix(r#"carm_job_energy_joules_total{node="n1",job_id="7",user=""#).expect("the labels");
             let (label, value) = inner.rsplit_once("\"} ").expect("a value");
-            prop_assert_eq!(unescaped(label), Some(user));
+            prop_assert_eq!(unescaped(label), Some(legible(&user)));
             prop_assert_eq!(value.parse::<f64>().expect("a number").to_bits(), energy_j.to_bits());
         } else {
             prop_assert_eq!(lines.len(), 0, "{}", page);

@@ -13,6 +13,7 @@
 //! - [`ledger`]: what jobs used and emitted, line by line and joined to jobs;
 //! - [`counterfactual`]: what the same work would have emitted had CARM left it alone;
 //! - [`text`]: text of others, made fit to print;
+//! - [`files`]: opens and checks files that other users may have put in place;
 //! - [`terminal`]: what charts on a terminal are made of.
 //!
 //! Pure: no network, no GPU, no process, no clock and no time zone of its own; only configuration, traces, profiles and the
@@ -20,6 +21,7 @@
 
 pub mod config;
 pub mod counterfactual;
+pub mod files;
 pub mod govern;
 pub mod grid;
 pub mod ledger;

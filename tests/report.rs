@@ -350,6 +350,47 @@ fn spreadsheet_runs_no_name() {
 }
 
 #[test]
+fn job_without_energy_claims_no_accuracy() {
+    let mut lines = Ran::new(7).lines();
+    for record in &mut lines {
+        let lost = |gpu: &mut carm::ledger::Gpu| (gpu.energy_j, gpu.meter) = (0.0, carm::ledger::Meter::Lost);
+        record.gpus.iter_mut().for_each(lost);
+        // Rust's sum of no floats.
+        (record.gpu_energy_j, record.energy_kwh, record.marks) = (-0.0, 0.5, vec![Mark::EnergyLost]);
+    }
+    let ledger = Ledger::of(&lines);
+    let text = clean(&["7", &ledger.option()]);
+    assert!(text.contains("GPU energy:   0.00 kWh, in part not known\n"), "{text}");
+    assert!(text.contains("Accuracy:     the error of the carbon is not known, because no GPU energy is;"), "{text}");
+    let text = clean(&[&ledger.option()]);
+    assert!(text.contains("of 1 job; ") && text.contains("a GPU's energy in 1 line, all carbon in 0 lines"), "{text}");
+    for words in [vec!["7", "--csv"], vec!["7", "--json"], vec!["--csv"], vec!["--json"], vec!["7"], vec![]] {
+        let text = clean(&[words, vec![&ledger.option()]].concat());
+        assert!(!text.split([',', ' ', '\n']).any(|word| word.starts_with("-0")), "{text}");
+    }
+    assert_eq!(json(&["7", "--json", &ledger.option()])["jobs"][0]["sensor_error"], Value::Null);
+}
+
+#[test]
+fn absurd_line_ends_no_report() {
+    let mut lines = Ran { hours: 80.0, ..Ran::new(7) }.lines();
+    for record in &mut lines {
+        record.clock_changes = u32::MAX;
+        record.steps.iter_mut().for_each(|step| step.seconds = 1e300);
+        record.grid.iter_mut().for_each(|step| step.seconds = 1e300);
+        record.work_done_s = Some(1e300);
+    }
+    let ledger = Ledger::of(&lines);
+    let page = ledger.folder.path().join("7.html");
+    for words in
+        [vec!["7"], vec!["7", "--json"], vec!["7", "--csv"], vec!["--json"], vec!["7", &format!("--html={}", page.display())]]
+    {
+        let said = report(&[words.clone(), vec![&ledger.option()]].concat());
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{words:?}");
+    }
+}
+
+#[test]
 fn file_names_of_others_stay_on_one_line() {
     use std::os::unix::ffi::OsStrExt;
     let ledger = Ledger::of(&Ran::new(7).lines());

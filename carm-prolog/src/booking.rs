@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use carm::config::{Config, Site};
 use carm::ledger::{Gpu, GridStep, Mark, Meter, RECORD_VERSION, Record, Tally};
-use carm::quantity::{format_instant, parse_instant};
+use carm::quantity::{format_instant, parse_instant, total};
 use carm::request::{CarbonRequest, variables};
 use carm::site::{Outlook, Span};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -90,7 +90,7 @@ pub fn record(
         profile: profile.map(|profile| profile.used.clone()),
         modelled_gpu_energy_j: tally.modelled_gpu_energy_j,
         clock_changes: state.map_or(0, |state| state.governed.clock_changes),
-        gpu_energy_j: gpus.iter().map(|gpu| gpu.energy_j).sum(),
+        gpu_energy_j: total(gpus.iter().map(|gpu| gpu.energy_j)),
         gpus,
         energy_kwh: tally.energy_kwh,
         carbon_g: tally.carbon_g,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use carm::config::Config;
 use carm::ledger::{Exit, Mark, Record};
-use carm::quantity::{format_instant, parse_instant};
+use carm::quantity::{decimals, format_instant, format_mass, parse_instant};
 use carm::site::Outlook;
 use chrono::{DateTime, Utc};
 
@@ -210,11 +210,11 @@ pub fn append(record: &Record, config: &Config, now: DateTime<Utc>) -> bool {
     match carm::ledger::append(&config.node.ledger_dir, record, now) {
         Ok(_) => {
             log::info!(
-                "job {}: {:.4} kWh at the facility, {}; GPU energy {:.0} J",
+                "job {}: {} kWh at the facility, {}; GPU energy {} J",
                 record.job,
-                record.energy_kwh,
-                carm::quantity::format_mass(record.carbon_g),
-                record.gpu_energy_j
+                decimals(record.energy_kwh, 4),
+                format_mass(record.carbon_g),
+                decimals(record.gpu_energy_j, 0)
             );
             true
         }

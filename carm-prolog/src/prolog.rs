@@ -68,13 +68,14 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
         }
     };
     let clock = state.clock_mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
+    let gpus = carm::quantity::counted(state.gpus.len(), "GPU");
     match taken {
         Ok(()) if !booked => return Ok(()),
         // That the governor asks for the time limit is nothing to warn of.
         Ok(()) if state.marks.iter().all(|&mark| mark == Mark::LimitUnknown && Store::is_governed(&config.node.state_dir)) => {
-            log::info!("job {}: {} GPUs at {clock}: {}", job.id, state.gpus.len(), state.decision)
+            log::info!("job {}: {gpus} at {clock}: {}", job.id, state.decision)
         }
-        Ok(()) => log::warn!("job {}: {} GPUs at {clock}: {}", job.id, state.gpus.len(), state.decision),
+        Ok(()) => log::warn!("job {}: {gpus} at {clock}: {}", job.id, state.decision),
         Err(cause) => {
             log::warn!("job {}: its GPUs are left alone: {cause}", job.id);
             state.mark([Mark::ClocksUntouched]);

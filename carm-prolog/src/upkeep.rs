@@ -50,7 +50,7 @@ pub fn reset(config: &Config, every_gpu: bool) -> Result<()> {
             tell(&card.uuid, done.map(|()| true).map_err(Into::into));
         }
     }
-    anyhow::ensure!(failed == 0, "{failed} GPUs keep the clocks that they have; see above");
+    anyhow::ensure!(failed == 0, "clocks not put back on {}; see above", carm::quantity::counted(failed, "GPU"));
     Ok(())
 }
 

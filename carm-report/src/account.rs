@@ -4,7 +4,7 @@
 
 use carm::counterfactual::{Baselines, Outcome, Untold};
 use carm::ledger::{Exit, Intensity, Job, Mark, Meter, NodeRun, Record};
-use carm::quantity::parse_instant;
+use carm::quantity::{parse_instant, total};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::place::Found;
@@ -37,8 +37,8 @@ pub struct Account<'a> {
     /// By intensity; the two are never added up.
     pub carbon_g: Vec<(Intensity, f64)>,
     pub embodied_g: f64,
-    /// By how much the sensor's error moves the carbon, as a part of it.
-    pub error: f64,
+    /// By how much the sensor's error moves the carbon, as a part of it; none where no GPU energy is known.
+    pub error: Option<f64>,
     /// Part of the time for which the grid was estimated.
     pub estimated_share: f64,
     pub budget: Option<Budget>,
@@ -131,9 +131,9 @@ impl<'a> Account<'a> {
             }
         }
         let (gpu_kwh, energy_kwh) = (job.total(|sum| sum.gpu_energy_j) / 3.6e6, job.total(|sum| sum.energy_kwh));
-        let scaled_gpu_kwh: f64 = spans().map(|sum| sum.pue * sum.gpu_energy_j / 3.6e6).sum();
+        let scaled_gpu_kwh = total(spans().map(|sum| sum.pue * sum.gpu_energy_j / 3.6e6));
         let seconds = job.total(|sum| sum.seconds);
-        let total_g: f64 = carbon_g.iter().map(|(_, grams)| grams).sum();
+        let total_g = total(carbon_g.iter().map(|(_, grams)| *grams));
         let request = |name: &str| last.request.get(name);
         let deadline = request("CARM_DEADLINE").and_then(|text| parse_instant(text).ok());
         Some(Self {
@@ -143,7 +143,7 @@ impl<'a> Account<'a> {
             end,
             asked: job.records().filter_map(|record| parse_instant(record.asked.as_deref()?).ok()).min(),
             state,
-            run_s: job.runs.iter().map(|run| length(&run.nodes)).sum(),
+            run_s: total(job.runs.iter().map(|run| length(&run.nodes))),
             nodes,
             gpus: models(&last_run.nodes),
             meters: meters(job),
@@ -152,7 +152,7 @@ impl<'a> Account<'a> {
             gpu_kwh,
             energy_kwh,
             embodied_g: job.total(|sum| sum.embodied_g),
-            error: if energy_kwh > 0.0 { SENSOR_ERROR * scaled_gpu_kwh / energy_kwh } else { 0.0 },
+            error: (energy_kwh > 0.0 && scaled_gpu_kwh > 0.0).then(|| SENSOR_ERROR * scaled_gpu_kwh / energy_kwh),
             estimated_share: if seconds > 0.0 { job.total(|sum| sum.estimated_s) / seconds } else { 0.0 },
             budget: request("CARM_BUDGET")
                 .and_then(|text| text.parse().ok())
@@ -200,7 +200,7 @@ fn meters(job: &Job) -> Vec<Meter> {
 
 fn clocks(job: &Job) -> Option<Clocks> {
     let full_mhz = job.records().filter_map(|record| Some(record.profile.as_ref()?.full.clock_mhz)).max();
-    let changes = job.records().map(|record| record.clock_changes).sum();
+    let changes = job.records().map(|record| record.clock_changes).fold(0, u32::saturating_add);
     let steps = || job.records().flat_map(|record| &record.steps).filter_map(|step| Some((step.clock_mhz?, step.seconds)));
     let set = || job.records().filter_map(|record| Some((record.clock_mhz.or(full_mhz)?, 1.0)));
     let seen = steps().next().is_some();

@@ -2,7 +2,7 @@
 
 use carm::counterfactual::Untold;
 use carm::ledger::{Intensity, Mark, Meter};
-use carm::quantity::{format_duration, format_mass};
+use carm::quantity::{decimals, format_duration, format_mass};
 use carm::text::legible;
 
 use crate::account::{Account, Compared, State};
@@ -108,7 +108,7 @@ fn what(account: &Account, page: &mut Page) {
         nodes => format!(" on {} nodes, {} to {}", nodes.len(), nodes[0], nodes[nodes.len() - 1]),
     };
     let gpus = if gpus.is_empty() { "not known".to_owned() } else { gpus.join(", ") };
-    page.line("GPUs", &format!("{gpus}{nodes}, {:.*} GPU-hours", words::digits(account.gpu_h), account.gpu_h));
+    page.line("GPUs", &format!("{gpus}{nodes}, {} GPU-hours", decimals(account.gpu_h, words::digits(account.gpu_h))));
     page.line("Clock", &clock(account));
     page.line("GPU energy", &format!("{}, {}", words::energy(account.gpu_kwh), measured(account)));
     let last = account.last;
@@ -227,11 +227,14 @@ fn trust(account: &Account, page: &mut Page) {
 
 /// How far the figures may be off, a sentence each.
 pub fn doubts(account: &Account) -> Vec<String> {
-    let mut doubts = vec![format!(
-        "carbon within {:.1} % by the GPUs' sensor (NVIDIA states 5 % of its reading, for older cards); host power and PUE are \
-         the configuration's constants",
-        account.error * 100.0
-    )];
+    let constants = "host power and PUE are the configuration's constants";
+    let mut doubts = vec![match account.error {
+        Some(error) => format!(
+            "carbon within {} % by the GPUs' sensor (NVIDIA states 5 % of its reading, for older cards); {constants}",
+            decimals(error * 100.0, 1)
+        ),
+        None => format!("the error of the carbon is not known, because no GPU energy is; {constants}"),
+    }];
     if account.estimated_share > 0.0 {
         doubts.push(format!("grid estimated for {} of the time", words::percent(account.estimated_share)));
     }

@@ -1,7 +1,7 @@
 //! Sums as a table, as JSON, as comma-separated values.
 
 use carm::ledger::Intensity;
-use carm::quantity::{format_instant, format_mass};
+use carm::quantity::{counted, decimals, format_instant, format_mass};
 use carm::text::{csv_cell, legible};
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn row(sum: &Sum, both: bool, embodied: bool) -> Vec<String> {
     let mut cells = vec![
         label,
         jobs.to_string(),
-        format!("{:.*}", words::digits(sum.gpu_h), sum.gpu_h),
+        decimals(sum.gpu_h, words::digits(sum.gpu_h)),
         words::energy(sum.gpu_kwh),
         words::energy(sum.energy_kwh),
         format_mass(sum.carbon_g),
@@ -74,7 +74,7 @@ fn row(sum: &Sum, both: bool, embodied: bool) -> Vec<String> {
     }
     let compared = sum.compared;
     let part = |baseline_g: f64| match baseline_g {
-        g if g > 0.0 => format!("{:.1} %", 100.0 * (g - compared.carbon_g) / g),
+        g if g > 0.0 => format!("{} %", decimals(100.0 * (g - compared.carbon_g) / g, 1)),
         _ => "-".to_owned(),
     };
     let saved = if compared.full_g > 0.0 { format_mass(compared.full_g - compared.carbon_g) } else { "-".to_owned() };
@@ -95,8 +95,9 @@ fn sentences(totals: &Totals, choice: &Choice) -> Vec<String> {
         let (jobs, told) = sum.jobs();
         let kind = if totals.all.len() > 1 { format!(" ({} intensity)", words::intensity(sum.intensity)) } else { String::new() };
         sentences.push(format!(
-            "Saved{kind}: known for {told} of {jobs} jobs; their runs emitted {} instead of {} at once at full clock, or {} at once \
+            "Saved{kind}: known for {told} of {}; their runs emitted {} instead of {} at once at full clock, or {} at once \
              at the profile's economical clock.",
+            counted(jobs, "job"),
             format_mass(sum.compared.carbon_g),
             format_mass(sum.compared.full_g),
             format_mass(sum.compared.economical_g)
@@ -106,8 +107,9 @@ fn sentences(totals: &Totals, choice: &Choice) -> Vec<String> {
         }
         if sum.lost + sum.no_grid > 0 {
             sentences.push(format!(
-                "Not counted: a GPU's energy in {} lines, all carbon in {} lines without grid data.",
-                sum.lost, sum.no_grid
+                "Not counted: a GPU's energy in {}, all carbon in {} without grid data.",
+                counted(sum.lost, "line"),
+                counted(sum.no_grid, "line")
             ));
         }
     }

@@ -1,6 +1,7 @@
 //! What figures and marks are called in front of people.
 
 use carm::ledger::{Exit, Intensity, Mark};
+use carm::quantity::decimals;
 use chrono::{DateTime, Local, Utc};
 
 /// An instant in local time.
@@ -32,7 +33,7 @@ pub fn energy(kwh: f64) -> String {
         v if v >= 0.9995 || v == 0.0 => (kwh, "kWh"),
         _ => (kwh * 1e3, "Wh"),
     };
-    format!("{value:.*} {unit}", digits(value))
+    format!("{} {unit}", decimals(value, digits(value)))
 }
 
 /// Decimals that leave three digits.
@@ -49,7 +50,7 @@ pub fn percent(part: f64) -> String {
     match (part * 100.0).abs() {
         v if v > 0.0 && v < 0.5 => "under 1 %".to_owned(),
         v if v < 100.0 && v > 99.5 => "over 99 %".to_owned(),
-        _ => format!("{:.0} %", part * 100.0),
+        _ => format!("{} %", decimals(part * 100.0, 0)),
     }
 }
 
@@ -108,6 +109,8 @@ mod tests {
     fn energies_have_three_digits_and_the_unit_that_suits_them() {
         for (kwh, text) in [
             (0.0, "0.00 kWh"),
+            (-0.0, "0.00 kWh"),
+            (-0.000_000_1, "0.00 Wh"),
             (0.000_45, "0.45 Wh"),
             (0.25, "250 Wh"),
             (1.234, "1.23 kWh"),
@@ -120,6 +123,6 @@ mod tests {
 
     #[test]
     fn a_small_part_is_not_nothing() {
-        assert_eq!([0.0, 0.001, 0.126, 0.999, 1.0].map(percent), ["0 %", "under 1 %", "13 %", "over 99 %", "100 %"]);
+        assert_eq!([-0.0, 0.0, 0.001, 0.126, 0.999, 1.0].map(percent), ["0 %", "0 %", "under 1 %", "13 %", "over 99 %", "100 %"]);
     }
 }

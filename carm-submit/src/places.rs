@@ -4,6 +4,7 @@
 //! and a constraint is added to the user's own, never put in its place.
 
 use carm::config::{Config, Site};
+use carm::quantity::counted;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::hostlist;
 use carm::slurm::job::Job;
@@ -100,7 +101,7 @@ pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partit
 /// The embedded site stands for any machine; a configured one has so many GPUs, of one type.
 fn fits_gpus(site: &Site, gpus: &GpuRequest, configured: bool) -> Result<(), String> {
     if configured && gpus.count > site.gpus {
-        return Err(format!("the job asks for {} GPUs, and the site has {}", gpus.count, site.gpus));
+        return Err(format!("the job asks for {}, and the site has {}", counted(gpus.count, "GPU"), site.gpus));
     }
     match (&gpus.kind, &site.gpu) {
         (Some(wanted), Some(has)) if !wanted.eq_ignore_ascii_case(has) => {

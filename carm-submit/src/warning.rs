@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use carm::quantity::{format_mass, format_slurm_time};
+use carm::quantity::{counted, format_mass, format_slurm_time};
 
 /// A warning.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,7 +131,7 @@ impl fmt::Display for Warning {
                 format_slurm_time(*limit_s)
             ),
             Self::WidthKept { gpus, reason } => {
-                write!(f, "--carbon-workers: the job is planned at the {gpus} GPUs that it requests: {reason}")
+                write!(f, "--carbon-workers: the job is planned at the {} that it requests: {reason}", counted(*gpus, "GPU"))
             }
             Self::WidthsLeftOut { counts, reason } => {
                 write!(f, "--carbon-workers: {} left out: {reason}", listed(counts))
@@ -144,7 +144,7 @@ impl fmt::Display for Warning {
                 )
             }
             Self::WidthChosen { gpus, requested, options } => {
-                write!(f, "--carbon-workers: {gpus} GPUs instead of {requested}: {}", options.join(" "))
+                write!(f, "--carbon-workers: {} instead of {requested}: {}", counted(*gpus, "GPU"), options.join(" "))
             }
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
             Self::NotWorthWaiting { carbon_g, high_g } => write!(

@@ -214,12 +214,12 @@ pub struct Node {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Its text is wrong.
     #[error(transparent)]
@@ -232,7 +232,7 @@ impl Config {
     /// # Errors
     /// The file cannot be read, is not TOML, has an unknown key or a value out of its range; each names file, line and key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
         Ok(Self::parse(&text, path)?)
     }
 

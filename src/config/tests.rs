@@ -150,3 +150,11 @@ fn without_any_file_there_is_one_site_on_the_typical_day() {
     let config = Config::embedded(3_600);
     assert_eq!(config.zone_of(&config.sites[0]).source, Source::TypicalDay { utc_offset_s: 3_600 });
 }
+
+#[test]
+fn unreadable_file_names_its_cause_once() {
+    let folder = Path::new("/");
+    let error = Config::load(folder).expect_err("a folder");
+    // Programs print an error's chain: a cause in the text must not be a source, too.
+    assert!(std::error::Error::source(&error).is_none() && error.to_string().contains("(os error 21)"), "{error}");
+}

@@ -70,12 +70,12 @@ pub enum CacheError {
         path: PathBuf,
     },
     /// It cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It is not what carm-grid writes.
     #[error("{}: {cause}; carm-grid fetch writes it anew", path.display())]
@@ -158,9 +158,9 @@ pub fn read(cache_dir: &Path, zone: &str) -> Result<ZoneData, CacheError> {
 /// As [`read`].
 pub fn read_wanted(cache_dir: &Path, zone: &str, wanted: Wanted) -> Result<ZoneData, CacheError> {
     let path = path(cache_dir, zone);
-    let io = |source: std::io::Error| match source.kind() {
+    let io = |cause: std::io::Error| match cause.kind() {
         std::io::ErrorKind::NotFound => CacheError::Absent { path: path.clone() },
-        _ => CacheError::Io { path: path.clone(), source },
+        _ => CacheError::Io { path: path.clone(), cause },
     };
     // Not blocking: whoever may write to the folder could have put a pipe there.
     let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).map_err(io)?;
@@ -304,7 +304,7 @@ pub fn text(data: &ZoneData) -> Result<Vec<u8>, String> {
 /// The folder cannot be made or the file not written; the last good one stays.
 pub fn write(cache_dir: &Path, data: &ZoneData) -> Result<PathBuf, CacheError> {
     let path = path(cache_dir, &data.zone);
-    let io = |source| CacheError::Io { path: path.clone(), source };
+    let io = |cause| CacheError::Io { path: path.clone(), cause };
     let text = text(data).map_err(|cause| CacheError::Broken { path: path.clone(), cause })?;
     DirBuilder::new().recursive(true).mode(0o755).create(cache_dir).map_err(io)?;
     let unfinished = path.with_extension(format!("json.{}", std::process::id()));

@@ -9,6 +9,6 @@ use super::trace::{Trace, TraceError};
 /// # Errors
 /// The file cannot be read, or a line of it is wrong.
 pub fn trace(path: &Path) -> Result<Trace, TraceError> {
-    let bytes = std::fs::read(path).map_err(|source| TraceError::Read { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|cause| TraceError::Read { path: path.to_owned(), cause })?;
     Trace::parse(&bytes, path)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Record, Span};
-use crate::quantity::format_duration;
+use crate::quantity::{format_duration, total};
 
 /// A job, added up over its runs and nodes.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,7 +111,7 @@ impl Job {
 
     /// A sum over all parts.
     pub fn total(&self, of: impl Fn(&Span) -> f64) -> f64 {
-        self.parts().map(|part| of(&part.sum)).sum()
+        total(self.parts().map(|part| of(&part.sum)))
     }
 }
 

@@ -14,20 +14,20 @@ use crate::text;
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The file system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The record is no JSON: a figure is not finite.
-    #[error("job {job}: cannot be written as JSON: {source}")]
+    #[error("job {job}: cannot be written as JSON: {cause}")]
     Record {
         /// The job.
         job: u32,
         /// Why.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
 }
 
@@ -48,8 +48,8 @@ pub fn file_name(node: &str, at: DateTime<Utc>) -> String {
 /// The folder cannot be made, the file cannot be written, or the record holds a figure that JSON cannot.
 pub fn append(dir: &Path, record: &Record, at: DateTime<Utc>) -> Result<PathBuf, LedgerError> {
     let path = dir.join(file_name(&record.node, at));
-    let io = |source| LedgerError::Io { path: path.clone(), source };
-    let line = serde_json::to_string(record).map_err(|source| LedgerError::Record { job: record.job, source })?;
+    let io = |cause| LedgerError::Io { path: path.clone(), cause };
+    let line = serde_json::to_string(record).map_err(|cause| LedgerError::Record { job: record.job, cause })?;
     let mut line = (text::json(&line) + "\n").into_bytes();
     // Who may read others' jobs is the admin's: an existing folder keeps its mode.
     DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io)?;

@@ -58,12 +58,12 @@ pub struct Level {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// The file or the folder cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file's text is wrong.
     #[error(transparent)]
@@ -129,9 +129,9 @@ impl Profiles {
         let mut all = Vec::new();
         let mut paths: Vec<PathBuf> = match std::fs::read_dir(folder) {
             Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-            Err(source) => {
-                if source.kind() != std::io::ErrorKind::NotFound {
-                    errors.push(ProfileError::Read { path: folder.to_owned(), source });
+            Err(cause) => {
+                if cause.kind() != std::io::ErrorKind::NotFound {
+                    errors.push(ProfileError::Read { path: folder.to_owned(), cause });
                 }
                 Vec::new()
             }
@@ -139,7 +139,7 @@ impl Profiles {
         paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
         paths.sort();
         for path in paths {
-            let read = std::fs::read_to_string(&path).map_err(|source| ProfileError::Read { path: path.clone(), source });
+            let read = std::fs::read_to_string(&path).map_err(|cause| ProfileError::Read { path: path.clone(), cause });
             match read.and_then(|text| Ok(Profile::parse(&text, &path)?)) {
                 Ok(profile) => all.push(profile),
                 Err(error) => errors.push(error),

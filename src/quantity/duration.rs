@@ -69,7 +69,7 @@ pub fn rough_duration(seconds: f64) -> String {
         s if s < 47.5 * 3_600.0 => (s / 3_600.0, "h"),
         s => (s / 86_400.0, "d"),
     };
-    format!("{value:.0} {unit}")
+    format!("{} {unit}", super::decimals(value, 0))
 }
 
 #[cfg(test)]

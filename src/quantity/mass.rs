@@ -49,13 +49,13 @@ pub fn format_mass(grams: f64) -> String {
     } else {
         (grams, "g")
     };
-    let decimals = match value.abs() {
+    let digits = match value.abs() {
         v if v >= 99.95 => 0,
         v if v >= 9.995 => 1,
         v if v >= 0.9995 || v == 0.0 => 2,
         _ => 3,
     };
-    format!("{value:.decimals$} {unit}")
+    format!("{} {unit}", super::decimals(value, digits))
 }
 
 #[cfg(test)]

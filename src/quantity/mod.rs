@@ -31,6 +31,32 @@ impl QuantityError {
     }
 }
 
+/// A number with fixed decimals. What rounds to zero has no sign: no `-0`, no `-0.00`.
+#[must_use]
+pub fn decimals(value: f64, count: usize) -> String {
+    let text = format!("{value:.count$}");
+    match text.strip_prefix('-') {
+        Some(zero) if zero.bytes().all(|b| matches!(b, b'0' | b'.')) => zero.to_owned(),
+        _ => text,
+    }
+}
+
+/// A sum that is 0 where there is nothing to add: `Iterator::sum` of no floats is -0 from Rust 1.83 on.
+#[must_use]
+pub fn total(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(0.0, |sum, value| sum + value)
+}
+
+/// A count with its noun: `1 job`, `2 jobs`. For nouns whose plural ends in -s.
+#[must_use]
+pub fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    // A count is no negative number.
+    match count.try_into().unwrap_or(0) {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
 /// A plain decimal number: digits with at most one point. No sign, no exponent, no `nan`, no `inf`: Rust's own parser
 /// takes all of these, and none of them is a mass or a duration.
 fn parse_plain_number(text: &str) -> Option<f64> {
@@ -50,6 +76,25 @@ fn split_unit(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zero_has_no_sign() {
+        for (value, count, text) in
+            [(-0.0, 0, "0"), (-0.0, 2, "0.00"), (-0.004, 2, "0.00"), (-0.4, 0, "0"), (-0.006, 2, "-0.01"), (-5.0, 0, "-5")]
+        {
+            assert_eq!(decimals(value, count), text);
+        }
+        let nothing: f64 = [0.0_f64; 0].iter().sum();
+        assert_eq!([nothing, -0.0].map(format_mass), ["0.00 g", "0.00 g"]);
+        assert_eq!((rough_duration(-0.4), format_mass(-0.000_1).as_str()), ("0 s".to_owned(), "0.000 g"));
+        assert!(total([]).is_sign_positive() && total([-0.0]).is_sign_positive());
+    }
+
+    #[test]
+    fn one_thing_is_singular() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "job")), ["0 jobs", "1 job", "2 jobs"]);
+        assert_eq!(counted(1_usize, "line"), "1 line");
+    }
 
     #[test]
     fn a_plain_number_has_no_sign_exponent_or_name() {

@@ -4,6 +4,7 @@
 //! (`--carbon-workers`) needs to know by which option it asked: [`GpuRequest::by`].
 
 use super::job::{Fact, Options};
+use crate::quantity::counted;
 
 /// The GPUs that a job asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,10 @@ pub(super) fn gpu_request(options: &Options) -> Fact<GpuRequest> {
             // Slurm lets several options speak of the same GPUs; only where they agree is the number known.
             Some(earlier) if earlier.count != request.count => {
                 return Fact::Unclear(format!(
-                    "--{} asks for {} GPUs and --{by} for {}",
-                    earlier.by, earlier.count, request.count
+                    "--{} asks for {} and --{by} for {}",
+                    earlier.by,
+                    counted(earlier.count, "GPU"),
+                    request.count
                 ));
             }
             Some(_) => {}

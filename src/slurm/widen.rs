@@ -5,6 +5,7 @@
 //! the refusal says what makes it ambiguous, and its caller keeps the job's own width.
 
 use super::job::Options;
+use crate::quantity::counted;
 
 /// The options by which a job asks for `from` GPUs, rewritten for `to` of them.
 ///
@@ -23,7 +24,7 @@ pub fn widened(options: &Options, from: u32, to: u32) -> Result<Vec<String>, Str
     };
     for tied in ["nodelist", "nodefile", "ntasks-per-gpu", "ntasks-per-socket", "gpu-bind"] {
         if options.has(tied) {
-            return Err(format!("--{tied} holds for {from} GPUs alone"));
+            return Err(format!("--{tied} holds for {} alone", counted(from, "GPU")));
         }
     }
     // Only a total may leave the number of nodes to Slurm.
@@ -34,7 +35,7 @@ pub fn widened(options: &Options, from: u32, to: u32) -> Result<Vec<String>, Str
         None => return Err("the number of nodes is open".to_owned()),
     };
     if to == 0 || !to.is_multiple_of(nodes) {
-        return Err(format!("{to} GPUs do not spread evenly over {nodes} nodes"));
+        return Err(format!("{} do not spread evenly over {}", counted(to, "GPU"), counted(nodes, "node")));
     }
     let text = options.text(by).unwrap_or_default();
     let mut changed = Vec::new();
@@ -68,7 +69,7 @@ pub fn widened(options: &Options, from: u32, to: u32) -> Result<Vec<String>, Str
             }
             count if count == nodes => {} // one task a node drives all of its GPUs
             count if count == from => changed.push(tasks(options, from, to, nodes)?),
-            count => return Err(format!("it has {count} tasks for {from} GPUs")),
+            count => return Err(format!("it has {} for {}", counted(count, "task"), counted(from, "GPU"))),
         }
     }
     Ok(changed)

@@ -17,7 +17,8 @@ fn a_moldable_job_gets_the_width_that_its_objective_wants_in_its_scripts_own_wor
         let ended = login.submit(&format!("-p gpu-north {options} train.sh"));
         assert!(ended.given().contains(&expected), "{directives}: {:?}\n{}", ended.given(), ended.stderr);
         assert!(ended.carbon().contains(&format!("--carm-work-s={work_s}").as_str()), "{directives}: {:?}", ended.carbon());
-        ended.says(&format!("GPUs instead of 2: {expected}"));
+        let noun = if expected.ends_with("=1") { "GPU" } else { "GPUs" };
+        ended.says(&format!("{noun} instead of 2: {expected}"));
     }
     // Fewer GPUs take longer, at full clock already: the limit has to hold that.
     let given = login.submit("-p gpu-north --carbon-deadline=now+2days train.sh").given.expect("given");

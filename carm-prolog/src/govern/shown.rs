@@ -35,7 +35,7 @@ impl Shown {
             notify::ready();
             self.told_ready = true;
         }
-        notify::status(&format!("{jobs} jobs"));
+        notify::status(&carm::quantity::counted(jobs, "job"));
         notify::watchdog();
     }
 

@@ -6,7 +6,7 @@ mod timeline;
 
 use std::fmt::Write;
 
-use carm::quantity::{format_duration, format_mass};
+use carm::quantity::{decimals, format_duration, format_mass};
 use carm_page::escape;
 
 use crate::account::{Account, State};
@@ -66,16 +66,18 @@ fn header(account: &Account, title: &str) -> String {
 fn cards(account: &Account) -> String {
     let mut cards: Vec<(&str, String, String)> = Vec::new();
     for (intensity, grams) in &account.carbon_g {
-        let what =
-            format!("CO\u{2082}e, {} intensity, \u{b1}\u{a0}{:.1}\u{a0}%", words::intensity(*intensity), account.error * 100.0);
+        let error = account.error.map(|error| decimals(error * 100.0, 1));
+        let error = error.map_or(String::new(), |error| format!(", \u{b1}\u{a0}{error}\u{a0}%"));
+        let what = format!("CO\u{2082}e, {} intensity{error}", words::intensity(*intensity));
         cards.push(("Carbon", format_mass(*grams), what));
     }
     if let (Ok(compared), Some((_, grams))) = (&account.baselines, account.carbon()) {
         let (saved, good) = job_text::saved(compared.full.carbon_g, grams);
         let part = 100.0 * (compared.full.carbon_g - grams) / compared.full.carbon_g;
+        let percent = format!("{} %", decimals(part, 0));
         let (figure, what) = match good {
-            Some(true) => (format!("{part:.0} %"), format!("{saved} against full clock at once")),
-            Some(false) => (format!("{part:.0} %"), format!("{saved}, against full clock at once")),
+            Some(true) => (percent, format!("{saved} against full clock at once")),
+            Some(false) => (percent, format!("{saved}, against full clock at once")),
             None => ("0 %".to_owned(), "as much as at full clock at once".to_owned()),
         };
         cards.push(("Saved", figure, what));
@@ -86,7 +88,7 @@ fn cards(account: &Account) -> String {
         format!("{} of it the GPUs\u{2019} own", words::energy(account.gpu_kwh)),
     ));
     let waited = account.waited().map_or_else(
-        || format!("{:.*} GPU-hours", words::digits(account.gpu_h), account.gpu_h),
+        || format!("{} GPU-hours", decimals(account.gpu_h, words::digits(account.gpu_h))),
         |waited| format!("put off by {}", format_duration(waited.as_seconds_f64())),
     );
     cards.push(("Run time", format_duration(account.run_s), waited));
@@ -118,18 +120,17 @@ fn pieces(timeline: &Timeline) -> String {
     text += if onsite { "<th>On-site<br>W</th>" } else { "" };
     text += "<th>Carbon<br>g</th></tr></thead>\n<tbody>\n";
     for piece in timeline.rows() {
-        let number = |value: Option<f64>| value.map_or("&ndash;".to_owned(), |value| format!("{value:.0}"));
+        let number = |value: Option<f64>| value.map_or("&ndash;".to_owned(), |value| decimals(value, 0));
         let star = if piece.estimated { "*" } else { "" };
-        let site = if onsite { format!("<td>{:.0}</td>", piece.onsite_w) } else { String::new() };
+        let site = if onsite { format!("<td>{}</td>", decimals(piece.onsite_w, 0)) } else { String::new() };
         let _ = writeln!(
             text,
-            "<tr><td>{}</td><td>{}</td><td>{:.0}</td><td>{}{star}</td>{site}<td>{:.*}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}{star}</td>{site}<td>{}</td></tr>",
             words::local_short(words::instant(piece.from_ms)),
             number(piece.clock_mhz),
-            piece.facility_w,
+            decimals(piece.facility_w, 0),
             number(piece.g_per_kwh),
-            words::digits(piece.carbon_g),
-            piece.carbon_g
+            decimals(piece.carbon_g, words::digits(piece.carbon_g))
         );
     }
     text += "</tbody>\n</table>\n";

@@ -64,7 +64,7 @@ impl Timeline {
         let begin = grid.first().map_or(first, |stretch| stretch.from_ms.min(first));
         let otherwise = account.baselines.as_ref().ok().map(|compared| {
             let asked = account.asked.or(account.begin).map_or(begin, |asked| asked.timestamp_millis());
-            [compared.full.seconds, compared.economical.seconds].map(|seconds| (asked, asked + (seconds * 1e3) as i64))
+            [compared.full.seconds, compared.economical.seconds].map(|seconds| (asked, end_ms(asked, seconds)))
         });
         let end = otherwise.map_or(last, |both| both[0].1.max(both[1].1).max(last));
         let grid: Vec<Stretch> = grid.into_iter().filter(|stretch| stretch.from_ms < end).collect();
@@ -139,6 +139,14 @@ impl Stretch {
     }
 }
 
+/// The last instant that a ledger line can name, the end of year 9999.
+const LAST_MS: i64 = 253_402_300_800_000;
+
+/// The end of a span that lasts for `seconds`. Casts of floats saturate; a hostile line gives any number.
+fn end_ms(from_ms: i64, seconds: f64) -> i64 {
+    from_ms.saturating_add((seconds * 1e3) as i64).min(LAST_MS)
+}
+
 fn of_steps(record: &carm::ledger::Record) -> Vec<Stretch> {
     let host_w = record.host_watts * record.gpus.iter().map(|gpu| gpu.share).sum::<f64>();
     let stretch = |step: &carm::ledger::Step| {
@@ -155,7 +163,7 @@ fn of_steps(record: &carm::ledger::Record) -> Vec<Stretch> {
             estimated: step.estimated,
             ..Piece::default()
         };
-        Some(Stretch { from_ms, to_ms: from_ms + (step.seconds * 1e3) as i64, piece })
+        Some(Stretch { from_ms, to_ms: end_ms(from_ms, step.seconds), piece })
     };
     record.steps.iter().filter_map(stretch).collect()
 }
@@ -165,7 +173,7 @@ fn of_grid(record: &carm::ledger::Record) -> Vec<Stretch> {
         let from_ms = parse_instant(&step.from).ok()?.timestamp_millis();
         let piece =
             Piece { g_per_kwh: Some(step.g_per_kwh), onsite_w: step.onsite_w, estimated: step.estimated, ..Piece::default() };
-        Some(Stretch { from_ms, to_ms: from_ms + (step.seconds * 1e3) as i64, piece })
+        Some(Stretch { from_ms, to_ms: end_ms(from_ms, step.seconds), piece })
     };
     record.grid.iter().filter_map(stretch).collect()
 }

@@ -85,12 +85,12 @@ pub struct JobTrace {
 #[derive(Debug, thiserror::Error)]
 pub enum JobsError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A line is wrong.
     #[error("{}:{line}: {cause}", path.display())]
@@ -109,7 +109,7 @@ pub enum JobsError {
 /// # Errors
 /// The file cannot be read, or a line of it is wrong.
 pub fn read(source: JobSource, path: &Path) -> Result<JobTrace, JobsError> {
-    let unread = |source| JobsError::Read { path: path.to_owned(), source };
+    let unread = |cause| JobsError::Read { path: path.to_owned(), cause };
     let bytes = std::fs::read(path).map_err(unread)?;
     let text = if path.extension().is_some_and(|ending| ending == "gz") {
         let mut text = String::new();

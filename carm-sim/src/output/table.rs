@@ -1,6 +1,6 @@
 //! Results as a table on the terminal.
 
-use carm::quantity::format_mass;
+use carm::quantity::{counted, decimals, format_mass};
 
 use crate::account::summary::PolicySummary;
 use crate::run::Results;
@@ -28,16 +28,16 @@ pub fn text(results: &Results) -> String {
     let jobs: usize = results.episodes.iter().map(|episode| episode.jobs).sum();
     let dropped: usize = results.episodes.iter().map(|episode| episode.dropped).sum();
     let mut text = format!(
-        "{}: {} episode{} of {:.1} days, {jobs} jobs, {} forecast, seed {}\n",
+        "{}: {} of {:.1} days, {}, {} forecast, seed {}\n",
         results.scenario,
-        results.episodes.len(),
-        if results.episodes.len() == 1 { "" } else { "s" },
+        counted(results.episodes.len(), "episode"),
         results.length_h / 24.0,
+        counted(jobs, "job"),
         results.forecast,
         results.seed
     );
     if dropped > 0 {
-        text += &format!("{dropped} jobs need more GPUs than any site has: left out\n");
+        text += &format!("left out: {}, for more GPUs than any site has\n", counted(dropped, "job"));
     }
     results.remarks.iter().for_each(|remark| text += &format!("{remark}\n"));
     text += "\n";
@@ -51,7 +51,7 @@ pub fn text(results: &Results) -> String {
 }
 
 fn row(of: &PolicySummary) -> [String; 11] {
-    let percent = |part: Option<f64>| part.map_or("-".to_owned(), |part| format!("{:.1} %", 100.0 * part));
+    let percent = |part: Option<f64>| part.map_or("-".to_owned(), |part| format!("{} %", decimals(100.0 * part, 1)));
     [
         of.name.clone(),
         format_mass(of.carbon_g),

@@ -218,12 +218,12 @@ pub struct ServiceSpec {
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Its text is wrong.
     #[error(transparent)]
@@ -248,7 +248,7 @@ impl Scenario {
     /// # Errors
     /// The file cannot be read, is not TOML, has an unknown key or a value out of its range; each names file, line and key.
     pub fn load(path: &Path, settings: &[Setting], data: Option<&Path>) -> Result<(Self, Vec<Remark>), ScenarioError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|cause| ScenarioError::Read { path: path.to_owned(), cause })?;
         let text = set::apply(text, settings, path)?;
         Ok(Self::parse(&text, path, data)?)
     }

@@ -304,7 +304,7 @@ fn roof_trace(spec: &OnsiteSpec) -> Result<Option<Signal>, WorldError> {
 
 /// One column of a table of seconds and parts of the peak.
 fn solar(path: &Path, city: &str) -> Result<Signal, WorldError> {
-    let read = |source| TraceError::Read { path: path.to_owned(), source };
+    let read = |cause| TraceError::Read { path: path.to_owned(), cause };
     let line = |line: u64, cause: String| TraceError::Line { path: path.to_owned(), line, cause };
     let bytes = std::fs::read(path).map_err(read)?;
     let mut reader = csv::Reader::from_reader(&bytes[..]);

@@ -9,7 +9,7 @@ mod why;
 
 use std::io::IsTerminal;
 
-use carm::quantity::{format_duration, format_mass, format_slurm_time};
+use carm::quantity::{counted, format_duration, format_mass, format_slurm_time};
 use carm::terminal::Terminal;
 use chrono::{DateTime, Local, Utc};
 
@@ -36,7 +36,7 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     let (assembled, plan) = (&decided.assembled, &decided.plan);
     let choice = &assembled.choices[plan.candidate];
     let candidate = &assembled.submission.problem.candidates[plan.candidate];
-    let gpus = if candidate.workers == 1 { "1 GPU".to_owned() } else { format!("{} GPUs", candidate.workers) };
+    let gpus = counted(candidate.workers, "GPU");
 
     let mut lines = vec![format!(
         "carm-submit: {}: {gpus}, {} at full clock ({}), objective {}",
@@ -70,16 +70,21 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     }
     let booked = assembled.booked(plan);
     if let Some(&(from, to)) = booked.first() {
-        let more =
-            if booked.len() > 1 { format!(", and {} times more before the plan's end", booked.len() - 1) } else { String::new() };
+        let more = if booked.len() > 1 {
+            format!(", and {} more before the plan's end", counted(booked.len() - 1, "time"))
+        } else {
+            String::new()
+        };
         let (from, to) = (local(from), local(to));
         lines.push(format!("  booked  jobs that are put off leave too few GPUs at {} from {from} to {to}{more}", choice.site));
     }
     if let Some(load) = assembled.load(plan.candidate) {
         let slowest = candidate.levels.iter().map(|level| level.clock_mhz).min().unwrap_or_default();
         lines.push(format!(
-            "  load    {} has {:.0} GPU-hours of work for {} GPUs: no clock below {slowest} MHz keeps up with that",
-            load.partition, load.queue_gpu_h, load.gpus
+            "  load    {} has {:.0} GPU-hours of work for {}: no clock below {slowest} MHz keeps up with that",
+            load.partition,
+            load.queue_gpu_h,
+            counted(load.gpus, "GPU")
         ));
     }
     lines.push(match &decided.earliest_run {

@@ -7,7 +7,7 @@ mod labels;
 mod scatter;
 pub mod week;
 
-use carm::quantity::format_mass;
+use carm::quantity::{counted, decimals, format_mass};
 use carm_page::{escape, figure};
 
 use crate::account::summary::PolicySummary;
@@ -104,10 +104,11 @@ fn header(results: &Results, title: &str) -> String {
     let episodes = results.episodes.len();
     let jobs: usize = results.episodes.iter().map(|episode| episode.jobs).sum();
     format!(
-        "<header>\n<h1>{title}</h1>\n<p><b>Simulated: no job ran.</b> {episodes} episode{} of {}, {jobs} jobs, {} forecast, seed {}, \
+        "<header>\n<h1>{title}</h1>\n<p><b>Simulated: no job ran.</b> {} of {}, {}, {} forecast, seed {}, \
          {PROGRAM}</p>\n</header>\n",
-        if episodes == 1 { "" } else { "s" },
+        counted(episodes, "episode"),
         days(results.length_h),
+        counted(jobs, "job"),
         escape(&results.forecast),
         results.seed
     )
@@ -133,7 +134,7 @@ fn notices(results: &Results) -> String {
     }
     let dropped: usize = results.episodes.iter().map(|episode| episode.dropped).sum();
     if dropped > 0 {
-        notices.push(("Left out", format!("{dropped} jobs that need more GPUs than any site has.")));
+        notices.push(("Left out", format!("{} for more GPUs than any site has.", counted(dropped, "job"))));
     }
     let notice = |(head, text): &(&str, String)| format!("<p class=\"notice\"><b>{head}:</b> {}</p>\n", escape(text));
     notices.iter().map(notice).collect()
@@ -193,9 +194,8 @@ fn percent(part: f64) -> String {
 
 /// A part in hundredths, with the minus sign that typesetters use.
 fn points(part: f64) -> String {
-    let text = format!("{:.1}", 100.0 * part);
+    let text = decimals(100.0 * part, 1);
     match text.strip_prefix('-') {
-        Some("0.0") => "0.0".to_owned(),
         Some(rest) => format!("\u{2212}{rest}"),
         None => text,
     }

@@ -82,6 +82,12 @@ impl Folder {
         Ok(names)
     }
 
+    /// When an entry was last written; 1970 where that is not known.
+    #[must_use]
+    pub fn modified(&self, name: &OsStr) -> (i64, u64) {
+        statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).map_or((0, 0), |stat| (stat.st_mtime, stat.st_mtime_nsec))
+    }
+
     /// Opens a file of the folder to read.
     ///
     /// # Errors

@@ -296,6 +296,55 @@ fn lines_and_files_that_cannot_be_read_are_named_once_and_left_out() {
     assert_eq!(report(&["7", &ledger.option()]).err.lines().count(), 2);
 }
 
+fn fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo of coreutils").success());
+}
+
+#[test]
+fn hostile_files_are_left_out_in_time() {
+    let ledger = Ledger::of(&Ran::new(7).lines());
+    let total = &json(&["--json", &ledger.option()])["total"];
+    let path = |name: &str| ledger.folder.path().join(name);
+    fifo(&path("fifo.2026-05.jsonl"));
+    std::os::unix::fs::symlink("/dev/zero", path("zero.2026-05.jsonl")).expect("a link");
+    fs::create_dir(path("folder.2026-05.jsonl")).expect("a folder");
+    // Sparse: 3 GB in one line, and more than any file of CARM's.
+    fs::File::create(path("line.2026-05.jsonl")).and_then(|file| file.set_len(3 << 30)).expect("a file");
+    fs::File::create(path("long.2026-05.jsonl")).and_then(|file| file.set_len(1 << 40)).expect("a file");
+    let since = std::time::Instant::now();
+    let said = report(&["--json", &ledger.option()]);
+    assert!(since.elapsed() < std::time::Duration::from_secs(30), "{:?}", since.elapsed());
+    assert_eq!(said.code, 0, "{}", said.err);
+    let found: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!(&found["total"], total);
+    let left_out = |name: &str| {
+        let files = found["left_out"]["files"].as_array().expect("files");
+        let file = files.iter().find(|file| file["path"].as_str().is_some_and(|path| path.contains(name)));
+        file.unwrap_or_else(|| panic!("{name}: {files:?}"))["cause"].as_str().expect("a cause").to_owned()
+    };
+    assert_eq!(left_out("/fifo."), "not a regular file");
+    assert_eq!(left_out("/zero."), "not a regular file");
+    assert!(left_out("/folder.").contains("directory"));
+    assert!(left_out("/long.").starts_with("larger than"));
+    assert_eq!(found["left_out"]["lines"].as_array().map(Vec::len), Some(1), "{}", said.err);
+}
+
+#[test]
+fn absurd_figures_are_no_part_of_totals() {
+    let ledger = Ledger::of(&Ran::new(7).lines());
+    let total = &json(&["--json", &ledger.option()])["total"];
+    let absurd = Record { carbon_g: 1e308, ..Ran::new(8).lines().remove(0) };
+    ledger.write("solar1.2026-05.jsonl", &(serde_json::to_string(&absurd).expect("JSON") + "\n"));
+    for words in [&["--json"][..], &["--json", "--by=user"]] {
+        let said = report(&[words, &[&ledger.option()]].concat());
+        assert!(said.err.contains("carbon_g: 1e308: out of range; expected 0 to 1e12"), "{}", said.err);
+        let found: Value = serde_json::from_str(&said.out).expect("JSON");
+        assert_eq!(&found["total"], total);
+    }
+    let said = report(&["8", &ledger.option()]);
+    assert!(said.err.contains("job 8: not in the ledger"), "{}", said.err);
+}
+
 /// Characters that steer a terminal, reverse text or hide: C0, C1, bidi controls, separators, zero-width.
 const HOSTILE: &str = "\u{1b}[2J\r\n\u{7f}\u{9b}31m\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{200b}\u{feff}";
 

@@ -52,9 +52,14 @@ pub fn is_booked(job: &Job, config: &Config, now: DateTime<Utc>) -> bool {
 }
 
 fn records(job: &Job, config: &Config, now: DateTime<Utc>) -> Vec<Record> {
-    let read = ledger::of_job(&config.node.ledger_dir, &job.cluster, job.id, now);
-    read.unwrap_or_else(|error| {
-        log::warn!("{}: {error}; earlier runs of job {} are not known", config.node.ledger_dir.display(), job.id);
-        Vec::new()
-    })
+    let dir = config.node.ledger_dir.display();
+    let reading = ledger::of_job(&config.node.ledger_dir, &job.cluster, job.id, now).unwrap_or_else(|error| {
+        log::warn!("{dir}: {error}; earlier runs of job {} are not known", job.id);
+        ledger::Reading::default()
+    });
+    if let Some((path, cause)) = reading.bad_files.first() {
+        let count = reading.bad_files.len();
+        log::warn!("{}: {cause}; earlier runs of job {} may be missing ({count} such files in {dir})", path.display(), job.id);
+    }
+    reading.records
 }

@@ -1,9 +1,13 @@
 //! The ledger's files: which there are, and what was wrong with them and their lines.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use carm::ledger::BadLine;
+use carm::files::Folder;
+use carm::ledger::{BadLine, MOST_FILE_BYTES, MOST_FILES};
 
 use crate::choose::Window;
 use crate::exit::{Refusal, warn};
@@ -11,12 +15,27 @@ use crate::exit::{Refusal, warn};
 /// How many faults are named; more are counted.
 const NAMED: usize = 3;
 
-/// A file that was opened.
+/// A file that can be read. It is opened for each part anew: a ledger may have more files than a process may have open.
 #[derive(Debug)]
 pub struct LedgerFile {
+    folder: Arc<Folder>,
+    name: OsString,
     pub path: PathBuf,
-    pub file: File,
     pub length: u64,
+}
+
+impl LedgerFile {
+    pub fn of(folder: &Arc<Folder>, dir: &Path, name: OsString) -> io::Result<Self> {
+        let length = folder.file(&name)?.metadata()?.len();
+        if length > MOST_FILE_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {MOST_FILE_BYTES} bytes")));
+        }
+        Ok(Self { folder: Arc::clone(folder), path: dir.join(&name), name, length })
+    }
+
+    pub fn open(&self) -> io::Result<File> {
+        self.folder.file(&self.name)
+    }
 }
 
 /// What is not in the report.
@@ -26,6 +45,8 @@ pub struct LeftOut {
     pub files: Vec<(PathBuf, String)>,
     /// Lines that cannot be read.
     pub lines: Vec<BadLine>,
+    /// How many more there are.
+    pub more_lines: usize,
 }
 
 impl LeftOut {
@@ -40,7 +61,11 @@ impl LeftOut {
         if !self.lines.is_empty() {
             let name = |bad: &BadLine| format!("{}:{}: {}", bad.path.display(), bad.line, bad.cause);
             let named: Vec<String> = self.lines.iter().take(NAMED).map(name).collect();
-            warn(&format!("left out, lines that cannot be read: {}{}", named.join("; "), more(self.lines.len())));
+            warn(&format!(
+                "left out, lines that cannot be read: {}{}",
+                named.join("; "),
+                more(self.lines.len() + self.more_lines)
+            ));
         }
     }
 
@@ -54,7 +79,7 @@ impl LeftOut {
         let line =
             |bad: &BadLine| serde_json::json!({"path": bad.path.display().to_string(), "line": bad.line, "cause": bad.cause});
         let lines: Vec<_> = self.lines.iter().map(line).collect();
-        serde_json::json!({"files": files, "lines": lines})
+        serde_json::json!({"files": files, "lines": lines, "more_lines": self.more_lines})
     }
 }
 
@@ -68,21 +93,16 @@ pub fn open(dir: &Path, window: Window) -> Result<(Vec<LedgerFile>, LeftOut), Re
         };
         Refusal::new(format!("{}: {way} ({error})", dir.display()))
     };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(refuse)? {
-        let path = entry.map_err(refuse)?.path();
-        if path.extension().is_some_and(|ending| ending == "jsonl")
-            && month(&path).is_none_or(|month| window.may_hold_month(month))
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let may_hold = |name: &OsStr| {
+        let path = Path::new(name);
+        path.extension().is_some_and(|ending| ending == "jsonl") && month(path).is_none_or(|month| window.may_hold_month(month))
+    };
+    let folder = Arc::new(Folder::open(dir).map_err(refuse)?);
     let (mut files, mut left_out) = (Vec::new(), LeftOut::default());
-    for path in paths {
-        match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
-            Ok((length, file)) => files.push(LedgerFile { path, file, length }),
-            Err(error) => left_out.files.push((path, error.to_string())),
+    for name in folder.names(MOST_FILES, may_hold).map_err(refuse)? {
+        match LedgerFile::of(&folder, dir, name.clone()) {
+            Ok(file) => files.push(file),
+            Err(error) => left_out.files.push((dir.join(name), error.to_string())),
         }
     }
     Ok((files, left_out))

@@ -1,6 +1,6 @@
 //! Finds single jobs in the ledger, and hands them to the form that is wanted.
 
-use carm::ledger::{Job, RECORD_VERSION, Record, join};
+use carm::ledger::{Job, Record, join};
 use memchr::memmem;
 
 use crate::account::Account;
@@ -65,12 +65,9 @@ fn read(call: &JobsCall, place: &Found) -> Result<(Vec<Job>, LeftOut), Refusal> 
             return made;
         }
         for (at, line) in scan::lines(piece).filter(|(_, line)| finders.iter().any(|finder| finder.find(line).is_some())) {
-            match serde_json::from_slice::<Record>(line) {
-                Ok(record) if record.version > RECORD_VERSION => {
-                    made.bad.push((at, format!("version {} is newer than this program's {RECORD_VERSION}", record.version)));
-                }
+            match Record::parse(line) {
                 Ok(record) => made.result.push(record),
-                Err(error) => made.bad.push((at, error.to_string())),
+                Err(cause) => made.bad.push((at, cause)),
             }
         }
         made

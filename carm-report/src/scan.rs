@@ -4,18 +4,21 @@
 //! Nothing is kept but what the caller makes of a piece: the ledger may be larger than memory.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use carm::ledger::BadLine;
+use carm::ledger::{BadLine, MOST_LINE_BYTES};
 
 use crate::files::{LedgerFile, LeftOut};
 
 /// Bytes of a piece: large enough that handing over costs nothing, small enough that every thread has work to the end.
 const PIECE: u64 = 1 << 20;
 const MOST_THREADS: usize = 8;
+/// More lines that cannot be read are counted, and not named.
+const MOST_BAD_LINES: usize = 10_000;
 
 /// What was made of a piece.
 #[derive(Debug)]
@@ -71,7 +74,11 @@ pub fn scan<T: Send>(
                     Ok(made) => {
                         behind += made.lines;
                         let of_piece = made.bad.into_iter();
-                        bad.extend(of_piece.map(|(at, cause)| (behind - at, BadLine { path: path.to_owned(), line: 0, cause })));
+                        let of_piece =
+                            of_piece.map(|(at, cause)| (behind - at, BadLine { path: path.to_owned(), line: 0, cause }));
+                        let room = MOST_BAD_LINES.saturating_sub(bad.len() + left_out.lines.len());
+                        left_out.more_lines += of_piece.len().saturating_sub(room);
+                        bad.extend(of_piece.take(room));
                         take(made.result);
                     }
                     Err(error) => left_out.files.push((path.to_owned(), error.to_string())),
@@ -86,38 +93,47 @@ pub fn scan<T: Send>(
     });
 }
 
-/// The lines that begin in a piece: `buffer` gets them, and the range tells where in it they are.
+/// The lines that begin in a piece: `buffer` gets them, and the range tells where in it they are. A line that is longer than any of
+/// CARM's ends where it is cut, and then is no JSON.
 fn read_piece(file: &LedgerFile, from: u64, buffer: &mut Vec<u8>) -> std::io::Result<std::ops::Range<usize>> {
+    let (open, length) = (file.open()?, file.length);
     // The byte before tells whether a line begins at the piece's first.
     let before = from.saturating_sub(1);
-    let mut to = (from + PIECE).min(file.length);
-    let mut end = read(file, before, to, buffer, 0)?;
-    while to < file.length && buffer[..end].last() != Some(&b'\n') {
-        let further = (to + (PIECE >> 5)).min(file.length);
+    let mut to = (from + PIECE).min(length);
+    let mut end = read(&open, before, to, buffer, 0)?;
+    let begin = if from == 0 { 0 } else { memchr::memchr(b'\n', &buffer[..end]).map_or(end, |at| at + 1) };
+    // The piece lies within a line that began before it, or ends with one: no line begins in it.
+    if begin == end {
+        return Ok(0..0);
+    }
+    let most = end + MOST_LINE_BYTES;
+    while to < length && end < most && buffer[..end].last() != Some(&b'\n') {
+        let further = (to + (PIECE >> 5)).min(length);
         let seen = end;
-        end = read(file, to, further, buffer, seen)?;
+        end = read(&open, to, further, buffer, seen)?;
         to = further;
         if let Some(at) = memchr::memchr(b'\n', &buffer[seen..end]) {
             end = seen + at + 1;
             break;
         }
     }
-    let begin = if from == 0 { 0 } else { memchr::memchr(b'\n', &buffer[..end]).map_or(end, |at| at + 1) };
-    // A line longer than a piece belongs to the piece that it begins in.
-    if begin as u64 > PIECE + 1 {
-        return Ok(0..0);
+    if end >= most && buffer[..end].last() != Some(&b'\n') {
+        // Cut: it still counts as one line.
+        buffer.truncate(end);
+        buffer.push(b'\n');
+        end += 1;
     }
     Ok(begin..end)
 }
 
 /// Reads a part of a file to behind `seen` bytes of the buffer, and says where it ends. The buffer only grows: clearing it anew
 /// for each piece would be a good part of the work.
-fn read(file: &LedgerFile, from: u64, to: u64, buffer: &mut Vec<u8>, seen: usize) -> std::io::Result<usize> {
+fn read(file: &File, from: u64, to: u64, buffer: &mut Vec<u8>, seen: usize) -> std::io::Result<usize> {
     let end = seen + usize::try_from(to - from).unwrap_or(0);
     if buffer.len() < end {
         buffer.resize(end, 0);
     }
-    file.file.read_exact_at(&mut buffer[seen..end], from)?;
+    file.read_exact_at(&mut buffer[seen..end], from)?;
     Ok(end)
 }
 
@@ -137,14 +153,17 @@ pub fn lines(piece: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carm::files::Folder;
     use proptest::prelude::*;
     use std::io::Write;
+    use std::sync::Arc;
 
     fn read_back(text: &[u8]) -> (Vec<Vec<u8>>, usize) {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(text).expect("a write");
-        let length = text.len() as u64;
-        let files = [LedgerFile { path: file.path().to_owned(), file: file.reopen().expect("the file"), length }];
+        let (dir, name) = (file.path().parent().expect("a folder"), file.path().file_name().expect("a name"));
+        let folder = Arc::new(Folder::open(dir).expect("the folder"));
+        let files = [LedgerFile::of(&folder, dir, name.to_owned()).expect("the file")];
         let (mut found, mut left_out) = (Vec::new(), LeftOut::default());
         let make = |piece: &[u8]| Made {
             result: lines(piece).map(|(_, line)| line.to_vec()).collect::<Vec<_>>(),

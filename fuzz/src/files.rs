@@ -4,7 +4,7 @@ use std::path::Path;
 
 use carm::config::Config;
 use carm::grid::{Signal, Trace};
-use carm::ledger::{Line, RECORD_VERSION, Record};
+use carm::ledger::{Line, Record};
 use carm::profile::Profile;
 
 use super::{assert_message, select};
@@ -77,13 +77,10 @@ fn ledger_line(bytes: &[u8]) {
     if let Err(cause) = Line::parse(bytes, &mut head) {
         assert_message(&cause);
     }
-    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
+    if let Ok(record) = Record::parse(bytes) {
         let written = serde_json::to_vec(&record).expect("a record is written");
-        let again = serde_json::from_slice::<Record>(&written).expect("what CARM writes it reads");
-        let line = Line::parse(&written, &mut head);
-        assert_eq!(line.is_ok(), record.version <= RECORD_VERSION, "{line:?}");
-        if let Ok(line) = line {
-            assert_eq!((line.job, line.read_steps().len()), (again.job, again.steps.len()));
-        }
+        let again = Record::parse(&written).expect("what CARM writes it reads");
+        let line = Line::parse(&written, &mut head).expect("what one reader reads the other reads");
+        assert_eq!((line.job, line.read_steps().len()), (again.job, again.steps.len()));
     }
 }

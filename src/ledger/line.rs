@@ -13,7 +13,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Intensity, LevelUsed, Mark, Meter, RECORD_VERSION};
+use super::{Intensity, LevelUsed, Mark, Meter, RECORD_VERSION, range};
 use crate::counterfactual::Stretch;
 use crate::text::parser_message;
 
@@ -177,6 +177,12 @@ impl<'de> Deserialize<'de> for Gpus {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Gpus, A::Error> {
                 let mut sum = Gpus::default();
                 while let Some(gpu) = list.next_element::<One>()? {
+                    if !range::SHARE.contains(&gpu.share) {
+                        return Err(serde::de::Error::custom(format_args!(
+                            "share: {:e}: out of range; expected 0 to 1",
+                            gpu.share
+                        )));
+                    }
                     sum.count += 1;
                     sum.shares += gpu.share;
                     sum.lost |= gpu.meter == Meter::Lost;
@@ -205,6 +211,7 @@ impl<'a> Line<'a> {
         if line.version > RECORD_VERSION {
             return Err(format!("version {} is newer than this program's {RECORD_VERSION}", line.version));
         }
+        range::check_line(&line)?;
         Ok(line)
     }
 
@@ -227,11 +234,14 @@ impl<'a> Line<'a> {
         Some(line)
     }
 
-    /// The line's pieces; none where it has none, or they are unreadable.
+    /// The line's pieces; none where it has none, or they are unreadable or out of range.
     #[must_use]
     pub fn read_steps(&self) -> Vec<StepLine> {
         let parsed = self.steps_if_parsed.map(|steps| steps.get().as_bytes());
-        self.steps.or(parsed).and_then(|steps| serde_json::from_slice(steps).ok()).unwrap_or_default()
+        let steps: Option<Vec<StepLine>> = self.steps.or(parsed).and_then(|steps| serde_json::from_slice(steps).ok());
+        let is_in_range =
+            |step: &StepLine| range::check_step(step.seconds, step.gpu_energy_j, step.carbon_g, (step.g_per_kwh, step.onsite_w));
+        steps.filter(|steps| steps.iter().all(|step| is_in_range(step).is_ok())).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Exit, Gpu, GridStep, Mark, ProfileUsed, Step};
+use super::range;
 use crate::grid::Intensity;
+use crate::text::parser_message;
 
 /// The version of the lines that this release writes. A reader takes any version up to it.
 pub const RECORD_VERSION: u32 = 2;
@@ -106,6 +108,21 @@ pub struct Record {
     /// line alone. Version 2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grid: Vec<GridStep>,
+}
+
+impl Record {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is no JSON of a record, of a later version, or one of its figures is out of range: which, in a few words.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(line).map_err(|error| parser_message(&error.to_string()))?;
+        if record.version > RECORD_VERSION {
+            return Err(format!("version {} is newer than this program's {RECORD_VERSION}", record.version));
+        }
+        range::check_record(&record)?;
+        Ok(record)
+    }
 }
 
 fn yes() -> bool {

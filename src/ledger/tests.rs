@@ -130,9 +130,9 @@ fn a_jobs_lines_are_found_on_every_node_in_this_month_and_the_last() {
     ] {
         append(dir.path(), &record, day(at)).expect("a line");
     }
-    let found = of_job(dir.path(), "c", 7, at()).expect("a ledger");
+    let found = of_job(dir.path(), "c", 7, at()).expect("a ledger").records;
     assert_eq!(found.iter().map(|r| (r.run, r.node.as_str())).collect::<Vec<_>>(), [(0, "a"), (0, "b"), (1, "a")]);
-    assert_eq!(of_job(&dir.path().join("none"), "c", 7, at()).expect("none"), []);
+    assert_eq!(of_job(&dir.path().join("none"), "c", 7, at()).expect("none"), Reading::default());
 }
 
 #[test]
@@ -145,5 +145,93 @@ fn a_line_that_was_written_again_counts_once_and_the_last_of_them() {
     }
     let expected = [day("03", false), rest.clone(), Record { run: 1, ..rest }];
     assert_eq!(read_dir(dir.path()).expect("a ledger").records, expected);
-    assert_eq!(of_job(dir.path(), "c", 1, at()).expect("a ledger"), expected);
+    assert_eq!(of_job(dir.path(), "c", 1, at()).expect("a ledger").records, expected);
+}
+
+/// A ledger that users may write, with one good line of job 1.
+fn open_ledger() -> (tempfile::TempDir, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a folder");
+    let ledger = dir.path().join("ledger");
+    let good = append(&ledger, &Record { node: "good".into(), ..record(1) }, at()).expect("a line");
+    std::fs::set_permissions(&ledger, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    (dir, good)
+}
+
+#[test]
+fn append_refuses_link_in_shared_ledger() {
+    let (dir, _) = open_ledger();
+    let target = dir.path().join("cron");
+    std::fs::write(&target, "").expect("a file");
+    std::os::unix::fs::symlink(&target, dir.path().join("ledger/solar1.2026-05.jsonl")).expect("a link");
+    let error = append(&dir.path().join("ledger"), &record(2), at()).expect_err("a link").to_string();
+    assert!(error.contains("is a symbolic link, and group or others may write"), "{error}");
+    assert_eq!(std::fs::read(&target).expect("the file"), b"");
+}
+
+#[test]
+fn hostile_files_cost_themselves_alone() {
+    let (dir, good) = open_ledger();
+    let ledger = dir.path().join("ledger");
+    let at_name = |name: &str| ledger.join(format!("{name}.2026-05.jsonl"));
+    let mode = rustix::fs::Mode::from_raw_mode(0o666);
+    rustix::fs::mkfifoat(rustix::fs::CWD, at_name("fifo"), mode).expect("a FIFO");
+    std::os::unix::fs::symlink("/dev/zero", at_name("zero")).expect("a link");
+    std::os::unix::fs::symlink(&good, at_name("linked")).expect("a link");
+    std::fs::create_dir(at_name("folder")).expect("a folder");
+    // Sparse: a line of 6 GB that takes no room on disk.
+    std::fs::File::create(at_name("large")).and_then(|file| file.set_len(6 << 30)).expect("a file");
+    let since = std::time::Instant::now();
+    let reading = of_job(&ledger, "c", 1, at()).expect("a ledger");
+    assert_eq!((reading.records.len(), reading.bad_files.len()), (1, 4), "{:?}", reading.bad_files);
+    let workload = Workload { uid: 1000, name: "train", gpus: 1 };
+    assert_eq!(earlier_runs(&ledger, &workload, at(), 4 << 20).expect("a ledger"), []);
+    assert!(since.elapsed() < std::time::Duration::from_secs(20), "{:?}", since.elapsed());
+}
+
+#[test]
+fn line_out_of_range_is_refused() {
+    let line = include_str!("../../tests/fixtures/ledger-v2.jsonl").trim_end();
+    for (figure, name) in [
+        ("\"gpu_energy_j\":1000000.0,\"energy_kwh\"", "gpu_energy_j"),
+        ("\"energy_kwh\":0.5", "energy_kwh"),
+        ("\"carbon_g\":100.0,\"intensity\"", "carbon_g"),
+        ("\"work_done_s\":1440.0", "work_done_s"),
+        ("\"modelled_gpu_energy_j\":774000.0", "modelled_gpu_energy_j"),
+        ("\"embodied_g\":2.5", "embodied_g"),
+        ("\"host_watts\":100.0", "host_watts"),
+        ("\"pue\":1.2", "pue"),
+        ("\"estimated_share\":0.0", "estimated_share"),
+        ("\"share\":1.0", "share"),
+        ("\"watts\":700.0", "watts"),
+        ("\"seconds\":7200.0", "seconds"),
+        ("\"g_per_kwh\":300.0", "g_per_kwh"),
+    ] {
+        for value in ["1e308", "-1.0"] {
+            let (key, was) = figure.split_once(':').expect("a figure");
+            let rest = was.split_once(',').map_or(String::new(), |(_, rest)| format!(",{rest}"));
+            let hostile = line.replacen(figure, &format!("{key}:{value}{rest}"), 1);
+            assert_ne!(hostile, line, "{figure}");
+            let causes =
+                [Record::parse(hostile.as_bytes()).map(|_| ()), Line::parse(hostile.as_bytes(), &mut Vec::new()).map(|_| ())];
+            for cause in causes {
+                let cause = cause.expect_err(figure);
+                assert!(cause.starts_with(&format!("{name}: ")) && cause.contains("out of range; expected 0 to"), "{cause}");
+            }
+        }
+    }
+    let steps = line.replacen("\"onsite_w\":50.0", "\"onsite_w\":1e308", 1);
+    assert!(Record::parse(steps.as_bytes()).is_err());
+    assert_eq!(Line::parse(steps.as_bytes(), &mut Vec::new()).expect("a line").read_steps().len(), 0);
+}
+
+#[test]
+fn bad_lines_are_counted_beside_good_ones() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = append(dir.path(), &Record { carbon_g: 1e308, ..record(1) }, at()).expect("a line");
+    append(dir.path(), &record(2), at()).expect("a line");
+    let reading = read_dir(dir.path()).expect("a ledger");
+    assert_eq!(reading.records, [record(2)]);
+    let cause = "carbon_g: 1e308: out of range; expected 0 to 1e12".to_owned();
+    assert_eq!(reading.bad, [BadLine { path, line: 1, cause }]);
 }

@@ -1,13 +1,13 @@
 //! Appends a line, so that it is whole on disk or not there.
 
-use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
 use super::Record;
+use super::lines::MOST_LINE_BYTES;
+use crate::files::Folder;
 use crate::text;
 
 /// A line could not be written.
@@ -47,13 +47,19 @@ pub fn file_name(node: &str, at: DateTime<Utc>) -> String {
 /// # Errors
 /// The folder cannot be made, the file cannot be written, or the record holds a figure that JSON cannot.
 pub fn append(dir: &Path, record: &Record, at: DateTime<Utc>) -> Result<PathBuf, LedgerError> {
-    let path = dir.join(file_name(&record.node, at));
+    let name = file_name(&record.node, at);
+    let path = dir.join(&name);
     let io = |cause| LedgerError::Io { path: path.clone(), cause };
-    let line = serde_json::to_string(record).map_err(|cause| LedgerError::Record { job: record.job, cause })?;
+    let json = |record: &Record| serde_json::to_string(record).map_err(|cause| LedgerError::Record { job: record.job, cause });
+    let mut line = json(record)?;
+    if line.len() > MOST_LINE_BYTES {
+        // Only the grid can be so long: a trace of seconds over weeks.
+        line = json(&Record { grid: Vec::new(), ..record.clone() })?;
+    }
     let mut line = (text::json(&line) + "\n").into_bytes();
     // Who may read others' jobs is the admin's: an existing folder keeps its mode.
-    DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(io)?;
-    let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(&path).map_err(io)?;
+    let folder = Folder::open_or_make(dir, 0o750).map_err(|cause| LedgerError::Io { path: dir.to_owned(), cause })?;
+    let mut file = folder.append(name.as_ref(), 0o640).map_err(io)?;
     if ends_torn(&mut file).map_err(io)? {
         line.insert(0, b'\n');
     }

@@ -47,6 +47,18 @@ fn earlier_runs_tell_more_than_the_time_limit_and_less_than_the_user() {
 }
 
 #[test]
+fn fifo_in_the_ledger_delays_no_submission() {
+    let login = after(&[3600.0], |_| ());
+    // In the months that are read, and written last.
+    let month = NOW.get(..7).expect("a month");
+    let fifo = login.home.path().join(format!("ledger/fifo.{month}.jsonl"));
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo of coreutils").success());
+    let since = std::time::Instant::now();
+    assert_eq!(work_s(&login, ""), Some(3600));
+    assert!(since.elapsed() < std::time::Duration::from_secs(15), "{:?}", since.elapsed());
+}
+
+#[test]
 fn a_job_of_which_only_its_history_is_known_is_planned() {
     let login = after(&[3600.0], |_| ());
     login.script("#SBATCH --gpus=2\n");

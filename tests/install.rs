@@ -123,6 +123,7 @@ fn a_package_holds_these_files_and_no_others() {
         ("usr/lib/systemd/system/carm-reset.service", 0o644),
         ("usr/lib/sysusers.d/carm.conf", 0o644),
         ("usr/libexec/carm/carm-prolog", 0o755),
+        ("usr/share/carm/grafana/alerts.yml", 0o644),
         ("usr/share/carm/grafana/carm.json", 0o644),
         ("var/cache/carm/", 0o755),
         ("var/lib/carm/ledger/", 0o750),

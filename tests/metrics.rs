@@ -12,6 +12,8 @@ mod job;
 #[allow(dead_code, reason = "as job")]
 mod node;
 
+#[path = "metrics/alerts.rs"]
+mod alerts;
 #[path = "metrics/dashboard.rs"]
 mod dashboard;
 #[path = "metrics/page.rs"]

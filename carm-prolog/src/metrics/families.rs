@@ -118,6 +118,13 @@ pub const FAMILIES: &[Family] = &[
         "Time since the grid's data were written; absent of a modelled day.",
     ),
     family(
+        "carm_grid_data_available",
+        Gauge,
+        "0 or 1",
+        &["node", "zone", "source"],
+        "Whether data of the zone's own source are there; where not, the typical day or nothing stands in.",
+    ),
+    family(
         "carm_site_onsite_power_watts",
         Gauge,
         "W",

@@ -121,6 +121,8 @@ fn grids(config: &Config, outlooks: &BTreeMap<usize, Option<Outlook>>, now: Date
             intensity_g_per_kwh: step.as_ref().map(|step| step.value),
             estimated: step.as_ref().is_some_and(|step| step.estimated),
             data_age_s,
+            // Where a live zone has no data, the typical day stands in, and it has no age.
+            available: outlook.is_some() && (data_age_s.is_some() || !matches!(zone.source, Source::Live(_))),
             onsite_w: outlook.and_then(|outlook| Some(outlook.onsite_w.as_ref()?.at(now)?.value)),
         }
     };

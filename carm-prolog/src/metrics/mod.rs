@@ -81,6 +81,8 @@ pub struct GridNow {
     pub intensity_g_per_kwh: Option<f64>,
     pub estimated: bool,
     pub data_age_s: Option<f64>,
+    /// Whether data of the zone's own source are there.
+    pub available: bool,
     /// Of the whole site.
     pub onsite_w: Option<f64>,
 }

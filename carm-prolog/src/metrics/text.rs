@@ -86,6 +86,7 @@ impl Page {
         self.put("carm_grid_carbon_intensity_grams_per_kwh", &labels, grid.intensity_g_per_kwh);
         self.put("carm_grid_estimated", &labels, grid.intensity_g_per_kwh.map(|_| truth(grid.estimated)));
         self.put("carm_grid_data_age_seconds", &[node, zone, source], grid.data_age_s);
+        self.put("carm_grid_data_available", &[node, zone, source], truth(grid.available));
         self.put("carm_site_onsite_power_watts", &[node, &grid.site, zone], grid.onsite_w);
     }
 

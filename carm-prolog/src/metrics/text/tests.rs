@@ -37,6 +37,7 @@ fn example() -> [Snapshot; 2] {
         intensity_g_per_kwh: Some(312.5),
         estimated: false,
         data_age_s: Some(900.0),
+        available: true,
         onsite_w: Some(1200.0),
     };
     let mut totals = Totals { jobs_booked: 4, ledger_errors: 1, last_tick: Some(1_777_636_800.25), ..Totals::default() };
@@ -101,7 +102,8 @@ fn what_is_not_known_or_no_number_is_absent() {
 
 #[test]
 fn names_and_units_follow_prometheus_rules() {
-    let units = ["joules", "grams", "watts", "seconds", "ratio", "info", "megahertz", "per_kwh", "estimated", "throttled"];
+    let units =
+        ["joules", "grams", "watts", "seconds", "ratio", "info", "megahertz", "per_kwh", "estimated", "available", "throttled"];
     for family in FAMILIES {
         let (name, kind) = (family.name, family.kind);
         assert!(name.starts_with("carm_") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use carm::grid::cache::{self, ZoneData};
 use carm::grid::{Intensity, Quantity, Signal, Step, extend_as};
-use carm::quantity::format_instant;
+use carm::quantity::{counted, format_instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::source::{Point, Reading, Series};
@@ -219,8 +219,8 @@ fn pieces(name: &str, points: &[Point], range: &RangeInclusive<f64>, remarks: &m
         }
     }
     if contradictions > 0 {
-        remarks
-            .push(format!("{name}: {contradictions} times two values for one time ({example}); the later in the answer counts"));
+        let count = counted(contradictions, "time");
+        remarks.push(format!("{name}: two values for {count} ({example}); the later in the answer counts"));
     }
     for index in 1..once.len() {
         let next = once[index].step.from;

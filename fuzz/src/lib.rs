@@ -19,6 +19,6 @@ pub fn select(data: &[u8]) -> Option<(u8, &[u8])> {
 
 /// A message is one line that no user text can break, and no longer than a screen can show.
 pub fn assert_message(message: &str) {
-    assert!(!message.contains(|c: char| c.is_control()), "a control character in {message:?}");
+    assert_eq!(carm::text::legible(message), message, "a character that steers a terminal or hides");
     assert!(message.len() < 2_000, "{} bytes long: {message:.80}", message.len());
 }

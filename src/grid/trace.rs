@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::signal::{Signal, Step};
-use crate::quantity::parse_trace_time;
+use crate::quantity::{counted, parse_trace_time};
 use crate::request::printable;
 
 const CARBON: &str = "carbon_g_per_kwh";
@@ -90,7 +90,7 @@ impl<'a> Rows<'a> {
             let cause = match error.kind() {
                 csv::ErrorKind::Utf8 { .. } => "not UTF-8 text".to_owned(),
                 csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                    format!("{len} values where the header names {expected_len}")
+                    format!("{} where the header names {expected_len}", counted(*len, "value"))
                 }
                 other => format!("not CSV: {other:?}"),
             };
@@ -287,7 +287,7 @@ mod tests {
             ),
             ("2026-05-01T03:00Z,\n", "de.csv:5: carbon_g_per_kwh: the value is missing"),
             ("2026-05-01T03:00Z,a\n", "de.csv:5: carbon_g_per_kwh 'a': not a number"),
-            ("2026-05-01T03:00Z\n", "de.csv:5: 1 values where the header names 2"),
+            ("2026-05-01T03:00Z\n", "de.csv:5: 1 value where the header names 2"),
         ] {
             assert_eq!(message(&format!("{head}{rows}")), expected);
         }

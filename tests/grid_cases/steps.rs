@@ -69,7 +69,7 @@ fn two_values_for_one_time_are_told() {
     desk.server.trouble("carbon-intensity", Trouble::Contradiction);
     let said = desk.fetch();
     assert_eq!(said.code, 0);
-    assert!(said.err.contains("two values for one time") && said.err.contains("the later in the answer counts"), "{}", said.err);
+    assert!(said.err.contains("two values for 1 time") && said.err.contains("the later in the answer counts"), "{}", said.err);
     assert_eq!(desk.fetch().err, "", "once");
 }
 

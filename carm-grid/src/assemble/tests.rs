@@ -67,9 +67,7 @@ fn order_and_repetitions_do_not_matter_and_of_two_values_the_later_in_the_answer
     assert_eq!(carbon(&assembled), [step("01 09:00", 1.0), step("01 10:00", 2.5), step("01 11:00", 3.0)]);
     assert_eq!(
         assembled.remarks,
-        [
-            "carbon_g_per_kwh: 1 times two values for one time (2 and 2.5 at 2026-05-01T10:00:00.000Z); the later in the answer counts"
-        ]
+        ["carbon_g_per_kwh: two values for 1 time (2 and 2.5 at 2026-05-01T10:00:00.000Z); the later in the answer counts"]
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use carm::quantity::counted;
 use carm::request::printable;
 
 use super::Score;
@@ -41,9 +42,9 @@ fn of_zone(text: &mut String, score: &Score) -> std::fmt::Result {
     for saving in &score.savings {
         writeln!(
             text,
-            "    {}, {} jobs: {:.1} % is saved by who knows the future",
+            "    {}, {}: {:.1} % is saved by who knows the future",
             job(&saving.kind),
-            saving.jobs,
+            counted(saving.jobs, "job"),
             saving.perfect_percent
         )?;
         writeln!(text, "    {:<42}{:>9}{:>10}{:>10}", "", "kept, %", "waited, %", "in vain, %")?;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use carm::grid::factors::{Fuel, mix};
+use carm::quantity::counted;
 use carm::request::printable;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
@@ -141,8 +142,8 @@ fn read_power(answer: &Answer, remarks: &mut Vec<String>) -> Result<(Vec<Point>,
     for Production { name, data } in power.production_types {
         let Some(mut data) = data else { continue };
         if data.len() != steps.len() {
-            let (name, values, times) = (printable(&name), data.len(), steps.len());
-            return Err(answer.wrong(format!("'{name}' has {values} values for {times} times")));
+            let (values, times) = (counted(data.len(), "value"), counted(steps.len(), "time"));
+            return Err(answer.wrong(format!("'{}' has {values} for {times}", printable(&name))));
         }
         match kind(&name) {
             Kind::Generation(fuel) => {
@@ -228,7 +229,8 @@ fn shares(answer: &Answer, times: &[Number], values: Option<&[Number]>, key: &st
     let steps = steps(answer, times)?;
     let Some(values) = values else { return Ok(Vec::new()) };
     if values.len() != steps.len() {
-        return Err(answer.wrong(format!("{key} has {} values for {} times", values.len(), steps.len())));
+        let (values, times) = (counted(values.len(), "value"), counted(steps.len(), "time"));
+        return Err(answer.wrong(format!("{key} has {values} for {times}")));
     }
     Ok(percent(&steps, values))
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use carm::grid::factors::{Fuel, mix};
-use carm::quantity::format_instant;
+use carm::quantity::{counted, format_instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Point;
@@ -84,9 +84,8 @@ impl Generation {
         let whole_until = mixes.g_per_kwh.last().map(|last| last.from);
         let inside: Vec<_> = left_out.iter().filter(|&&(from, _)| whole_until.is_none_or(|until| from < until)).collect();
         if let Some((from, missing)) = inside.first() {
-            let (count, from) = (inside.len(), format_instant(*from));
-            mixes.remark =
-                Some(format!("{count} steps are not whole and left out: at {from} and later nothing is said of {missing:?}"));
+            let (count, from) = (counted(inside.len(), "step"), format_instant(*from));
+            mixes.remark = Some(format!("left out, as not whole: {count}; at {from} and later nothing is said of {missing:?}"));
         }
         mixes
     }
@@ -122,7 +121,7 @@ mod tests {
         assert_eq!(values(&mixes.g_per_kwh)[1], (2, 655.0));
         assert_eq!(values(&mixes.renewable_share)[1], (2, 0.0));
         assert_eq!(mixes.g_per_kwh.len(), 2);
-        let remark = "1 steps are not whole and left out: at 2026-05-01T01:00:00.000Z and later nothing is said of HardCoal";
+        let remark = "left out, as not whole: 1 step; at 2026-05-01T01:00:00.000Z and later nothing is said of HardCoal";
         assert_eq!(mixes.remark.as_deref(), Some(remark), "the newest step is no news");
     }
 

@@ -119,7 +119,7 @@ fn a_step_lasts_to_the_next_and_a_gap_stays_one() {
 #[test]
 fn an_answer_of_another_shape_is_refused_with_what_is_wrong() {
     for (body, cause) in [
-        (power(2, &[("Solar", "1")]), "'Solar' has 1 values for 2 times"),
+        (power(2, &[("Solar", "1")]), "'Solar' has 1 value for 2 times"),
         (power(1, &[("Solar", "\"much\"")]), "'much' is no number"),
         (power(1, &[("Solar", "true")]), "expected a number"),
         (r#"{"unix_seconds":[null],"production_types":[]}"#.to_owned(), "unix_seconds: null is no time"),
@@ -137,7 +137,7 @@ fn an_answer_of_another_shape_is_refused_with_what_is_wrong() {
     }
     let forecast = |body: &str| read_forecast(&answer(body), &mut Vec::new()).map(|points| values(&points));
     let error = forecast(&format!(r#"{{"unix_seconds":[{NOON}],"ren_share":[]}}"#)).expect_err("lengths");
-    assert!(error.to_string().ends_with("ren_share has 0 values for 1 times"), "{error}");
+    assert!(error.to_string().ends_with("ren_share has 0 values for 1 time"), "{error}");
     assert_eq!(forecast(&format!(r#"{{"unix_seconds":[{NOON}],"ren_share":null,"new":1}}"#)), Ok(Vec::new()));
     assert_eq!(forecast(&format!(r#"{{"unix_seconds":[{NOON},{}],"ren_share":[null,"40.5"]}}"#, NOON + 900)), Ok(vec![0.405]));
 }

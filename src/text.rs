@@ -36,6 +36,13 @@ pub fn printable(text: &str) -> String {
     legible(&text.chars().take(QUOTED).collect::<String>()) + rest
 }
 
+/// A refused value, in ASCII: a full-width digit or a Cyrillic letter looks like the right one, and its escape shows why it is not.
+#[must_use]
+pub fn ascii(text: &str) -> String {
+    let escaped = |c: char| if c.is_ascii() { c.to_string() } else { c.escape_default().to_string() };
+    printable(text).chars().map(escaped).collect()
+}
+
 /// A parser's message on one line. Parsers quote the whole value that they refuse; the middle of a long message is left out.
 #[must_use]
 pub fn parser_message(message: &str) -> String {
@@ -138,6 +145,7 @@ mod tests {
     fn a_long_value_is_cut_by_characters() {
         assert_eq!(printable(&"训".repeat(60)), "训".repeat(60));
         assert_eq!(printable(&"训".repeat(61)), "训".repeat(60) + "...");
+        assert_eq!(ascii("５kg 'о'\u{1b}"), "\\u{ff15}kg '\\u{43e}'\\u{1b}");
         assert_eq!(job_name(&"训".repeat(200)), "训".repeat(128));
     }
 

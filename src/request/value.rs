@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{Argument, CarbonOption, CarbonRequest};
 use crate::plan::Objective;
 use crate::quantity::{self, Moment, QuantityError, SlurmTime};
-use crate::text::printable;
+use crate::text::ascii;
 
 /// The longest text taken from a user for one option, in bytes.
 const MAX_TEXT: usize = 256;
@@ -167,7 +167,7 @@ pub struct Suspend {
 
 /// A malformed option: which, what was written, why not, and what would do. Its text is the one line that users see.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("--{}: '{}': {reason}", .option.spec().flag, printable(.text))]
+#[error("--{}: '{}': {reason}", .option.spec().flag, ascii(.text))]
 pub struct OptionError {
     /// The option.
     pub option: CarbonOption,

@@ -2,7 +2,9 @@
 //! asked seldom.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The first pause between two questions about a job, and the longest: it doubles with each.
@@ -13,15 +15,35 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
 /// its next look is soon enough.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// Enough of a process's status for its users, and of its command line for a title; the rest may be long.
+const HEAD_BYTES: u64 = 1024;
+
 /// The jobs that have a slurmstepd on this host. None is no proof that a job has ended: an allocation may have no step.
 pub fn jobs_with_steps(proc: &Path) -> Vec<u32> {
     let entries = std::fs::read_dir(proc).into_iter().flatten().filter_map(Result::ok);
     let processes =
         entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit())));
-    let mut jobs: Vec<u32> = processes.filter_map(|entry| job_of(&std::fs::read(entry.path().join("cmdline")).ok()?)).collect();
+    let head = |path: PathBuf| {
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut bytes)).ok().map(|_| bytes)
+    };
+    let step_of = |process: PathBuf| {
+        is_slurmd_user(&head(process.join("status"))?).then(|| job_of(&head(process.join("cmdline"))?)).flatten()
+    };
+    let mut jobs: Vec<u32> = processes.filter_map(|entry| step_of(entry.path())).collect();
     jobs.sort_unstable();
     jobs.dedup();
     jobs
+}
+
+/// Whether a process belongs to root, or to the user who runs this, as slurmd does (`SlurmdUser`). A job can give its processes any
+/// title, and keep a dead job open. The real user counts (proc_pid_status(5)): slurmstepd takes the job's effective one for a
+/// moment, and a setuid program of a job's has root's.
+fn is_slurmd_user(status: &[u8]) -> bool {
+    let status = String::from_utf8_lossy(status);
+    let mut ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default().split_whitespace();
+    let real: Option<u32> = ids.next().and_then(|id| id.parse().ok());
+    real.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw())
 }
 
 /// The job of a step's title, `slurmstepd: [7.batch]`; array tasks and het components stand there by their own number.
@@ -72,6 +94,31 @@ mod tests {
         assert_eq!(job_of(b"slurmstepd: [123.extern]"), Some(123));
         for other in [&b"slurmstepd"[..], b"slurmstepd: []", b"/usr/sbin/slurmd\0-N\0n1", b"slurmstepd: [99999999999.0]"] {
             assert_eq!(job_of(other), None);
+        }
+    }
+
+    #[test]
+    fn title_of_a_users_process_keeps_no_job() {
+        let process = |uid: Option<u32>, job: u32| {
+            let mut command = std::process::Command::new("sleep");
+            std::os::unix::process::CommandExt::arg0(&mut command, format!("slurmstepd: [{job}.batch]")).arg("60");
+            uid.map(|uid| std::os::unix::process::CommandExt::uid(&mut command, uid));
+            command.spawn().expect("sleep of coreutils")
+        };
+        let mut processes = vec![process(None, 4_294_000_001)];
+        // Another user than root needs root to start it.
+        if rustix::process::geteuid().is_root() {
+            processes.push(process(Some(65_534), 4_294_000_002));
+        }
+        let jobs = jobs_with_steps(Path::new("/proc"));
+        for mut process in processes {
+            process.kill().and_then(|()| process.wait()).expect("ended");
+        }
+        assert!(jobs.contains(&4_294_000_001), "{jobs:?}");
+        assert!(!jobs.contains(&4_294_000_002), "{jobs:?}");
+        assert!(is_slurmd_user(b"Name:\tslurmstepd\nUid:\t0\t1000\t0\t1000\n"), "it works as the user for a moment");
+        for status in ["Uid:\t65534\t0\t0\t0\n", "Name:\tx\n", ""] {
+            assert!(!is_slurmd_user(status.as_bytes()), "{status}");
         }
     }
 

@@ -13,12 +13,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Error, ErrorKind, Read, Result};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fchmod, fstat, mkdirat, openat, readlinkat, renameat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 /// As many as the kernel follows in one path (path_resolution(7)).
@@ -93,7 +95,7 @@ impl Folder {
     /// # Errors
     /// It is not there, is no regular file, belongs to another user, or is a link that is not trusted.
     pub fn file(&self, name: &OsStr) -> Result<File> {
-        let (file, stat) = self.open_own(name, OFlags::RDONLY, Mode::empty())?;
+        let (file, stat) = self.open_own(name, OFlags::RDONLY)?;
         only_regular(file, &stat)
     }
 
@@ -102,19 +104,51 @@ impl Folder {
     /// # Errors
     /// As [`Self::file`]; or the file has a second name, and another user may have made that.
     pub fn append(&self, name: &OsStr, mode: u32) -> Result<File> {
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
-        let (file, stat) = self.open_own(name, flags, Mode::from_raw_mode(mode))?;
+        let flags = OFlags::RDWR | OFlags::APPEND;
+        // An existing file is never opened with O_CREAT: the kernel refuses that in a sticky folder (fs.protected_regular).
+        let (file, stat) = match self.open_own(name, flags) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                match self.open_here(name, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(mode)) {
+                    Err(Errno::EXIST) => self.open_own(name, flags)?,
+                    made => made?,
+                }
+            }
+            opened => opened?,
+        };
         if let (Some(fault), true) = (&self.fault, stat.st_nlink > 1) {
             return Err(Error::other(format!("has another hard link, and {fault}")));
         }
         only_regular(file, &stat)
     }
 
-    fn open_own(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<(File, Stat)> {
-        let (file, stat) = match self.open_here(name, flags, mode) {
+    /// Puts a file of these bytes in place of one of the folder's: whole or not at all. `unfinished` is its name until then.
+    ///
+    /// # Errors
+    /// It cannot be written; the file that was there stays.
+    pub fn replace(&self, name: &OsStr, unfinished: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
+        let write = || -> Result<()> {
+            // What a killed writer left, or another user put there: it is not written through.
+            match unlinkat(&self.fd, unfinished, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+            let (mut file, _) = self.open_here(unfinished, flags, Mode::from_raw_mode(mode))?;
+            // Whatever the umask.
+            fchmod(&file, Mode::from_raw_mode(mode))?;
+            file.write_all(bytes)?;
+            // The new name must not be there before what it names.
+            file.sync_all()?;
+            Ok(renameat(&self.fd, unfinished, &self.fd, name)?)
+        };
+        write().inspect_err(|_| _ = unlinkat(&self.fd, unfinished, AtFlags::empty()))
+    }
+
+    fn open_own(&self, name: &OsStr, flags: OFlags) -> Result<(File, Stat)> {
+        let (file, stat) = match self.open_here(name, flags, Mode::empty()) {
             Err(Errno::LOOP) => {
                 let (folder, name) = resolve(self.try_clone()?, name.as_ref(), Links::Trusted, None)?;
-                folder.open_here(&name.ok_or(Errno::ISDIR)?, flags, mode)?
+                folder.open_here(&name.ok_or(Errno::ISDIR)?, flags, Mode::empty())?
             }
             opened => opened?,
         };
@@ -226,6 +260,7 @@ pub fn read_whole(file: File, most_bytes: u64) -> Result<Vec<u8>> {
 /// The first that fails, and how.
 pub fn check_modes(path: &Path) -> std::result::Result<(), String> {
     let named = |error: Error| format!("{}: {error}", path.display());
+    let path = &std::path::absolute(path).map_err(named)?;
     let resolved = Folder::root(None).and_then(|root| resolve(root, path, Links::Trusted, None));
     let (folder, name) = match (resolved, path.parent()) {
         (Ok(resolved), _) => resolved,

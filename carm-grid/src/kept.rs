@@ -4,7 +4,6 @@
 //! the public part of a request, and answers to log-ins are not kept.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -51,7 +50,7 @@ impl Kept {
 
     /// The answer that is known of a request.
     pub fn find(&self, request: &Request) -> Option<Known> {
-        let bytes = fs::read(self.path(request)).ok()?;
+        let bytes = carm::files::read(&self.path(request), 2 * MOST_BYTES as u64).ok()?;
         let end = bytes.iter().position(|&byte| byte == b'\n')?;
         let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
         (head.asked == asked(request)).then(|| Known { etag: head.etag, body: bytes[end + 1..].to_vec() })
@@ -66,16 +65,7 @@ impl Kept {
         }
         bytes.push(b'\n');
         bytes.extend_from_slice(body);
-        let path = self.path(request);
-        let unfinished = path.with_extension("new");
-        let write = || {
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-            std::io::Write::write_all(&mut file, &bytes)?;
-            fs::rename(&unfinished, &path)
-        };
-        if write().is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
+        let _ = crate::state::replace(&self.path(request), &bytes, 0o600);
     }
 
     fn path(&self, request: &Request) -> PathBuf {

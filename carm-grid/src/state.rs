@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use carm::files::Folder;
 use carm::grid::cache;
 use chrono::{DateTime, Utc};
 use rustix::fs::{FlockOperation, flock};
@@ -15,6 +16,9 @@ use crate::exit::Refusal;
 
 /// The folder below the cache.
 const FOLDER: &str = ".fetch";
+
+/// A larger file is no state of a zone.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The state of a cache folder, held by one fetcher at a time.
 pub struct State {
@@ -82,7 +86,7 @@ impl State {
 
     /// What is remembered of a zone; nothing where that cannot be read.
     pub fn of(&self, zone: &str) -> ZoneState {
-        let read = || serde_json::from_slice(&fs::read(self.path(zone)).ok()?).ok();
+        let read = || serde_json::from_slice(&carm::files::read(&self.path(zone), MOST_BYTES).ok()?).ok();
         read().unwrap_or_default()
     }
 
@@ -91,15 +95,20 @@ impl State {
     /// # Errors
     /// It cannot be written.
     pub fn keep(&self, zone: &str, state: &ZoneState) -> io::Result<()> {
-        let (path, unfinished) = (self.path(zone), self.path(zone).with_extension("new"));
-        fs::write(&unfinished, serde_json::to_vec(state)?)?;
-        fs::rename(&unfinished, &path)
+        replace(&self.path(zone), &serde_json::to_vec(state)?, 0o644)
     }
 
     fn path(&self, zone: &str) -> PathBuf {
         let file = cache::path(Path::new(""), zone);
         self.folder.join(format!("zone-{}", file.display()))
     }
+}
+
+/// Puts a file in place whole, or not at all. The folder may be another user's, where root is run by hand.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+    let folder = Folder::open(path.parent().unwrap_or_else(|| Path::new(".")))?;
+    folder.replace(&name(path), &name(&path.with_extension("new")), bytes, mode)
 }
 
 /// Makes a folder that its owner alone can open, of the same owner as the one above it: root, run by hand, must not lock the

@@ -216,6 +216,22 @@ fn missing_folders_are_made() {
 }
 
 #[test]
+fn replacing_writes_through_no_link() {
+    let scene = Scene::new();
+    let cache = scene.folder("cache", 0o777);
+    let target = scene.file("target", "root's");
+    for name in ["DE.json", "DE.json.new"] {
+        symlink(&target, cache.join(name)).expect("a link");
+    }
+    let folder = Folder::open(&cache).expect("the folder");
+    folder.replace("DE.json".as_ref(), "DE.json.new".as_ref(), b"new", 0o644).expect("written");
+    assert_eq!(fs::read_to_string(&target).expect("text"), "root's");
+    assert_eq!(fs::read_to_string(cache.join("DE.json")).expect("text"), "new");
+    assert_eq!(fs::symlink_metadata(cache.join("DE.json")).expect("a file").permissions().mode(), 0o100_644);
+    assert_eq!(fs::read_dir(&cache).expect("a folder").count(), 1);
+}
+
+#[test]
 fn modes_are_checked_up_to_the_root() {
     let scene = Scene::new();
     let state = scene.folder("run/carm", 0o700);

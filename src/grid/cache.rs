@@ -14,9 +14,6 @@
 //! one's to `end_s`. `low` and `high` are the band, both or neither. `estimated` lists the ranges of steps (first, one past the last) that
 //! the source did not give. `renewable_share` (0 to 1) and `onsite_w` (W) have the same form.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Intensity, Signal, Step};
+use crate::files::{Folder, read_whole};
 use crate::quantity::{format_instant, parse_instant};
 use crate::request::printable;
 
@@ -160,23 +158,19 @@ pub fn read_wanted(cache_dir: &Path, zone: &str, wanted: Wanted) -> Result<ZoneD
     let path = path(cache_dir, zone);
     let io = |cause: std::io::Error| match cause.kind() {
         std::io::ErrorKind::NotFound => CacheError::Absent { path: path.clone() },
+        // No regular file, a link, another user's: the next fetch puts its own in place.
+        std::io::ErrorKind::Other | std::io::ErrorKind::FileTooLarge => {
+            CacheError::Broken { path: path.clone(), cause: cause.to_string() }
+        }
         _ => CacheError::Io { path: path.clone(), cause },
     };
-    // Not blocking: whoever may write to the folder could have put a pipe there.
-    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).map_err(io)?;
-    if !file.metadata().map_err(io)?.is_file() {
-        return Err(CacheError::Broken { path, cause: "not a plain file".to_owned() });
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    let name = path.file_name().unwrap_or_default();
+    let bytes = Folder::open(cache_dir).and_then(|folder| read_whole(folder.file(name)?, MOST_BYTES)).map_err(io)?;
     let data = parse_wanted(&bytes, wanted).and_then(|data| {
         if data.zone == zone { Ok(data) } else { Err(format!("of zone '{}', not '{}'", printable(&data.zone), printable(zone))) }
     });
     data.map_err(|cause| CacheError::Broken { path, cause })
 }
-
-/// `O_NONBLOCK` of Linux; the library has no libc.
-const O_NONBLOCK: i32 = 0o4000;
 
 /// Reads a cache file's text; the error is the cause alone.
 ///
@@ -306,20 +300,11 @@ pub fn write(cache_dir: &Path, data: &ZoneData) -> Result<PathBuf, CacheError> {
     let path = path(cache_dir, &data.zone);
     let io = |cause| CacheError::Io { path: path.clone(), cause };
     let text = text(data).map_err(|cause| CacheError::Broken { path: path.clone(), cause })?;
-    DirBuilder::new().recursive(true).mode(0o755).create(cache_dir).map_err(io)?;
     let unfinished = path.with_extension(format!("json.{}", std::process::id()));
-    let finish = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&unfinished)?;
-        // Whatever the umask of who runs carm-grid: users plan with this file.
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, &path)
-    };
-    finish().map_err(|source| {
-        let _ = std::fs::remove_file(&unfinished);
-        io(source)
-    })?;
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+    let folder = Folder::open_or_make(cache_dir, 0o755).map_err(io)?;
+    // 644: users plan with this file.
+    folder.replace(&name(&path), &name(&unfinished), &text, 0o644).map_err(io)?;
     Ok(path)
 }
 
@@ -327,6 +312,7 @@ pub fn write(cache_dir: &Path, data: &ZoneData) -> Result<PathBuf, CacheError> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn data() -> ZoneData {
         let from = parse_instant("2026-05-01T00:00:00Z").expect("a time");

@@ -9,14 +9,22 @@ mod raw;
 mod write;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 pub use builtin::generic;
 pub use fit::Fit;
 pub use write::Remarks;
 
+use crate::files::{self, Folder};
 use crate::located::{Located, TomlError};
 use crate::request::{ProfileName, printable};
+
+/// A larger file is no profile: a sweep of 150 clocks is 10 kB.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// More files in a folder are no profiles.
+const MOST_FILES: usize = 10_000;
 
 /// A checked profile.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,19 +135,17 @@ impl Profiles {
     pub fn load(folder: &Path) -> (Self, Vec<ProfileError>) {
         let mut errors = Vec::new();
         let mut all = Vec::new();
-        let mut paths: Vec<PathBuf> = match std::fs::read_dir(folder) {
-            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-            Err(cause) => {
-                if cause.kind() != std::io::ErrorKind::NotFound {
-                    errors.push(ProfileError::Read { path: folder.to_owned(), cause });
-                }
+        let unread = |path: &Path, cause| ProfileError::Read { path: path.to_owned(), cause };
+        let is_toml = |name: &OsStr| Path::new(name).extension().is_some_and(|ending| ending == "toml");
+        let names = match Folder::open(folder).and_then(|folder| folder.names(MOST_FILES, is_toml)) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                errors.push(unread(folder, cause));
                 Vec::new()
             }
+            names => names.unwrap_or_default(),
         };
-        paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
-        paths.sort();
-        for path in paths {
-            let read = std::fs::read_to_string(&path).map_err(|cause| ProfileError::Read { path: path.clone(), cause });
+        for path in names.into_iter().map(|name| folder.join(name)) {
+            let read = files::read_to_string(&path, MOST_BYTES).map_err(|cause| unread(&path, cause));
             match read.and_then(|text| Ok(Profile::parse(&text, &path)?)) {
                 Ok(profile) => all.push(profile),
                 Err(error) => errors.push(error),

@@ -1,6 +1,5 @@
 //! A job that runs already, measured by the progress that it writes to a file: its number of steps, or a line for each.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -43,13 +42,19 @@ impl Progress {
             ensure!(text.trim().lines().count() <= 1, "{}: held a number and now holds lines; begin again", path.display());
             return number(&text).with_context(|| format!("{}: holds no number any more", path.display()));
         };
-        let mut file = File::open(path).with_context(|| format!("reading {}", path.display()))?;
+        let mut file = carm::files::open(path).with_context(|| format!("reading {}", path.display()))?;
         ensure!(file.metadata()?.len() >= *place, "{}: has become shorter; begin again", path.display());
         file.seek(SeekFrom::Start(*place))?;
-        let mut more = Vec::new();
-        file.read_to_end(&mut more)?;
-        *place += more.len() as u64;
-        *count += more.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        // A block at a time: the file is the user's, and may be of any size.
+        let mut block = [0; 64 << 10];
+        loop {
+            let length = file.read(&mut block)?;
+            if length == 0 {
+                break;
+            }
+            *place += length as u64;
+            *count += block[..length].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        }
         Ok(*count as f64)
     }
 
@@ -93,7 +98,7 @@ impl Progress {
 }
 
 fn head(path: &Path) -> Result<String> {
-    let file = File::open(path).with_context(|| format!("--live: opening {}", path.display()))?;
+    let file = carm::files::open(path).with_context(|| format!("--live: opening {}", path.display()))?;
     let mut bytes = Vec::new();
     file.take(NUMBER_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -1,15 +1,16 @@
 //! State files on disk: read with mistrust, written whole.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+/// A larger file is no state: a job's is some 300 kB with all of its steps.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// What a file turned out to be.
 pub enum Found<T> {
@@ -37,7 +38,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Found<T> {
 }
 
 fn read_anew<T: DeserializeOwned>(path: &Path) -> Found<T> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match carm::files::read(path, MOST_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Found::Absent,
         Err(error) => return broken(path, &error.to_string()),
@@ -63,13 +64,11 @@ fn broken<T>(path: &Path, cause: &str) -> Found<T> {
 pub fn write(path: &Path, state: &impl Serialize) -> Result<()> {
     let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
     let put = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(state)?)?;
-        // Where the folder is no memory: the new name must not be there before what it names.
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+        let folder = carm::files::Folder::open(path.parent().unwrap_or(Path::new("/")))?;
+        folder.replace(&name(path), &name(&temporary), &serde_json::to_vec(state)?, 0o600)
     };
-    put().inspect_err(|_| _ = std::fs::remove_file(&temporary)).with_context(|| format!("writing {}", path.display()))
+    put().with_context(|| format!("writing {}", path.display()))
 }
 
 /// Removes what processes that were killed half-way through a [`write()`] have left.

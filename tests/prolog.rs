@@ -37,5 +37,7 @@ mod remembered;
 mod services;
 #[path = "prolog/sharing.rs"]
 mod sharing;
+#[path = "prolog/strict.rs"]
+mod strict;
 #[path = "prolog/write_points.rs"]
 mod write_points;

@@ -14,7 +14,7 @@ use crate::bounded::{self, End};
 use crate::cli::{Cli, Verb};
 use crate::job::Job;
 use crate::settings::Settings;
-use crate::{epilog, logging, prolog, settings};
+use crate::{epilog, logging, prolog, settings, strict};
 
 /// Which side of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,12 +81,17 @@ fn watch(side: Side, config_path: &Path) {
     let job = match read_job() {
         Ok(job) => job,
         Err(cause) => {
-            logging::start(&config.node.log);
+            logging::start(&strict::log_target(&config));
             log::error!("{}: {cause}", side.name());
             return;
         }
     };
     if !prolog::concerns(&job, &config) {
+        return;
+    }
+    if let Err(fault) = strict::check(&config) {
+        logging::start(&strict::log_target(&config));
+        log::error!("job {}: {}: {fault}; GPUs are left alone", job.id, side.name());
         return;
     }
     let arguments: [OsString; 4] = ["--config".into(), config_path.into(), side.name().into(), "--bounded".into()];

@@ -30,6 +30,7 @@ mod resolve;
 mod settings;
 mod squeue;
 mod state;
+mod strict;
 mod upkeep;
 mod uptime;
 

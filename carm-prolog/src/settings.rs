@@ -4,6 +4,8 @@ use std::path::Path;
 
 use carm::config::{Config, DEFAULT_PATH};
 
+use crate::strict;
+
 /// A configuration to go by, and what is wrong with the file.
 pub struct Settings {
     pub config: Config,
@@ -28,7 +30,9 @@ pub fn by_hand(path: &Path) -> anyhow::Result<Config> {
     if path == Path::new(DEFAULT_PATH) && !path.exists() {
         return Ok(Config::embedded(0));
     }
-    Ok(Config::load(path)?)
+    let config = Config::load(path)?;
+    strict::check(&config).map_err(anyhow::Error::msg)?;
+    Ok(config)
 }
 
 /// Every line of `[node]` that is right by itself: where the journal, the ledger, the log and the driver are must be known

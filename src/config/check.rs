@@ -97,6 +97,7 @@ fn node_defaults() -> Node {
         gpu_files: None,
         restore_mhz: None,
         metrics_dir: None,
+        strict_modes: true,
     }
 }
 
@@ -301,6 +302,7 @@ fn check_node(raw: RawNode, at: &Located, folder: &Path, sites: &[Site]) -> Resu
         gpu_files: raw.gpu_files.map(|files| files.into_iter().map(PathBuf::from).collect()),
         restore_mhz: raw.restore_mhz.map(|[low, high]| (low, high)),
         metrics_dir: raw.metrics_dir.map(|path| folder.join(path)),
+        strict_modes: raw.strict_modes.unwrap_or(defaults.strict_modes),
     })
 }
 

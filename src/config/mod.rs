@@ -208,6 +208,8 @@ pub struct Node {
     pub restore_mhz: Option<(u32, u32)>,
     /// The folder of node_exporter's textfile collector, for the governor's metrics.
     pub metrics_dir: Option<PathBuf>,
+    /// Whether carm-prolog checks owner and mode of what it goes by as root.
+    pub strict_modes: bool,
 }
 
 /// The configuration cannot be used.

@@ -103,4 +103,5 @@ pub(super) struct RawNode {
     pub gpu_files: Option<Vec<String>>,
     pub restore_mhz: Option<[u32; 2]>,
     pub metrics_dir: Option<String>,
+    pub strict_modes: Option<bool>,
 }

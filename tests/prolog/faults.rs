@@ -142,7 +142,7 @@ fn a_full_disk_leaves_the_clocks_alone() {
     let full = node.path("state");
     std::fs::create_dir(&full).unwrap();
     let mount = |arguments: &[&str]| std::process::Command::new(arguments[0]).args(&arguments[1..]).arg(&full).output();
-    let mounted = mount(&["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=64", "carm"]);
+    let mounted = mount(&["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=64,mode=700", "carm"]);
     if !mounted.is_ok_and(|output| output.status.success()) {
         // Not root, or a container without mounts: /dev/full is no folder, so there is nothing to fill.
         return eprintln!("no tmpfs here; not tried");

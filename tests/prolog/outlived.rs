@@ -222,7 +222,7 @@ fn a_full_disk_costs_neither_clocks_nor_energy() {
     for name in ["state", "ledger"] {
         std::fs::create_dir(node.path(name)).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=64k", "carm"]).arg(node.path(name));
+        mount.args(["-t", "tmpfs", "-o", "size=64k,mode=700", "carm"]).arg(node.path(name));
         assert!(mount.status().unwrap().success(), "mounting a small tmpfs wants root");
     }
     let _mounted = Mounted([node.path("state"), node.path("ledger")]);

@@ -26,6 +26,7 @@ use crate::metrics::Totals;
 use crate::notify;
 use crate::settings::{self, Settings};
 use crate::state::{JobState, Store};
+use crate::strict;
 use alive::Questions;
 use share::Shares;
 use shown::Shown;
@@ -42,6 +43,7 @@ pub fn run(config_path: &Path) -> Result<()> {
     if let Some(fault) = fault {
         anyhow::bail!("{fault}");
     }
+    strict::check(&config).map_err(anyhow::Error::msg)?;
     crate::logging::start(&config.node.log);
     let alone = Store::be_governor(&config.node.state_dir)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -55,7 +57,13 @@ pub fn run(config_path: &Path) -> Result<()> {
         if let Err(error) = alone.set_modified(SystemTime::now()) {
             log::debug!("that a governor is at work: {error}");
         }
-        governor.tick(Utc::now());
+        match strict::check(&governor.config) {
+            Ok(()) => governor.tick(Utc::now()),
+            Err(fault) => {
+                governor.say("strict modes", format!("{fault}; GPUs are left alone"));
+                governor.shown.tell(0);
+            }
+        }
         governor.wait(&stop);
     }
     notify::stopping();

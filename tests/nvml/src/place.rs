@@ -12,7 +12,8 @@ pub const EIGHT_GPUS: &str = include_str!("../gpus-8.toml");
 /// Copies the library into a folder, writes `gpus.toml`, and returns the library's path, for `nvml_library` and `--library`.
 pub fn place(dir: &Path, description: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(dir)?;
-    set_permissions(dir, Permissions::from_mode(0o777))?;
+    // Sticky, as /tmp: nobody else can replace the library that root loads ([node] strict_modes).
+    set_permissions(dir, Permissions::from_mode(0o1777))?;
     std::fs::write(dir.join("gpus.toml"), description)?;
     let path = dir.join("libnvidia-ml.so.1");
     std::fs::copy(built()?, &path)?;

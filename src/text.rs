@@ -23,6 +23,12 @@ pub fn legible(text: &str) -> String {
     line
 }
 
+/// Text of several lines, each of them legible.
+#[must_use]
+pub fn legible_lines(text: &str) -> String {
+    text.split('\n').map(legible).collect::<Vec<_>>().join("\n")
+}
+
 /// A job's name as Slurm has it, legible, cut after 128 characters.
 #[must_use]
 pub fn job_name(text: &str) -> String {

@@ -4,7 +4,7 @@
 pub mod axis;
 pub mod chart;
 
-use carm::text::legible;
+use carm::text::legible_lines;
 
 /// Colours, letters, cards, charts, lists and tables, light, dark and printed.
 const STYLE: &str = include_str!("page.css");
@@ -41,7 +41,7 @@ pub fn figure(text: &str) -> String {
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.split('\n').map(legible).collect::<Vec<_>>().join("\n").chars() {
+    for c in legible_lines(text).chars() {
         match c {
             '&' => escaped += "&amp;",
             '<' => escaped += "&lt;",

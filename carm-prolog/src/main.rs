@@ -79,7 +79,7 @@ fn by_hand(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("carm-prolog: {}", carm::text::legible(&format!("{error:#}")));
+            eprintln!("carm-prolog: {}", carm::text::legible_lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

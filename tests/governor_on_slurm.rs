@@ -46,11 +46,7 @@ fn site_with(setup: Setup) -> Site {
     let partition = |name: &str| format!("PartitionName={name} Nodes=wind1,solar1 MaxTime=01:00:00 State=UP");
     let setup = setup.node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");
     let setup = setup.extra(&site::job_numbers()).extra(&partition("all")).extra(&partition("roof"));
-    let site = Site::of(setup, QUICK, &format!("{ALL}{ROOF}"));
-    // The roof has been shared before: a file that is not there might have been deleted, and tells nothing for three intervals.
-    std::fs::create_dir_all(site.path("ledger/onsite")).expect("a folder");
-    std::fs::write(site.path("ledger/onsite/roof.json"), r#"{"nodes":{}}"#).expect("a file");
-    site
+    Site::of(setup, QUICK, &format!("{ALL}{ROOF}"))
 }
 
 fn site() -> Site {
@@ -111,28 +107,15 @@ fn within_one_percent(what: &str, booked: f64, summed: f64) {
 
 /// A line's figures are those of the power log, and its steps add up to them.
 fn assert_true_statement(site: &Site, line: &Record, roof_share: f64) {
-    assert_true_statement_from(site, line, roof_share, span(line).0);
-}
-
-/// The same of a job that counts on its share of the roof from an instant on.
-fn assert_true_statement_from(site: &Site, line: &Record, roof_share: f64, shares_from: DateTime<Utc>) {
     let (start, end) = span(line);
     let uuids: Vec<String> = line.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
-    let (energy_j, carbon_g) = site.integrate_under(&uuids, (start, end), roof_share, shares_from);
+    let (energy_j, carbon_g) = site.integrate_with_roof(&uuids, (start, end), roof_share);
     within_one_percent("GPU energy in J", line.gpu_energy_j, energy_j);
     within_one_percent("carbon in g", line.carbon_g, carbon_g);
     let sum = |of: fn(&Step) -> f64| line.steps.iter().map(of).sum::<f64>();
     assert!((sum(|step| step.gpu_energy_j) - line.gpu_energy_j).abs() < 1e-6 * line.gpu_energy_j, "{line:#?}");
     assert!((sum(|step| step.carbon_g) - line.carbon_g).abs() < 1e-6 * line.carbon_g, "{line:#?}");
     assert!((sum(|step| step.seconds) - (end - start).as_seconds_f64()).abs() < 0.05, "{line:#?}");
-}
-
-/// When a job began to count on a share of the roof, within so many seconds of its start; where it was dark then, the start.
-fn granted(line: &Record, within_s: f64) -> DateTime<Utc> {
-    let start = span(line).0;
-    let sunny = line.steps.iter().find(|step| step.onsite_w > 0.0).expect("a sunny step");
-    let granted = parse_instant(&sunny.from).expect("an instant");
-    if (granted - start).as_seconds_f64() < within_s { granted } else { start }
 }
 
 /// How often slurmctld was asked about one job.

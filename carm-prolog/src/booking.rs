@@ -121,7 +121,7 @@ pub fn grid(record: &Record, state: &JobState, config: &Config, outlook: &Outloo
     };
     let site = config.site_of(record.partition.as_deref(), &record.node).map(|(_, site)| site);
     let hosted: f64 = record.gpus.iter().map(|gpu| gpu.share).sum();
-    let share = site.map_or(0.0, |site| (hosted / f64::from(site.gpus)).min(1.0));
+    let share = site.map_or(0.0, |site| site.onsite_share(hosted));
     let spans = outlook.spans_between(from, to, share).into_iter();
     let step = |span: Span| GridStep {
         from: format_instant(span.from),

@@ -14,7 +14,6 @@ use crate::gpu::{Card, Driver};
 use crate::history;
 use crate::job::Job;
 use crate::modelled::KnownProfile;
-use crate::onsite::held::gpus_part;
 
 /// Why there is no decision, and the mark that goes with it.
 pub type No = (String, Mark);
@@ -79,19 +78,19 @@ impl<'a> Brief<'a> {
         })
     }
 
-    /// The planner's candidate for so much work from `now` on, under a share of the site's on-site power. Each node decides for its own
-    /// GPUs: all nodes of a job reach the same clock.
-    pub fn offer(&self, config: &Config, outlook: &Outlook, work_h: f64, share: f64, now: DateTime<Utc>) -> Result<Offer, No> {
+    /// The planner's candidate for `work_h` hours of work at full clock from `now` on. Each node decides for its own GPUs: all
+    /// nodes of a job reach the same clock.
+    pub fn offer(&self, config: &Config, outlook: &Outlook, work_h: f64, now: DateTime<Utc>) -> Result<Offer, No> {
         let ask = Ask { now, gpus: self.gpus, work_h, start: Start::Fixed(0.0), max_run_h: None };
         let offer = carm::site::offer(self.site, outlook, &self.profile, &config.planner, &ask, self.gpus);
         let mut offer = offer.map_err(|error| no(error, Mark::RequestRefused))?;
-        offer.candidate.slots = outlook.slots(now, horizon(config, now), share);
+        offer.candidate.slots = outlook.slots(now, horizon(config, now), self.onsite_share());
         Ok(offer)
     }
 
-    /// Its GPUs' part of the site's on-site power.
-    pub fn part(&self) -> f64 {
-        gpus_part(f64::from(self.gpus), self.site.1)
+    /// The part of the site's on-site power that the job may count on, 0 to 1.
+    pub fn onsite_share(&self) -> f64 {
+        self.site.1.onsite_share(f64::from(self.gpus))
     }
 
     /// Why nothing is known of a service's latency.

@@ -8,7 +8,6 @@ use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clocks::{Part, Seen};
-use crate::onsite::held::gpus_part;
 use crate::state::JobState;
 use crate::uptime::Uptime;
 
@@ -39,13 +38,11 @@ pub struct Around<'a> {
     pub config: &'a Config,
     pub site: Option<&'a Site>,
     pub outlook: Option<&'a Outlook>,
-    /// The part of the site's on-site power that the job counted on meanwhile; none where it goes by its GPUs.
-    pub onsite_share: Option<f64>,
 }
 
 impl Around<'_> {
     fn onsite_share(&self, gpus: f64) -> f64 {
-        self.onsite_share.unwrap_or_else(|| self.site.map_or(0.0, |site| gpus_part(gpus, site)))
+        self.site.map_or(0.0, |site| site.onsite_share(gpus))
     }
 }
 

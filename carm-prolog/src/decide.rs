@@ -29,8 +29,8 @@ pub struct Choice {
     pub marks: Vec<Mark>,
 }
 
-/// The clock for the job's run on these cards from now on, under a share of the site's on-site power; none is its GPUs' part.
-pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], share: Option<f64>, now: DateTime<Utc>) -> Choice {
+/// The clock for the job's run on these cards from now on.
+pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], now: DateTime<Utc>) -> Choice {
     let work_s = brief::work_s(job, config, cards, now);
     let (mut profile, mut end) = (None, None);
     let decided = Brief::of(job, config, driver, cards, work_s, &mut profile).and_then(|brief| {
@@ -40,7 +40,7 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], s
             end = known.as_ref().ok().copied();
             known.map_err(|cause| no(format!("its time limit is not known: {cause}"), Mark::LimitUnknown))
         };
-        decide(&brief, (job, config), share, now, &mut end_of_job)
+        decide(&brief, (job, config), now, &mut end_of_job)
     });
     let choice = decided.unwrap_or_else(|(reason, mark)| Choice {
         reason,
@@ -54,7 +54,6 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], s
 fn decide(
     brief: &Brief,
     (job, config): (&Job, &Config),
-    share: Option<f64>,
     now: DateTime<Utc>,
     end: &mut dyn FnMut() -> Result<DateTime<Utc>, No>,
 ) -> Result<Choice, No> {
@@ -63,7 +62,7 @@ fn decide(
         log::info!("job {}: {doubt}", job.id);
     }
     let work_h = brief.work_s.map_or(0.0, |seconds| seconds as f64 / 3600.0);
-    let offer = brief.offer(config, &outlook, work_h, share.unwrap_or(brief.part()), now)?;
+    let offer = brief.offer(config, &outlook, work_h, now)?;
     let (request, objective, measured) = (brief.request, brief.objective, brief.profile.measured);
     let left_g = brief::left_g(request, job, config, now);
     if left_g == Some(0.0) && config.node.on_budget != OnBudget::Floor {

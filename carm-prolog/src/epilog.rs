@@ -14,7 +14,6 @@ use crate::clocks::Part;
 use crate::count::{self, Around};
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
-use crate::onsite::held::counted_through;
 use crate::state::{GpuState, JobGpu, JobState, Store};
 use crate::{booking, clocks, exit, history};
 
@@ -194,8 +193,7 @@ fn count_to(
     let partition = partition.or_else(|| state.partition.clone());
     let site = config.site_of(partition.as_deref(), node).map(|(_, site)| site);
     let outlook = site.and_then(|site| outlook(config, site, state, now));
-    let onsite_share = counted_through(config, site, state, count::counted_until(state, now), now);
-    count::count(state, parts, None, &Around { config, site, outlook: outlook.as_ref(), onsite_share }, now);
+    count::count(state, parts, None, &Around { config, site, outlook: outlook.as_ref() }, now);
     outlook
 }
 

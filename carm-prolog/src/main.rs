@@ -23,7 +23,6 @@ mod logging;
 mod metrics;
 mod modelled;
 mod notify;
-mod onsite;
 mod profile;
 mod prolog;
 mod resolve;

@@ -13,7 +13,6 @@ use crate::decide::{self, Choice};
 use crate::epilog;
 use crate::gpu::{Card, Driver, Nvml};
 use crate::job::{GpuNames, Job};
-use crate::onsite;
 use crate::resolve;
 use crate::state::{JobGpu, JobState, Store};
 
@@ -38,15 +37,9 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
         }
     }
     let mut state = JobState::begun(job, booked, now);
-    // Until the governor has claimed a part for it.
-    state.governed.onsite.share = Store::is_governed(&config.node.state_dir).then_some(0.0);
     if booked {
         // First of all: an epilog must know the job even if this prolog is killed, or stuck in the driver, from here on.
         store.write_job(&state)?;
-    }
-    if state.governed.onsite.share.is_none() && onsite::file::is_left_to_others(config, &job.node, job.partition.as_deref(), now)
-    {
-        state.governed.onsite.share = Some(0.0);
     }
     let taken = match Nvml::load(&config.node.nvml_library) {
         Err(error) => Err(error.to_string()),
@@ -122,14 +115,7 @@ fn take(
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     state.gpus = cards.iter().map(|card| meter(card, driver)).collect();
-    let is_held = |card: &Card| store.peek_gpu(&card.uuid).is_some_and(|gpu| store.is_held(&gpu));
-    if cards.iter().any(is_held) {
-        // The one that was there first counts on the GPU's part until a governor divides it.
-        state.governed.onsite.share = Some(0.0);
-    }
-    // A governor that is at work looks at once: for the moment its GPUs' part is a good guess.
-    let share = state.governed.onsite.share.filter(|_| !Store::is_governed(&config.node.state_dir));
-    let choice = decide::choose(job, config, driver, cards, share, now);
+    let choice = decide::choose(job, config, driver, cards, now);
     let Choice { clock_mhz, reason, work_s, profile, end, marks } = choice;
     (state.clock_mhz, state.decision, state.work_s, state.profile) = (clock_mhz, reason, work_s, profile);
     state.ends = end.map(format_instant).or(state.ends.take());

@@ -144,6 +144,13 @@ impl Site {
     pub fn has_onsite(&self) -> bool {
         self.onsite.is_some() || self.onsite_zone.is_some()
     }
+
+    /// The share of the site's on-site power that a job with `gpus` of its GPUs may count on, 0 to 1: the shares of all jobs
+    /// never add up to more than 1.
+    #[must_use]
+    pub fn onsite_share(&self, gpus: f64) -> f64 {
+        (gpus / f64::from(self.gpus)).min(1.0)
+    }
 }
 
 /// Whose energy is booked.

@@ -65,7 +65,7 @@ pub fn offer(
         requested: ask.gpus,
     })?;
     let until = ask.now + chrono::TimeDelta::milliseconds((planner.horizon_s * 1e3) as i64);
-    let share = (f64::from(count) / f64::from(site.gpus)).min(1.0);
+    let share = site.onsite_share(f64::from(count));
     Ok(Offer {
         site: index,
         candidate: Candidate {

@@ -20,7 +20,7 @@ pub const STEP_S: i64 = 10;
 const INTENSITY: [f64; 12] = [420.0, 400.0, 340.0, 260.0, 180.0, 120.0, 110.0, 150.0, 230.0, 320.0, 380.0, 410.0];
 
 /// The sun on the roof, every other step, in watts.
-pub const ROOF_W: f64 = 12000.0;
+pub const ROOF_W: f64 = 24000.0;
 
 /// What the configuration below says, for the test's own sums.
 pub const PUE: f64 = 1.2;
@@ -130,25 +130,19 @@ impl Site {
     /// Energy of GPUs in joules and facility carbon in grams between two instants, summed here from the stand-in's power log
     /// over the trace, step by step: no code is shared with what CARM books.
     pub fn integrate(&self, uuids: &[String], from: DateTime<Utc>, to: DateTime<Utc>) -> (f64, f64) {
-        self.integrate_under(uuids, (from, to), 0.0, from)
+        self.integrate_with_roof(uuids, (from, to), 0.0)
     }
 
-    /// As [`Self::integrate`], for GPUs that count on a part of the roof's power, which emits nothing.
-    pub fn integrate_under(
-        &self,
-        uuids: &[String],
-        (from, to): (DateTime<Utc>, DateTime<Utc>),
-        share: f64,
-        shares_from: DateTime<Utc>,
-    ) -> (f64, f64) {
+    /// As [`Self::integrate`], for GPUs that get a share of the roof's power, which emits nothing.
+    pub fn integrate_with_roof(&self, uuids: &[String], (from, to): (DateTime<Utc>, DateTime<Utc>), share: f64) -> (f64, f64) {
         let points: Vec<Point> = self.power_log();
         let of = |uuid: &String| points.iter().filter(|p| p.gpu == index_of(uuid)).collect::<Vec<_>>();
         let logs: Vec<Vec<&Point>> = uuids.iter().map(of).collect();
-        let (from, to, shares_from) = (seconds(from), seconds(to), seconds(shares_from));
+        let (from, to) = (seconds(from), seconds(to));
         let grid_start = seconds(self.grid_start_as_written());
         let mut cuts: Vec<f64> = logs.iter().flatten().map(|p| p.at).collect();
         cuts.extend((0..1000).map(|step| grid_start + (step * STEP_S) as f64));
-        cuts.extend([from, to, shares_from]);
+        cuts.extend([from, to]);
         cuts.retain(|&cut| cut >= from && cut <= to);
         cuts.sort_by(f64::total_cmp);
         let (mut energy_j, mut carbon_g) = (0.0, 0.0);
@@ -157,7 +151,6 @@ impl Site {
             let watts: f64 = logs.iter().map(now).sum();
             let step = ((pair[0] - grid_start) / STEP_S as f64 + 1e-9).floor() as usize;
             let span_s = pair[1] - pair[0];
-            let share = if pair[0] >= shares_from { share } else { 0.0 };
             let bought_w = (PUE * (watts + HOST_WATTS * uuids.len() as f64) - share * roof_w(step)).max(0.0);
             energy_j += watts * span_s;
             carbon_g += bought_w * span_s / 3.6e6 * INTENSITY[step % INTENSITY.len()];
@@ -229,7 +222,7 @@ fn index_of(uuid: &str) -> usize {
     uuid.rsplit('-').next().and_then(|tail| tail.parse().ok()).unwrap_or_else(|| panic!("{uuid}: not a card of the stand-in"))
 }
 
-/// The roof by step: dark, then more sun than its half of the GPUs can use.
+/// The roof by step: dark, then more power than all GPUs can use.
 fn roof_w(step: usize) -> f64 {
     if step.is_multiple_of(2) { 0.0 } else { ROOF_W }
 }

@@ -70,8 +70,7 @@ fn every_expression_asks_for_metrics_and_labels_that_there_are() {
     }
     // Joins to other exporters' metrics, and what is behind another figure, need no panel.
     let unseen: Vec<&String> = known.iter().filter(|name| !asked.contains(name)).collect();
-    let expected =
-        ["carm_grid_data_available", "carm_job_embodied_carbon_grams_total", "carm_job_gpu_info", "carm_job_onsite_share_ratio"];
+    let expected = ["carm_grid_data_available", "carm_job_embodied_carbon_grams_total", "carm_job_gpu_info"];
     assert_eq!(unseen, expected);
 }
 

@@ -14,7 +14,6 @@ use super::job::end_of;
 use crate::brief::{Brief, No, horizon, no};
 use crate::clocks::{self, Applied};
 use crate::gpu::{Card, Driver};
-use crate::onsite::held::{counted_on, kept_alone};
 use crate::state::{JobState, Store};
 use crate::{decide, history};
 
@@ -96,8 +95,7 @@ fn decision(
         return Ok((None, "it runs longer than was said: full clock", false));
     }
     // By the profile's word it may be done already; a second is left then.
-    let share = counted_on(config, Some(brief.site.1), state, now).unwrap_or(brief.part());
-    let offer = brief.offer(config, outlook, (whole_s - done_s).max(1.0) / 3600.0, share, now)?;
+    let offer = brief.offer(config, outlook, (whole_s - done_s).max(1.0) / 3600.0, now)?;
     let current_mhz = state.clock_mhz.unwrap_or(brief.top_mhz);
     let since = state.governed.clock_since.as_deref().and_then(|text| parse_instant(text).ok());
     let standing = Standing {
@@ -121,7 +119,7 @@ fn decision(
         budget_g: left_g,
         measured: brief.profile.measured,
     };
-    let band = outlook.band(now, horizon(config, now), share);
+    let band = outlook.band(now, horizon(config, now), brief.onsite_share());
     let band = band.as_ref().map(|(low, high)| (&low[..], &high[..]));
     let decided = govern::reconsider(&situation, &standing, &rules, band).map_err(|error| no(error, Mark::RequestRefused))?;
     let Decision { level, reason, over_budget, .. } = decided;
@@ -234,8 +232,7 @@ pub(super) fn steady(config: &Config, store: &Store, driver: &dyn Driver, node: 
         request.limit_s = None;
         request.budget_g = request.budget_g.map(|budget| (budget - spent_g * f64::from(job.nodes)).max(0.0));
     }
-    let site = config.site_of(state.partition.as_deref(), node).map(|(_, site)| site);
-    let choice = decide::choose(&job, config, driver, &cards(state), kept_alone(config, site, state, now), now);
+    let choice = decide::choose(&job, config, driver, &cards(state), now);
     if choice.marks.contains(&Mark::OverBudget) && config.node.on_budget == OnBudget::Notify {
         return;
     }

@@ -6,7 +6,6 @@ use carm::quantity::{format_instant, parse_instant};
 use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::share::Shares;
 use super::{Governor, Look, clock, hands};
 use crate::clocks::{self, Part, Seen};
 use crate::count::{self, Around};
@@ -78,8 +77,8 @@ impl Governor {
     }
 }
 
-/// Counts, decides and, once a day, books. `shares` are the parts of the site's on-site power that the job counted on until now.
-pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>, shares: Shares) {
+/// Counts, decides and, once a day, books.
+pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>) {
     let site = config.site_of(state.partition.as_deref(), look.node).map(|(_, site)| site);
     let parts = parts(look, state);
     if parts.iter().any(Option::is_none) {
@@ -88,7 +87,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     }
     let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
     state.governed.taken_up = true;
-    let around = Around { config, site, outlook, onsite_share: shares.counted };
+    let around = Around { config, site, outlook };
     count::count(state, &parts, count::clock_seen(&seen), &around, look.now);
     if let Some(slowed) = seen.iter().find(|seen| seen.throttled) {
         if !state.marks.contains(&Mark::Throttled) {
@@ -102,7 +101,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     }
     if state.nodes > 1 {
         let now = clock::instant(config, look, state);
-        count::reckon(state, &Around { onsite_share: shares.reckoned, ..around }, now);
+        count::reckon(state, &around, now);
     }
     // What a suspected hand set is not undone before it is known: every clock was chosen so that it may stand for two looks.
     if !hands::watch(config, look, state) {

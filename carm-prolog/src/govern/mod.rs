@@ -5,7 +5,6 @@ mod alive;
 mod clock;
 mod hands;
 mod job;
-mod share;
 mod shown;
 
 use std::cell::RefCell;
@@ -13,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use carm::config::Config;
@@ -25,10 +24,9 @@ use crate::gpu::{Driver, GpuError, Nvml};
 use crate::metrics::Totals;
 use crate::notify;
 use crate::settings::{self, Settings};
-use crate::state::{JobState, Store};
+use crate::state::Store;
 use crate::strict;
 use alive::Questions;
-use share::Shares;
 use shown::Shown;
 
 /// Waiting for a GPU that a prolog or epilog holds: the next look comes soon enough.
@@ -45,7 +43,7 @@ pub fn run(config_path: &Path) -> Result<()> {
     }
     strict::check(&config).map_err(anyhow::Error::msg)?;
     crate::logging::start(&config.node.log);
-    let alone = Store::be_governor(&config.node.state_dir)?;
+    let _alone = Store::be_governor(&config.node.state_dir)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("listening for signals")?;
@@ -54,9 +52,6 @@ pub fn run(config_path: &Path) -> Result<()> {
     log::info!("governing, every {} s", governor.config.node.interval_s);
     while !stop.load(Ordering::Relaxed) {
         governor.reload(config_path);
-        if let Err(error) = alone.set_modified(SystemTime::now()) {
-            log::debug!("that a governor is at work: {error}");
-        }
         match strict::check(&governor.config) {
             Ok(()) => governor.tick(Utc::now()),
             Err(fault) => {
@@ -88,8 +83,6 @@ struct Governor {
     said: HashMap<String, String>,
     totals: Totals,
     shown: Shown,
-    /// When on-site power was last claimed.
-    claims: share::Memory,
 }
 
 /// What one look at a node goes by.
@@ -116,7 +109,6 @@ impl Governor {
             said: HashMap::new(),
             totals: Totals::default(),
             shown: Shown::default(),
-            claims: share::Memory::begun(Utc::now()),
         }
     }
 
@@ -209,17 +201,14 @@ impl Governor {
             }
             jobs.extend(taken_up);
         }
-        let site_of = |job: &JobState| self.config.site_of(job.partition.as_deref(), node).map(|(_, site)| site);
-        let shares: Vec<Shares> = jobs.iter().map(|job| Shares::until_now(&self.config, site_of(job), job, now)).collect();
-        share::claim(&self.config, &look, &mut self.claims, &mut jobs);
-        for (mut state, shares) in jobs.into_iter().zip(shares) {
+        for mut state in jobs {
             let site = self.config.site_of(state.partition.as_deref(), node).map(|(index, _)| index);
             let outlook = site.and_then(|index| {
                 let config = &self.config;
                 let load = || Outlook::load(config, &config.sites[index], now).map_err(|error| log::debug!("{error}")).ok();
                 outlooks.entry(index).or_insert_with(load).as_ref()
             });
-            job::look_after(&self.config, &look, &mut state, outlook, shares);
+            job::look_after(&self.config, &look, &mut state, outlook);
             if let Err(error) = store.rewrite_job(&state) {
                 self.say(&format!("job {}", state.job), format!("job {}: {error:#}; what is known of it is not kept", state.job));
             }

@@ -94,7 +94,6 @@ pub const FAMILIES: &[Family] = &[
     ),
     family("carm_job_budget_grams", Gauge, "gCO2e", JOB, "This node's share of the job's carbon budget; absent without one."),
     family("carm_job_clock_limit_megahertz", Gauge, "MHz", JOB, "SM clock that was decided for the job; absent at full clock."),
-    family("carm_job_onsite_share_ratio", Gauge, "0 to 1", JOB, "Part of the site's on-site power that the job counts on."),
     family(
         "carm_job_work_done_ratio",
         Gauge,

@@ -72,7 +72,6 @@ fn job(state: &JobState, intensity: Intensity, journal: &[GpuState], gpus: &[Gpu
         intensity,
         embodied_g: Some(tally.embodied_g).filter(|&embodied_g| embodied_g > 0.0),
         clock_limit_mhz: state.clock_mhz,
-        onsite_share: state.governed.onsite.share,
         work_done_ratio: work_s.map(|work_s| ((work_before_s + tally.work_done_s) / work_s as f64).min(1.0)),
         budget_g: request.and_then(|request| request.budget_g).map(|budget_g| budget_g / f64::from(state.nodes.max(1))),
     }

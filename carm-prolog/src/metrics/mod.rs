@@ -63,8 +63,6 @@ pub struct JobNow {
     /// None is full clock.
     pub clock_limit_mhz: Option<u32>,
     /// 0..=1.
-    pub onsite_share: Option<f64>,
-    /// 0..=1.
     pub work_done_ratio: Option<f64>,
     /// This node's share of the budget.
     pub budget_g: Option<f64>,

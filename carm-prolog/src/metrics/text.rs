@@ -76,7 +76,6 @@ impl Page {
         self.put("carm_job_embodied_carbon_grams_total", &labels, job.embodied_g);
         self.put("carm_job_budget_grams", &labels, job.budget_g);
         self.put("carm_job_clock_limit_megahertz", &labels, job.clock_limit_mhz.map(f64::from));
-        self.put("carm_job_onsite_share_ratio", &labels, job.onsite_share);
         self.put("carm_job_work_done_ratio", &labels, job.work_done_ratio);
     }
 

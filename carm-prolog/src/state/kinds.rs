@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{GpuNames, Job};
 use crate::modelled::KnownProfile;
-use crate::onsite::held::Held;
 use crate::uptime::Uptime;
 
 /// What is known of a running job: written by the prolog, read and removed by the epilog. Who it belongs to stands here as
@@ -115,9 +114,6 @@ pub struct Governed {
     /// Why the driver did not take a clock when it was last tried.
     #[serde(default)]
     pub untaken: Option<String>,
-    /// What the job counts on of the site's on-site power.
-    #[serde(flatten)]
-    pub onsite: Held,
     /// What earlier runs of a requeued job emitted, this node's share in grams; none before it was asked of the ledger.
     #[serde(default)]
     pub earlier_g: Option<f64>,

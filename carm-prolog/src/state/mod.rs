@@ -13,9 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Utc};
 
-pub use files::safe as safe_name;
 use files::{Found, read, remove, safe, write};
 pub use kinds::{GpuState, Holder, JobGpu, JobState};
 
@@ -73,12 +71,6 @@ impl Store {
     pub fn is_governed(state_dir: &Path) -> bool {
         let file = File::open(state_dir.join(LOCK_DIR).join(GOVERNOR));
         file.is_ok_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_err())
-    }
-
-    /// When a governor was last at work on this host, milliseconds since 1970.
-    pub fn governed_until_ms(state_dir: &Path) -> Option<i64> {
-        let looked = std::fs::metadata(state_dir.join(LOCK_DIR).join(GOVERNOR)).ok()?.modified().ok()?;
-        Some(DateTime::<Utc>::from(looked).timestamp_millis())
     }
 
     /// As [`Self::open`], to look at: makes nothing.

@@ -69,7 +69,7 @@ impl Live {
         }
     }
 
-    pub fn at_work<'a>(&'a self, asked: Asked<'a>, onsite_share: f64) -> AtWork<'a> {
+    pub fn at_work<'a>(&'a self, asked: Asked<'a>) -> AtWork<'a> {
         AtWork {
             asked,
             site: self.site,
@@ -81,7 +81,6 @@ impl Live {
             started_h: self.record.start_h,
             limit_end_h: self.limit_end_h,
             spent_g: self.record.carbon_g,
-            onsite_share,
             pieces: &self.pieces,
         }
     }

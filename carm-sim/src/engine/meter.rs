@@ -1,8 +1,8 @@
 //! The account of a running job: energy, carbon and work, slot by slot of its site.
 //!
-//! A job at a level draws P = PUE x workers x (GPU + host). Of the site's on-site power it counts on its GPUs' part of those that run jobs, and never
-//! on more than it draws: the sharing that CARM's governors agree on where they share a ledger folder, so that the parts never add up to more
-//! than all of it, and what idle GPUs would have is used by the others. Idle GPUs' own power is not counted.
+//! A job at a level draws P = PUE x workers x (GPU + host). The site's on-site power is divided among the GPUs that
+//! run jobs, and no job gets more than it draws: that is the power that the site really saves. A CARM job decides by less: it counts on n of the
+//! site's GPUs' share, as the governor does. Idle GPUs' own power is not counted.
 
 use super::Engine;
 use super::live::Phase;

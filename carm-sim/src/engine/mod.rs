@@ -144,8 +144,7 @@ impl<'w> Engine<'w> {
     fn look(&mut self, job: usize) {
         self.meter(job);
         let live = &self.live[job];
-        let share = f64::from(live.workers) / f64::from(self.crowds[live.site].busy.max(live.workers));
-        let at = live.at_work(Asked::of(&self.world.jobs[job]), share);
+        let at = live.at_work(Asked::of(&self.world.jobs[job]));
         let Next { action, look_h } = self.policy.look(&at, &self.view());
         let look_h = if look_h <= self.now_h + SAME_H { f64::INFINITY } else { look_h };
         let running = live.phase == Phase::Running;

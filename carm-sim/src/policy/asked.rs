@@ -112,8 +112,6 @@ pub struct AtWork<'a> {
     pub limit_end_h: f64,
     /// What it has emitted, g.
     pub spent_g: f64,
-    /// The part of the site's on-site power that it counts on, 0 to 1.
-    pub onsite_share: f64,
     /// When it is to run, by the decision at submission.
     pub pieces: &'a [Piece],
 }

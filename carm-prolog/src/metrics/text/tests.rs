@@ -25,7 +25,6 @@ fn example() -> [Snapshot; 2] {
         intensity: Intensity::Average,
         embodied_g: Some(3.0),
         clock_limit_mhz: Some(1410),
-        onsite_share: Some(0.25),
         work_done_ratio: Some(0.5),
         budget_g: Some(500.0),
     };

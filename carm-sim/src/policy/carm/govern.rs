@@ -27,12 +27,7 @@ pub fn training(carm: &Carm, at: &AtWork, view: &View) -> Next {
     let by_h = limit_h.min(deadline_h.unwrap_or(f64::INFINITY)).max(at.left_h) + 1.0;
     let horizon_h = view.planner().horizon_s / 3600.0;
     let offered = view.offer(at.site, asked, at.workers, (at.left_h.max(1.0 / 3600.0), Start::Fixed(0.0)), by_h.min(horizon_h));
-    let Some(mut offer) = offered else { return full_clock(at, view) };
-    let asked_share = (f64::from(at.workers) / f64::from(view.site(at.site).gpus)).min(1.0);
-    if asked_share > 0.0 && view.outlook(at.site).onsite_w.is_some() {
-        // What idle GPUs would have is used by the others.
-        offer.candidate.slots.iter_mut().for_each(|slot| slot.onsite_w *= at.onsite_share / asked_share);
-    }
+    let Some(offer) = offered else { return full_clock(at, view) };
     let candidate = &offer.candidate;
     let card = candidate.work_h / at.left_h.max(1.0 / 3600.0);
     let measured = view.measured(at.site, asked);
@@ -53,7 +48,7 @@ pub fn training(carm: &Carm, at: &AtWork, view: &View) -> Next {
         spent_g: at.spent_g,
     };
     let rules = rules(at, view);
-    let band = view.band(at.site, by_h.min(horizon_h), at.onsite_share);
+    let band = view.band(at.site, by_h.min(horizon_h), view.site(at.site).onsite_share(f64::from(at.workers)));
     let band = band.as_ref().map(|(low, high)| (&low[..], &high[..]));
     let Ok(decision) = govern::reconsider(&situation, &standing, &rules, band) else { return full_clock(at, view) };
     let action = run(at, view, decision.level);
@@ -87,9 +82,7 @@ pub fn service(carm: &Carm, demand: &Demand, at: &AtWork, view: &View) -> Next {
     let horizon_h = view.planner().horizon_s / 3600.0;
     let start = Start::Fixed(0.0);
     let offered = view.offer(at.site, &at.asked, at.workers, (limit_h.max(1.0 / 3600.0), start), (limit_h + 1.0).min(horizon_h));
-    let Some(mut offer) = offered else { return full_clock(at, view) };
-    let own_share = (f64::from(at.workers) / f64::from(view.site(at.site).gpus)).min(1.0);
-    offer.candidate.slots.iter_mut().for_each(|slot| slot.onsite_w *= at.onsite_share / own_share);
+    let Some(offer) = offered else { return full_clock(at, view) };
     let asked = Service {
         candidate: &offer.candidate,
         answering: &answering,

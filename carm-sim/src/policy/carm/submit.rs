@@ -99,7 +99,7 @@ fn opening(carm: &Carm, asked: &Asked, view: &View, site: usize, width: u32) -> 
         0.0
     };
     let booked = if asks { view.booked(site, width, length_h) } else { Vec::new() };
-    let share = (f64::from(width) / f64::from(view.site(site).gpus)).min(1.0);
+    let share = view.site(site).onsite_share(f64::from(width));
     let band = view.band(site, length_h, share);
     (!candidate.slots.is_empty()).then_some(Opening { candidate, measured, band, busy: Busy { room_h, least_speed, booked } })
 }

@@ -111,6 +111,7 @@ fn the_sample_configuration_works_as_it_is_and_shows_the_defaults() {
     let examples = carm::config::Node {
         site: whole.node.site,
         gpu_files: whole.node.gpu_files.clone(),
+        shared_gpus: whole.node.shared_gpus,
         restore_mhz: whole.node.restore_mhz,
         metrics_dir: whole.node.metrics_dir.clone(),
         ..default.node.clone()

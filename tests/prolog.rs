@@ -37,6 +37,8 @@ mod remembered;
 mod services;
 #[path = "prolog/sharing.rs"]
 mod sharing;
+#[path = "prolog/strangers.rs"]
+mod strangers;
 #[path = "prolog/strict.rs"]
 mod strict;
 #[path = "prolog/write_points.rs"]

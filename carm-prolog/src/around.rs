@@ -86,7 +86,11 @@ fn watch(side: Side, config_path: &Path) {
             return;
         }
     };
-    if !prolog::concerns(&job, &config) {
+    let concerns = match side {
+        Side::Prolog => prolog::concerns_at_start(&job, &config),
+        Side::Epilog => prolog::concerns(&job, &config),
+    };
+    if !concerns {
         return;
     }
     if let Err(fault) = strict::check(&config) {
@@ -115,8 +119,11 @@ fn watch(side: Side, config_path: &Path) {
 fn work(side: Side, config_path: &Path) {
     bounded::detach();
     let Settings { config, fault } = settings::read(config_path);
-    logging::start(&config.node.log);
     let Ok(job) = read_job() else { return };
+    if side == Side::Prolog && !prolog::takes_up(&job, &config) {
+        return;
+    }
+    logging::start(&config.node.log);
     let now = Utc::now();
     let done = match side {
         Side::Prolog => prolog::run(&job, &config, fault, CHILD_PATIENCE, now),

@@ -2,11 +2,12 @@
 //!
 //! Several jobs may be on one GPU (shards, MPS): the fastest wish wins, and a job that wishes nothing wishes full clock.
 //! Full clock is what the card had before CARM: the driver's own range, or the site's lock (`restore_mhz`), which is
-//! neither exceeded nor forgotten.
+//! neither exceeded nor forgotten. While somebody else is on a GPU ([`shared::foreign`]) it has full clock, whatever its jobs wish.
 
 use anyhow::{Result, bail};
 
 use crate::gpu::{Driver, GpuError};
+use crate::shared;
 use crate::state::{GpuState, Holder, LockedGpu, Store};
 
 /// A range of clocks, in MHz.
@@ -29,6 +30,8 @@ pub struct Held {
     pub applied: Applied,
     /// Another job is on it.
     pub shared: bool,
+    /// What else is on it, and keeps it at full clock.
+    pub foreign: Option<String>,
     /// Why its energy counter cannot be trusted to the job's end.
     pub unmetered: Option<GpuError>,
 }
@@ -101,7 +104,7 @@ pub fn hold(
         gpu.state.wish(job, None);
         gpu.save()?;
     }
-    Ok(Held { applied, shared, unmetered })
+    Ok(Held { applied, shared, foreign: gpu.state.foreign.clone(), unmetered })
 }
 
 /// Takes a job off a GPU and puts the clocks back as the jobs that are left wish, or as they were. Gives the job's part;
@@ -139,7 +142,7 @@ pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Optio
 /// failed at it before.
 pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<Seen> {
     let mut gpu = store.gpu(uuid)?;
-    if share_out_and_drop_gone(&mut gpu, driver) || gpu.state.holders.is_empty() {
+    if share_out_and_drop_gone(&mut gpu, driver) || gpu.state.holders.is_empty() || is_foreign_new(&mut gpu, driver) {
         give_back(&mut gpu, driver, restore_mhz)?;
     } else if owes(&gpu.state) {
         apply(&mut gpu, driver, restore_mhz)?;
@@ -191,9 +194,32 @@ pub fn forget_lock(store: &Store, uuid: &str, job: u32) -> Result<()> {
     gpu.save()
 }
 
+/// Whether somebody else has come to a GPU that is to be slowed, or has gone.
+fn is_foreign_new(gpu: &mut LockedGpu, driver: &dyn Driver) -> bool {
+    let (uuid, before) = (gpu.state.uuid.clone(), gpu.state.foreign.take());
+    watch(gpu, driver);
+    match (&before, &gpu.state.foreign) {
+        (None, Some(foreign)) => log::info!("gpu {uuid}: {foreign}, is on it: full clock while it is there"),
+        (Some(_), None) => log::info!("gpu {uuid}: nobody else is on it any more"),
+        _ => return false,
+    }
+    true
+}
+
+/// Looks who else is on a GPU that is to be slowed.
+fn watch(gpu: &mut LockedGpu, driver: &dyn Driver) {
+    gpu.state.foreign = None;
+    if wished(&gpu.state).is_some() {
+        gpu.state.foreign = shared::foreign(gpu.store(), &gpu.state, driver);
+    }
+    if gpu.state.foreign.is_some() {
+        gpu.state.holders.iter_mut().for_each(|holder| holder.shared = true);
+    }
+}
+
 /// Whether the driver failed at what is wished: a lock of which nobody knows whether it was set, or one that was not taken off.
 fn owes(gpu: &GpuState) -> bool {
-    gpu.locked_mhz == Some(GpuState::UNKNOWN) || gpu.locked_mhz.is_some() && wished(&gpu.holders).is_none()
+    gpu.locked_mhz == Some(GpuState::UNKNOWN) || gpu.locked_mhz.is_some() && wished(gpu).is_none()
 }
 
 /// Shares out what a GPU has used, as far as it can be read now. Gives whether it can.
@@ -251,14 +277,16 @@ fn give_back(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range
     Ok(())
 }
 
-/// The clock that a GPU's jobs together wish: the fastest of their wishes; none is full clock.
-fn wished(holders: &[Holder]) -> Option<u32> {
-    holders.iter().map(|holder| holder.wish_mhz).try_fold(0, |fastest, wish| Some(fastest.max(wish?))).filter(|&mhz| mhz > 0)
+/// The clock that a GPU's jobs together wish: the fastest of their wishes; none is full clock, as while somebody else is on it.
+fn wished(gpu: &GpuState) -> Option<u32> {
+    let mut wishes = gpu.holders.iter().filter(|_| gpu.foreign.is_none()).map(|holder| holder.wish_mhz);
+    wishes.try_fold(0, |fastest, wish| Some(fastest.max(wish?))).filter(|&mhz| mhz > 0)
 }
 
 /// Brings the GPU to what its holders wish.
 fn apply(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<Applied> {
-    let done = match wished(&gpu.state.holders) {
+    watch(gpu, driver);
+    let done = match wished(&gpu.state) {
         Some(mhz) => lock(gpu, driver, mhz, restore_mhz).map(|()| Applied::Locked(mhz)),
         None => unlock(gpu, driver, restore_mhz).map(|()| Applied::Full),
     };
@@ -335,11 +363,19 @@ mod tests {
         let holders = |wishes: &[Option<u32>]| {
             let mut gpu = GpuState::default();
             wishes.iter().zip(1..).for_each(|(&wish, job)| gpu.add(job, wish));
-            gpu.holders
+            gpu
         };
-        assert_eq!(wished(&[]), None);
+        assert_eq!(wished(&holders(&[])), None);
         assert_eq!(wished(&holders(&[Some(900), Some(1500)])), Some(1500));
         assert_eq!(wished(&holders(&[Some(900), None])), None);
+    }
+
+    #[test]
+    fn foreign_process_means_full_clock() {
+        let mut gpu = GpuState::default();
+        gpu.add(7, Some(900));
+        gpu.foreign = Some("process 1 (python) of job 9".into());
+        assert_eq!(wished(&gpu), None);
     }
 
     #[test]

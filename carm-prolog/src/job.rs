@@ -28,6 +28,9 @@ pub struct Job {
     /// The same as a status of wait(2).
     pub exit_code: Option<String>,
     pub gpus: GpuNames,
+    /// Other jobs may be on its GPUs, as far as the environment tells: gres/mps sets a thread percentage, and from Slurm 23.02 on
+    /// `SLURM_JOB_OVERSUBSCRIBE=YES` stands for `--oversubscribe` and for `OverSubscribe=FORCE` of the partition.
+    pub shares_gpus: bool,
     /// The carbon request, or why it was refused.
     pub request: Result<Option<CarbonRequest>, String>,
 }
@@ -69,6 +72,8 @@ impl Job {
             exit_code2: variable("SLURM_JOB_EXIT_CODE2"),
             exit_code: variable("SLURM_JOB_EXIT_CODE"),
             gpus: GpuNames::read(&variable),
+            shares_gpus: variable("SLURM_JOB_OVERSUBSCRIBE").as_deref() == Some("YES")
+                || variable("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE").is_some(),
             request: variables::read(spank).map_err(|error| error.to_string()),
         })
     }

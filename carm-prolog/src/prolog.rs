@@ -14,12 +14,23 @@ use crate::epilog;
 use crate::gpu::{Card, Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::resolve;
+use crate::shared;
 use crate::state::{JobGpu, JobState, Store};
 
-/// Whether there is anything to do at all: without a carbon option nothing is, unless every job is booked, or the job may
-/// have been put on a GPU whose clocks CARM holds for another.
+/// Whether there is anything to do for a job at all: without a carbon option nothing is, unless every job is booked, or the job
+/// may have been put on a GPU whose clocks CARM holds for another.
 pub fn concerns(job: &Job, config: &Config) -> bool {
     is_booked(job, config) || Store::concerns(&config.node.state_dir, &job.node, job.id)
+}
+
+/// The same at a job's start: a job on GPUs that may be shared is registered.
+pub fn concerns_at_start(job: &Job, config: &Config) -> bool {
+    concerns(job, config) || job.gpus != GpuNames::None && shared::concerns(job, config)
+}
+
+/// Whether a job is taken up, once Slurm's files are read.
+pub fn takes_up(job: &Job, config: &Config) -> bool {
+    concerns(job, config) || shared::cause_for(job, config).is_some()
 }
 
 fn is_booked(job: &Job, config: &Config) -> bool {
@@ -28,8 +39,12 @@ fn is_booked(job: &Job, config: &Config) -> bool {
 
 /// Takes the job up. `fault` is what is wrong with the configuration: then no GPU is touched for it.
 pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration, now: DateTime<Utc>) -> Result<()> {
-    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
     let booked = is_booked(job, config);
+    let shared = shared::cause_for(job, config);
+    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
+    if let Err(error) = shared::note(&store, config, shared, job.slurm_conf.as_deref()) {
+        log::warn!("{error:#}");
+    }
     if let Some(earlier) = store.job(job.id).filter(|earlier| earlier.ready && earlier.run != job.restart_count) {
         log::warn!("job {}: the epilog of its run {} never came", job.id, earlier.run);
         if let Err(error) = epilog::make_up_for(&store, &job.node, job.id, Some(earlier), config, now) {
@@ -45,7 +60,8 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
         Err(error) => Err(error.to_string()),
         Ok(nvml) => {
             settle(&store, &nvml, config);
-            match fault {
+            // A job that is only to have full clock needs no right configuration.
+            match fault.filter(|_| booked) {
                 Some(fault) => {
                     state.mark([Mark::Unconfigured]);
                     Err(fault)
@@ -133,10 +149,14 @@ fn take(
         let held = held.unwrap_or_else(|error| clocks::Held {
             applied: Applied::Untouched(format!("{error:#}")),
             shared: false,
+            foreign: None,
             unmetered: None,
         });
-        if held.shared {
+        if held.shared || held.foreign.is_some() {
             state.marks.push(Mark::SharedGpu);
+        }
+        if let Some(foreign) = held.foreign {
+            note(format!("{foreign}, is on it: full clock while it is there"), &card.uuid);
         }
         if held.unmetered.is_some() {
             gpu.energy_start_j = None;
@@ -159,18 +179,20 @@ fn take(
     Ok(())
 }
 
-/// A job that is not booked and shares a GPU with one that is: its wish is full clock.
+/// A job that is not booked and shares a GPU with one that is, or may share it: its wish is full clock.
 fn join(store: &Store, driver: &dyn Driver, config: &Config, cards: &[Card], job: &Job, state: JobState) -> Result<(), String> {
-    let shared: Vec<_> = cards.iter().filter(|card| store.peek_gpu(&card.uuid).is_some()).collect();
+    let may_be_shared = store.shared_gpus().is_some_and(|noted| noted.cause.is_some());
+    let shared: Vec<_> = cards.iter().filter(|card| may_be_shared || store.peek_gpu(&card.uuid).is_some()).collect();
     if shared.is_empty() {
         return Ok(());
     }
     store.write_job(&state).map_err(|error| format!("{error:#}"))?;
     for card in shared {
         let held = clocks::hold(store, driver, &card.uuid, (job.id, None), false, config.node.restore_mhz);
-        match held.map(|held| held.applied) {
-            Ok(Applied::Untouched(cause)) => log::error!("job {}: gpu {}: {cause}", job.id, card.uuid),
-            Ok(_) => log::info!("job {}: shares gpu {} with a job that has carbon options; full clock", job.id, card.uuid),
+        match held.map(|held| (held.applied, held.shared)) {
+            Ok((Applied::Untouched(cause), _)) => log::error!("job {}: gpu {}: {cause}", job.id, card.uuid),
+            Ok((_, true)) => log::info!("job {}: shares gpu {} with another job; full clock", job.id, card.uuid),
+            Ok((_, false)) => {}
             Err(error) => log::error!("job {}: gpu {}: {error:#}", job.id, card.uuid),
         }
     }

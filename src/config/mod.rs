@@ -211,6 +211,8 @@ pub struct Node {
     pub log: LogTarget,
     /// GPU device files in GRES order; `None`: from gres.conf.
     pub gpu_files: Option<Vec<PathBuf>>,
+    /// Whether several jobs may be on one GPU; `None`: as Slurm's files and the job's environment tell.
+    pub shared_gpus: Option<bool>,
     /// The clock range to put back; `None`: reset to the driver's default.
     pub restore_mhz: Option<(u32, u32)>,
     /// The folder of node_exporter's textfile collector, for the governor's metrics.

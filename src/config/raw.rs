@@ -101,6 +101,7 @@ pub(super) struct RawNode {
     pub on_budget: Option<OnBudget>,
     pub log: Option<String>,
     pub gpu_files: Option<Vec<String>>,
+    pub shared_gpus: Option<bool>,
     pub restore_mhz: Option<[u32; 2]>,
     pub metrics_dir: Option<String>,
     pub strict_modes: Option<bool>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use carm::ledger::{self, Mark, Record};
 
-use crate::common::{Setup, SlurmRelease};
+use crate::common::{Setup, SlurmRelease, wait_for};
 use crate::governor::Governor;
 use crate::site::Site;
 use crate::{QUICK, assert_true_statement, now, site, span};
@@ -94,6 +94,57 @@ fn two_jobs_on_one_gpu_share_its_energy_and_the_faster_wish_holds() {
     crate::within_one_percent("both jobs' energy in J", fast.gpu_energy_j + slow.gpu_energy_j, energy_j);
     site.assert_nothing_is_left();
     governor.stop();
+}
+
+/// A user's plain job and another user's job with a deadline far off, on one GPU by shards.
+fn plain_job_is_not_slowed(release: SlurmRelease, plain_first: bool) {
+    let setup = Setup::on(release).shards(2).node("wind1:1:wind:01:00:00").node("solar1:1:solar:01:00:00");
+    let site = Site::of(setup, QUICK, "");
+    site.flatten_grid(400.0);
+    let governor = Governor::start(&site);
+    let directives = "#SBATCH --gres=shard:1 --time=5";
+    let script = |work_s| site.training_script(directives, work_s);
+    let plain = || site.cluster.sbatch(&["--partition=wind", &script(4.0)]).job();
+    let carbon = || {
+        let options = ["--partition=wind", "--carbon-deadline=now+4minutes", "--carbon-runtime=1:00"];
+        site.cluster.sbatch(&[&options[..], &[&script(12.0)]].concat()).job()
+    };
+    let (plain, carbon) = if plain_first {
+        let plain = plain();
+        wait_for("the plain job to be on the card", || (!site.cluster.environments(plain, "prolog").is_empty()).then_some(()));
+        (plain, carbon())
+    } else {
+        let carbon = carbon();
+        site.slowed("wind1", carbon);
+        (plain(), carbon)
+    };
+    // Both prologs have begun; a second later they are over.
+    let began = |job: u32| (!site.cluster.environments(job, "prolog").is_empty()).then_some(());
+    wait_for("both prologs", || began(plain).and(began(carbon)));
+    let from = now() + chrono::TimeDelta::seconds(1);
+    assert_eq!(site.cluster.wait_for_job(plain), "COMPLETED", "{}", site.cluster.output_of(plain));
+    let line = site.ledger_line(carbon);
+    // Two on a card take eight seconds for what one does in four.
+    let clocks = site.busy_clocks(&line.gpus[0].uuid, from, from + chrono::TimeDelta::seconds(2));
+    assert!(!clocks.is_empty() && clocks.iter().all(|&mhz| mhz == 2520), "{clocks:?}\n{}", site.log());
+    assert_eq!(&line.marks[..], &[Mark::SharedGpu], "{}", site.log());
+    site.assert_nothing_is_left();
+    governor.stop().cluster.assert_no_node_was_lost();
+}
+
+#[test]
+fn earlier_plain_job_on_shards_is_not_slowed() {
+    plain_job_is_not_slowed(SlurmRelease::Installed, true);
+}
+
+#[test]
+fn later_plain_job_on_shards_is_not_slowed() {
+    plain_job_is_not_slowed(SlurmRelease::Installed, false);
+}
+
+#[test]
+fn earlier_plain_job_is_not_slowed_on_debian_13() {
+    plain_job_is_not_slowed(SlurmRelease::Debian13, true);
 }
 
 #[test]

@@ -16,7 +16,7 @@ const TRUTH: [(u32, f64, f64); 4] = [(1260, 162.2, 0.5714), (1680, 205.9, 0.7273
 const CLOCKS: &str = "1260,1680,2100,2520";
 
 /// The stand-in's load, which cargo puts beside this program.
-fn gpu_load() -> PathBuf {
+pub fn gpu_load() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_carm-prolog")).with_file_name("gpu-load");
     assert!(path.exists(), "{} is not built; run cargo build -p nvml-standin", path.display());
     path

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The first pause between two questions about a job, and the longest: it doubles with each.
@@ -20,17 +20,15 @@ const HEAD_BYTES: u64 = 1024;
 
 /// The jobs that have a slurmstepd on this host. None is no proof that a job has ended: an allocation may have no step.
 pub fn jobs_with_steps(proc: &Path) -> Vec<u32> {
+    jobs_of(proc, None)
+}
+
+/// As [`jobs_with_steps`], without those of another slurmd on this host: its steps' environment names another slurm.conf.
+pub fn jobs_of(proc: &Path, slurm_conf: Option<&Path>) -> Vec<u32> {
     let entries = std::fs::read_dir(proc).into_iter().flatten().filter_map(Result::ok);
-    let processes =
-        entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit())));
-    let head = |path: PathBuf| {
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut bytes)).ok().map(|_| bytes)
-    };
-    let step_of = |process: PathBuf| {
-        is_slurmd_user(&head(process.join("status"))?).then(|| job_of(&head(process.join("cmdline"))?)).flatten()
-    };
-    let mut jobs: Vec<u32> = processes.filter_map(|entry| step_of(entry.path())).collect();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let jobs = pids.filter_map(|pid| Some((pid, job_of(proc, pid)?)));
+    let mut jobs: Vec<u32> = jobs.filter(|&(pid, _)| is_under(proc, pid, slurm_conf)).map(|(_, job)| job).collect();
     jobs.sort_unstable();
     jobs.dedup();
     jobs
@@ -46,8 +44,27 @@ fn is_slurmd_user(status: &[u8]) -> bool {
     real.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw())
 }
 
+/// The job of a process that is a slurmstepd.
+pub fn job_of(proc: &Path, pid: u32) -> Option<u32> {
+    let head = |name: &str| {
+        let mut bytes = Vec::new();
+        let file = File::open(proc.join(pid.to_string()).join(name)).ok()?;
+        file.take(HEAD_BYTES).read_to_end(&mut bytes).ok().map(|_| bytes)
+    };
+    job_of_title(&head("cmdline")?).filter(|_| head("status").is_some_and(|status| is_slurmd_user(&status)))
+}
+
+/// Whether a slurmstepd may belong to the slurmd of this slurm.conf. An environment without SLURM_CONF, or one that only
+/// CAP_SYS_PTRACE may read, does not exclude it.
+fn is_under(proc: &Path, pid: u32, slurm_conf: Option<&Path>) -> bool {
+    let Some(slurm_conf) = slurm_conf else { return true };
+    let environment = std::fs::read(proc.join(pid.to_string()).join("environ")).unwrap_or_default();
+    let named = environment.split(|&byte| byte == 0).find_map(|variable| variable.strip_prefix(b"SLURM_CONF="));
+    named.is_none_or(|named| named == slurm_conf.as_os_str().as_encoded_bytes())
+}
+
 /// The job of a step's title, `slurmstepd: [7.batch]`; array tasks and het components stand there by their own number.
-fn job_of(cmdline: &[u8]) -> Option<u32> {
+fn job_of_title(cmdline: &[u8]) -> Option<u32> {
     let title = cmdline.strip_prefix(b"slurmstepd: [")?;
     let digits: Vec<u8> = title.iter().copied().take_while(u8::is_ascii_digit).collect();
     std::str::from_utf8(&digits).ok()?.parse().ok()
@@ -90,10 +107,10 @@ mod tests {
 
     #[test]
     fn a_steps_title_names_its_job() {
-        assert_eq!(job_of(b"slurmstepd: [7.batch]\0"), Some(7));
-        assert_eq!(job_of(b"slurmstepd: [123.extern]"), Some(123));
+        assert_eq!(job_of_title(b"slurmstepd: [7.batch]\0"), Some(7));
+        assert_eq!(job_of_title(b"slurmstepd: [123.extern]"), Some(123));
         for other in [&b"slurmstepd"[..], b"slurmstepd: []", b"/usr/sbin/slurmd\0-N\0n1", b"slurmstepd: [99999999999.0]"] {
-            assert_eq!(job_of(other), None);
+            assert_eq!(job_of_title(other), None);
         }
     }
 

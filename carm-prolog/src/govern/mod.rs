@@ -1,15 +1,15 @@
 //! The governor: the node's daemon. Every interval it looks at each job that a prolog took up: counts what it has used, decides its
 //! clock anew, and sets it. What it knows stands in the state files; it may be killed at any instruction and begin again.
 
-mod alive;
+pub mod alive;
 mod clock;
 mod hands;
 mod job;
 mod shown;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,8 +24,10 @@ use crate::gpu::{Driver, GpuError, Nvml};
 use crate::metrics::Totals;
 use crate::notify;
 use crate::settings::{self, Settings};
+use crate::shared;
 use crate::state::Store;
 use crate::strict;
+use crate::upkeep::this_host;
 use alive::Questions;
 use shown::Shown;
 
@@ -157,6 +159,7 @@ impl Governor {
         // Held open for as long as it answers: loading a driver costs more than a look.
         let Some(nvml) = self.nvml.take() else { return };
         let cards = nvml.cards().inspect_err(|error| self.totals.count_nvml_error(&error.call)).unwrap_or_default();
+        self.note_shared_gpus();
         let with_steps = alive::jobs_with_steps(Path::new("/proc"));
         let mut here = Known::new();
         for node in Store::nodes(&self.config.node.state_dir) {
@@ -174,6 +177,21 @@ impl Governor {
         self.known = here;
         self.first = false;
         self.nvml = (!cards.is_empty()).then_some(nvml);
+    }
+
+    /// So that prologs need not read Slurm's files.
+    fn note_shared_gpus(&mut self) {
+        let dir = self.config.node.state_dir.clone();
+        let nodes: BTreeSet<String> = Store::nodes(&dir).into_iter().chain([this_host()]).collect();
+        for node in nodes {
+            let store = Store::at(&dir, &node, Duration::ZERO);
+            let by_jobs = store.jobs().into_iter().find_map(|id| store.job(id)?.slurm_conf);
+            let slurm_conf = by_jobs.or_else(|| std::env::var_os("SLURM_CONF").map(PathBuf::from));
+            let cause = shared::cause(&self.config, slurm_conf.as_deref(), &node);
+            if let Err(error) = shared::note(&store, &self.config, cause, slurm_conf.as_deref()) {
+                self.say("shared GPUs", format!("node {node}: {error:#}"));
+            }
+        }
     }
 
     fn node(&mut self, store: &Store, node: &str, driver: &dyn Driver, with_steps: &[u32], now: DateTime<Utc>, here: &mut Known) {

@@ -54,6 +54,8 @@ pub trait Driver {
     fn power_w(&self, uuid: &str) -> Result<f64, GpuError>;
     /// The part of the last moments in which the card was at work, 0..=1.
     fn utilization(&self, uuid: &str) -> Result<f64, GpuError>;
+    /// The processes with a compute context on the card, clients of an MPS server included.
+    fn processes(&self, uuid: &str) -> Result<Vec<u32>, GpuError>;
     /// Whether heat or a power limit holds the card's clock down.
     fn throttled(&self, uuid: &str) -> Result<bool, GpuError>;
 }

@@ -126,6 +126,19 @@ impl Driver for Nvml {
             .map(|rates| f64::from(rates.gpu.min(100)) / 100.0)
     }
 
+    fn processes(&self, uuid: &str) -> Result<Vec<u32>, GpuError> {
+        self.on(
+            uuid,
+            || "listing processes".into(),
+            |device| {
+                let mut processes = device.running_compute_processes()?;
+                // Cards before Volta have no such list; their MPS server stands in the other.
+                processes.extend(device.mps_running_compute_processes().unwrap_or_default());
+                Ok(processes.into_iter().map(|process| process.pid).collect())
+            },
+        )
+    }
+
     fn throttled(&self, uuid: &str) -> Result<bool, GpuError> {
         // Not the strict call: a later driver may know reasons that this one does not.
         let slowed = ThrottleReasons::SW_POWER_CAP

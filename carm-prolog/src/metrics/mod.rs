@@ -125,6 +125,7 @@ const CALLS: &[(&str, &str)] = &[
     ("finding", "find"),
     ("counting GPUs", "count"),
     ("listing clocks", "list_clocks"),
+    ("listing processes", "list_processes"),
     ("locking clocks", "lock_clocks"),
     ("resetting clocks", "reset_clocks"),
     ("reading the energy counter", "energy"),

@@ -145,11 +145,27 @@ pub struct GpuState {
     pub locked_mhz: Option<(u32, u32)>,
     /// CARM switched persistence mode on, and switches it off again.
     pub persistence_switched: bool,
+    /// What was on the GPU beside the holders when it was last looked at: full clock while it is there.
+    #[serde(default)]
+    pub foreign: Option<String>,
     /// The energy counter when it was last shared out among the holders.
     pub counter_j: Option<f64>,
     /// In place of a counter that the card lacks.
     #[serde(default)]
     pub sampled: Option<Sampled>,
+}
+
+/// Whether several jobs may be on one GPU of a node. From this note on each prolog registers its job, with carbon options or
+/// without.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SharedGpus {
+    pub version: u32,
+    /// Why they may be; none where each GPU has one job.
+    pub cause: Option<String>,
+    /// Jobs that ran before, unregistered.
+    pub earlier_jobs: Vec<u32>,
+    /// Where the node's slurm.conf is.
+    pub slurm_conf: Option<PathBuf>,
 }
 
 /// Power samples summed up to joules.
@@ -236,6 +252,7 @@ impl JobState {
             exit_code: None,
             exit_code2: None,
             gpus: GpuNames::Uuids(self.gpus.iter().map(|gpu| gpu.uuid.clone()).collect()),
+            shares_gpus: false,
             request: variables::read(variable).map_err(|error| error.to_string()),
         }
     }

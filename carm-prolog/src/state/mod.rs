@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use files::{Found, read, remove, safe, write};
-pub use kinds::{GpuState, Holder, JobGpu, JobState};
+pub use kinds::{GpuState, Holder, JobGpu, JobState, SharedGpus};
 
 /// The version of the files that this release writes.
 const VERSION: u32 = 1;
@@ -23,12 +23,16 @@ const VERSION: u32 = 1;
 /// Not a node's name: [`safe`] lets no name begin with a dot.
 const LOCK_DIR: &str = ".locks";
 
+/// A note for each node whether its GPUs may be shared: outside of the node's folder, which a node without jobs does not have.
+const SHARED_DIR: &str = ".shared";
+
 /// Locked by the governor for as long as it runs: the lock goes with its process, however that ends.
 const GOVERNOR: &str = "governor";
 
 /// The state folder of one node.
 pub struct Store {
     node_dir: PathBuf,
+    shared_path: PathBuf,
     lock_dir: PathBuf,
     /// Until when to wait for another prolog or epilog that holds a GPU's lock: it may be stuck in the driver.
     wait_until: Instant,
@@ -76,7 +80,8 @@ impl Store {
     /// As [`Self::open`], to look at: makes nothing.
     pub fn at(state_dir: &Path, node: &str, patience: Duration) -> Self {
         let (node_dir, lock_dir) = (state_dir.join(safe(node)), state_dir.join(LOCK_DIR));
-        Self { node_dir, lock_dir, wait_until: Instant::now() + patience }
+        let shared_path = state_dir.join(SHARED_DIR).join(format!("{}.json", safe(node)));
+        Self { node_dir, shared_path, lock_dir, wait_until: Instant::now() + patience }
     }
 
     /// Whether CARM has anything in hand that may concern a job: any GPU of the node, or the job itself. The one look that
@@ -176,6 +181,22 @@ impl Store {
         gpu.holders.iter().any(|holder| self.job(holder.job).is_some())
     }
 
+    /// Whether the node's GPUs may be shared; none where nothing is noted.
+    pub fn shared_gpus(&self) -> Option<SharedGpus> {
+        match read::<SharedGpus>(&self.shared_path) {
+            Found::Whole(noted) => Some(noted),
+            Found::Absent | Found::Broken => None,
+        }
+    }
+
+    pub fn write_shared_gpus(&self, noted: &SharedGpus) -> Result<()> {
+        if let Some(dir) = self.shared_path.parent() {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.with_context(|| format!("making {}", dir.display()))?;
+        }
+        write(&self.shared_path, &SharedGpus { version: VERSION, ..noted.clone() })
+    }
+
     fn job_path(&self, job: u32) -> PathBuf {
         self.node_dir.join(format!("job-{job}.json"))
     }
@@ -196,7 +217,12 @@ impl Store {
     }
 }
 
-impl LockedGpu<'_> {
+impl<'a> LockedGpu<'a> {
+    /// The node's state.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
     /// Writes the state; a GPU that nobody holds and nothing was done to needs no file.
     pub fn save(&self) -> Result<()> {
         let path = self.store.gpu_path(&self.state.uuid);

@@ -265,21 +265,49 @@ unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     infos: *mut std::ffi::c_void,
 ) -> c_uint {
     on_device("nvmlDeviceGetComputeRunningProcesses_v3", device, |call| {
-        let (_, used_gpu_memory) = memory(call)?;
-        let pids = call.look(|now, gpu| now.processes(gpu).map(|p| p.pid).collect::<Vec<_>>())?;
-        let whole = u32::MAX; // NVML's word for "no MIG instance"
-        let infos_now: Vec<ProcessInfo> = pids
-            .iter()
-            .map(|&pid| ProcessInfo {
-                pid,
-                used_gpu_memory: used_gpu_memory / pids.len() as u64,
-                gpu_instance_id: whole,
-                compute_instance_id: whole,
-            })
-            .collect();
+        let infos_now = processes(call, false)?;
         // SAFETY: NVML's contract: room for *count entries.
         unsafe { put_list(count, infos.cast(), &infos_now) }
     })
+}
+
+/// While an MPS server is on the card, all others there are its clients.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nvmlDeviceGetMPSComputeRunningProcesses_v3(
+    device: Device,
+    count: *mut c_uint,
+    infos: *mut std::ffi::c_void,
+) -> c_uint {
+    on_device("nvmlDeviceGetMPSComputeRunningProcesses_v3", device, |call| {
+        let infos_now = processes(call, true)?;
+        // SAFETY: NVML's contract: room for *count entries.
+        unsafe { put_list(count, infos.cast(), &infos_now) }
+    })
+}
+
+/// The clients of an MPS server, or all other processes with a compute context.
+fn processes(call: &super::Call, clients: bool) -> Result<Vec<ProcessInfo>, super::Code> {
+    let (_, used_gpu_memory) = memory(call)?;
+    let pids = call.look(|now, gpu| now.processes(gpu).map(|p| p.pid).collect::<Vec<_>>())?;
+    let (servers, others): (Vec<u32>, Vec<u32>) = pids.iter().partition(|&&pid| is_mps_server(pid));
+    let listed = match (clients, servers.is_empty()) {
+        (true, true) => Vec::new(),
+        (false, false) => servers,
+        _ => others,
+    };
+    let whole = u32::MAX; // NVML's word for "no MIG instance"
+    let info = |pid| ProcessInfo {
+        pid,
+        used_gpu_memory: used_gpu_memory / pids.len() as u64,
+        gpu_instance_id: whole,
+        compute_instance_id: whole,
+    };
+    Ok(listed.into_iter().map(info).collect())
+}
+
+/// Whether a process is called `nvidia-cuda-mps-server`, of which the kernel keeps 15 characters.
+fn is_mps_server(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|command| command.trim_end() == "nvidia-cuda-mps")
 }
 
 #[unsafe(no_mangle)]

@@ -124,7 +124,6 @@ not_supported! {
     nvmlDeviceGetLastBBXFlushTime
     nvmlDeviceGetMPSComputeRunningProcesses
     nvmlDeviceGetMPSComputeRunningProcesses_v2
-    nvmlDeviceGetMPSComputeRunningProcesses_v3
     nvmlDeviceGetMarginTemperature
     nvmlDeviceGetMaxCustomerBoostClock
     nvmlDeviceGetMaxPcieLinkGeneration

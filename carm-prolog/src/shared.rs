@@ -1,0 +1,144 @@
+//! Whether several jobs may be on one GPU of the node, and whether somebody is there who did not ask for a slower clock.
+//!
+//! Slurm shares GPUs by gres/shard and gres/mps, and where a partition or a job oversubscribes. The prolog's environment tells
+//! only the last two: SLURM_JOB_GPUS of a job with shards looks like a whole GPU's. On such a node each prolog registers its job
+//! on its GPUs, with carbon options or without, and a note under `state_dir` says so.
+
+use std::path::{Path, PathBuf};
+
+use carm::config::Config;
+use carm::slurm::hostlist;
+
+use crate::govern::alive;
+use crate::gpu::Driver;
+use crate::job::Job;
+use crate::process::Process;
+use crate::state::{GpuState, SharedGpus, Store};
+
+/// Whether the prolog must look at a job without carbon options. Where nothing is noted yet, its bounded child reads Slurm's files.
+pub fn concerns(job: &Job, config: &Config) -> bool {
+    match config.node.shared_gpus {
+        Some(is_shared) => is_shared,
+        None => {
+            let noted = Store::at(&config.node.state_dir, &job.node, std::time::Duration::ZERO).shared_gpus();
+            job.shares_gpus || noted.is_none_or(|noted| noted.cause.is_some())
+        }
+    }
+}
+
+/// Why the GPUs of a job's node may be shared; none where they are not.
+pub fn cause_for(job: &Job, config: &Config) -> Option<String> {
+    let oversubscribed = || job.shares_gpus.then(|| "the job's environment tells so".to_owned());
+    cause(config, job.slurm_conf.as_deref(), &job.node).or_else(oversubscribed)
+}
+
+/// Why a node's GPUs may be shared: by the configuration, else by Slurm's files.
+pub fn cause(config: &Config, slurm_conf: Option<&Path>, node: &str) -> Option<String> {
+    match config.node.shared_gpus {
+        Some(is_shared) => is_shared.then(|| "shared_gpus = true".to_owned()),
+        None => {
+            let files = files(slurm_conf);
+            let shares = |path: &&PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_shares(&text, node));
+            files.iter().find(shares).map(|path| format!("{} has shards or MPS", path.display()))
+        }
+    }
+}
+
+/// gres.conf and slurm.conf.
+fn files(slurm_conf: Option<&Path>) -> [PathBuf; 2] {
+    let slurm_conf = slurm_conf.unwrap_or(Path::new("/etc/slurm/slurm.conf"));
+    [slurm_conf.with_file_name("gres.conf"), slurm_conf.to_owned()]
+}
+
+/// Whether a gres.conf or slurm.conf gives a node shards or MPS. A list of nodes that cannot be read may have it.
+fn has_shares(text: &str, node: &str) -> bool {
+    let is_shared = |name: &str| ["shard", "mps"].contains(&name.split(':').next().unwrap_or_default());
+    text.replace("\\\n", " ").lines().any(|line| {
+        let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase().replace('"', "");
+        let words: Vec<&str> = line.split([' ', '\t', '=']).filter(|word| !word.is_empty()).collect();
+        let values = |key: &'static str| words.windows(2).filter(move |pair| pair[0] == key).map(|pair| pair[1]);
+        let is_here = values("nodename").all(|names| {
+            let nodes = hostlist::expand(names);
+            nodes.is_none_or(|nodes| nodes.iter().any(|name| *name == node.to_ascii_lowercase() || name == "default"))
+        });
+        is_here && (values("name").any(is_shared) || values("gres").any(|list| list.split(',').any(is_shared)))
+    })
+}
+
+/// Notes whether the node's GPUs may be shared. Jobs that have a step by now, and were not registered, may be on any of them.
+pub fn note(store: &Store, config: &Config, cause: Option<String>, slurm_conf: Option<&Path>) -> anyhow::Result<()> {
+    // What one job's environment told holds for the next one too.
+    let stays = |noted: &SharedGpus| match (noted.cause.is_some(), cause.is_some()) {
+        (true, false) => config.node.shared_gpus.is_none(),
+        (before, now) => before == now,
+    };
+    // Without the files nothing is certain: slurm.conf may be elsewhere.
+    let is_unknown = || cause.is_none() && config.node.shared_gpus.is_none() && !files(slurm_conf)[0].exists();
+    if store.shared_gpus().as_ref().is_some_and(stays) || is_unknown() {
+        return Ok(());
+    }
+    let steps = || alive::jobs_of(Path::new("/proc"), slurm_conf).into_iter().filter(|&job| !store.has_job(job)).collect();
+    // Where an admin says so from the start, every prolog has registered its job.
+    let earlier_jobs = if cause.is_some() { steps() } else { Vec::new() };
+    store.write_shared_gpus(&SharedGpus {
+        cause,
+        earlier_jobs,
+        slurm_conf: slurm_conf.map(Path::to_owned),
+        ..SharedGpus::default()
+    })
+}
+
+/// What is on a GPU beside the jobs that are registered there; none where nothing is.
+pub fn foreign(store: &Store, gpu: &GpuState, driver: &dyn Driver) -> Option<String> {
+    // A measurement by hand is the admin's own business.
+    if gpu.holders.iter().any(|holder| holder.job == crate::profile::JOB) {
+        return None;
+    }
+    let noted = store.shared_gpus().filter(|noted| noted.cause.is_some());
+    if let Some(job) = noted.as_ref().and_then(|noted| earlier_job(store, noted)) {
+        return Some(format!("job {job}, which began before CARM registered this node's jobs"));
+    }
+    let pids = match driver.processes(&gpu.uuid) {
+        Ok(pids) => pids,
+        Err(error) => return noted.map(|_| error.to_string()),
+    };
+    let jobs: Vec<u32> = gpu.holders.iter().map(|holder| holder.job).collect();
+    let users: Vec<u32> = jobs.iter().filter_map(|&job| store.job(job)?.uid).collect();
+    let processes = pids.into_iter().filter_map(|pid| Process::read(Path::new("/proc"), pid));
+    let mut foreign = processes.filter(|process| process.is_foreign(&jobs, &users, noted.is_some()));
+    foreign.next().map(|process| process.to_string())
+}
+
+fn earlier_job(store: &Store, noted: &SharedGpus) -> Option<u32> {
+    if noted.earlier_jobs.is_empty() {
+        return None;
+    }
+    let alive = alive::jobs_of(Path::new("/proc"), noted.slurm_conf.as_deref());
+    noted.earlier_jobs.iter().copied().find(|&job| alive.contains(&job) && !store.has_job(job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_and_mps_are_found_for_the_node() {
+        for text in [
+            "Name=gpu File=/dev/nvidia[0-1]\nName=shard Count=8\n",
+            "NodeName=n[1-2] name = \"MPS\" Count=200 File=/dev/nvidia0\n",
+            "NodeName=n2 Gres=gpu:2\nNodeName=n1 CPUs=4 \\\n Gres=gpu:a100:2,shard:8\n",
+            "NodeName=DEFAULT Gres=gpu:2,mps:200\n",
+        ] {
+            assert!(has_shares(text, "n1"), "{text}");
+        }
+        for text in [
+            "",
+            "Name=gpu File=/dev/nvidia[0-1]\n# Name=shard Count=8\n",
+            "NodeName=n2 Name=shard Count=8\n",
+            "NodeName=n1 Gres=gpu:shardy:2\nNodeName=n2 Gres=gpu:2,shard:8\n",
+            "GresTypes=gpu,shard,mps\n",
+        ] {
+            assert!(!has_shares(text, "n1"), "{text}");
+        }
+    }
+}

@@ -58,6 +58,11 @@ impl Site {
 
     /// A site on a Slurm of choice, with more lines for `[node]` and more sites; `onsite = "roof.csv"` is there to be named.
     pub fn of(setup: Setup, node_lines: &str, sites: &str) -> Self {
+        Self::prepared(setup, node_lines, sites, |_| ())
+    }
+
+    /// As [`Self::of`]; `prepare` changes the site's folder before Slurm starts.
+    pub fn prepared(setup: Setup, node_lines: &str, sites: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("carm-site-").tempdir().expect("a folder");
         let path = folder.path();
         // Jobs of any user load the stand-in.
@@ -76,6 +81,7 @@ impl Site {
             std::fs::set_permissions(path.join(verb), std::fs::Permissions::from_mode(0o755)).expect("an executable");
         }
         assert!(built("carm-prolog").exists(), "carm-prolog is not built; cargo build --workspace");
+        prepare(path);
         let programs = built("carm-prolog").parent().expect("a folder of programs").to_owned();
         let cluster = setup.prolog(path.join("prolog")).epilog(path.join("epilog")).bind(path).bind(&programs).start();
         Self { cluster, folder, grid_start }

@@ -1,0 +1,77 @@
+//! File systems on loop devices, which can be frozen (as an NFS server that stalls) and filled.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// A mounted file system, unmounted with this value.
+pub struct Disk {
+    mount: PathBuf,
+    /// One fault at a time.
+    fault: Mutex<()>,
+}
+
+impl Disk {
+    /// Makes a file system of 32 MiB beside `mount` and mounts it there.
+    pub fn mount(mount: PathBuf) -> Result<Self, String> {
+        let image = mount.with_extension("img");
+        std::fs::create_dir_all(&mount).map_err(|error| error.to_string())?;
+        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(32 << 20).map_err(|error| error.to_string())?;
+        // No blocks reserved for root: a disk that is full is full for CARM as well.
+        command("mkfs.ext4", &["-q", "-m", "0", &image.display().to_string()])?;
+        command("mount", &["-o", "loop,noatime", &image.display().to_string(), &mount.display().to_string()])?;
+        Ok(Self { mount, fault: Mutex::new(()) })
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.mount
+    }
+
+    /// Blocks all writers for a time; false where another fault of this disk lasts. The thaw does not depend on this process:
+    /// a test that is killed must not leave writers that nothing can end.
+    pub fn freeze(&self, duration: Duration) -> bool {
+        self.script(duration, "fsfreeze --freeze \"$1\" && sleep \"$2\"; fsfreeze --unfreeze \"$1\"")
+    }
+
+    /// Fills it up for a time; false where another fault of this disk lasts.
+    pub fn fill(&self, duration: Duration) -> bool {
+        self.script(duration, "dd if=/dev/zero of=\"$1/fill\" bs=64k 2>/dev/null; sleep \"$2\"; rm \"$1/fill\"")
+    }
+
+    fn script(&self, duration: Duration, text: &str) -> bool {
+        let Ok(_fault) = self.fault.try_lock() else { return false };
+        let seconds = duration.as_secs_f64().to_string();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", text, "sh"]).arg(&self.mount).arg(seconds).stdin(Stdio::null()).process_group(0);
+        shell.status().expect("sh").success()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.mount).stderr(Stdio::null()).status();
+        // Lazily: a process in a mount namespace of its own may still use it.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.mount).status();
+    }
+}
+
+/// Whether this machine permits loop devices and frozen file systems; else why not.
+pub fn permitted() -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let disk = Disk::mount(folder.path().join("disk"))?;
+    match disk.freeze(Duration::from_millis(10)) {
+        true => Ok(()),
+        false => Err("fsfreeze failed".into()),
+    }
+}
+
+fn command(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    let cause = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    output.status.success().then_some(()).ok_or_else(|| format!("{program}: {cause}"))
+}

@@ -1,5 +1,6 @@
 -- Sample: plain sbatch with carbon options starts when carm-submit would have started it. For CliFilterPlugins=lua in
--- slurm.conf; the file belongs beside it, on the login nodes. A convenience and no enforcement: users can get round a CLI filter.
+-- slurm.conf; the file belongs beside it, on every host:
+-- an `srun` in a job fails on a node without it. A convenience and no enforcement: users can get round a CLI filter.
 -- Tried on Slurm 22.05. Whatever fails, the job is submitted as written.
 
 local carm_submit = "/usr/bin/carm-submit"

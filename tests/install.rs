@@ -353,6 +353,27 @@ fn the_installed_tree_works_on_a_real_slurm_and_its_removal_costs_no_node() {
 }
 
 #[test]
+fn systemd_sysusers_makes_the_user() {
+    let root = tempfile::tempdir().expect("a folder");
+    fs::create_dir(root.path().join("etc")).expect("a folder");
+    let mut command = Command::new("systemd-sysusers");
+    command.arg("--root").arg(root.path()).arg(repository().join("etc/sysusers.d/carm.conf"));
+    let output = command.output().expect("the package systemd");
+    assert!(output.status.success(), "{output:?}");
+    let users = fs::read_to_string(root.path().join("etc/passwd")).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert!(users.starts_with("carm:") && users.contains(":/var/cache/carm:"), "{users}");
+}
+
+#[test]
+fn cli_filter_goes_to_every_host() {
+    for name in ["etc/cli_filter.lua", "docs/install.md"] {
+        let text = fs::read_to_string(repository().join(name)).expect("a file").replace('*', "");
+        assert!(text.contains("on every host"), "{name}");
+        assert!(!text.contains("beside it, on the login nodes"), "{name}");
+    }
+}
+
+#[test]
 fn the_check_names_what_is_missing_in_slurms_own_configuration() {
     let host = Host::new();
     assert_eq!(host.install_without_slurm(&[]).code, 0);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use carm::ledger;
-use common::{Cluster, built, repository, wait_for};
+use common::{Cluster, Setup, SlurmRelease, built, plugin_for, repository, wait_for};
 
 /// A folder that things are installed into.
 struct Host {
@@ -46,9 +46,13 @@ impl Host {
 
     /// etc/install with all of its folders in this one; Slurm is asked by the given slurm.conf.
     fn install(&self, verbs: &[&str], slurm_conf: &Path) -> Said {
+        self.install_from(&built(""), verbs, slurm_conf)
+    }
+
+    fn install_from(&self, programs: &Path, verbs: &[&str], slurm_conf: &Path) -> Said {
         let own = |option: &str, name: &str| format!("--{option}={}", self.path(name).display());
         let folders = [own("prefix", "usr"), own("sysconfdir", "etc"), own("localstatedir", "var"), own("plugin-dir", "plugins")];
-        etc_install(&[verbs, &folders.each_ref().map(String::as_str)].concat(), slurm_conf)
+        etc_install_from(programs, &[verbs, &folders.each_ref().map(String::as_str)].concat(), slurm_conf)
     }
 
     /// The same where Slurm does not answer.
@@ -75,8 +79,15 @@ impl Host {
 }
 
 fn etc_install(arguments: &[&str], slurm_conf: &Path) -> Said {
+    etc_install_from(&built(""), arguments, slurm_conf)
+}
+
+fn etc_install_from(programs: &Path, arguments: &[&str], slurm_conf: &Path) -> Said {
     let mut command = Command::new("bash");
-    command.arg(repository().join("etc/install")).args(arguments).arg("--built").arg(built(""));
+    command.arg(repository().join("etc/install")).args(arguments).arg("--built").arg(programs);
+    // A Slurm in a chroot has its clients beside its slurm.conf.
+    let clients = slurm_conf.parent().unwrap_or(Path::new("/")).join("bin").display().to_string();
+    command.env("PATH", clients + ":" + &std::env::var("PATH").unwrap_or_default());
     let output = command.env("SLURM_CONF", slurm_conf).stdin(Stdio::null()).output().expect("running etc/install");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Said { code: output.status.code().unwrap_or(-1), text }
@@ -255,8 +266,8 @@ fn a_removal_keeps_configuration_and_never_empties_a_folder_that_slurm_runs() {
     let said = host.install_without_slurm(&["--remove"]);
     assert_eq!(said.code, 0, "{}", said.text);
     let left: Vec<String> = host.tree().into_keys().filter(|name| !name.ends_with('/')).collect();
-    // Nobody says which folders slurm.conf names: the last script stays.
-    let slurms = ["etc/slurm/epilog.d/10-ours", "etc/slurm/prolog.d/50-carm"].map(str::to_owned);
+    // Without Slurm's answer 50-carm may be what slurm.conf names, in either folder.
+    let slurms = ["epilog.d/10-ours", "epilog.d/50-carm", "prolog.d/50-carm"].map(|name| format!("etc/slurm/{name}"));
     assert_eq!(left, [vec!["etc/carm/carm.toml".to_owned()], profiles(), slurms.into()].concat());
     assert!(said.text.contains("prolog.d/50-carm, which now does nothing"), "{}", said.text);
 }
@@ -350,6 +361,79 @@ fn the_installed_tree_works_on_a_real_slurm_and_its_removal_costs_no_node() {
     let job = cluster.sbatch(&[&script]).job();
     wait_for("a job without CARM", || (cluster.job(job).remove("JobState")? == "COMPLETED").then_some(()));
     wait_for("the node", || (cluster.node_states() == ["idle"]).then_some(()));
+}
+
+/// The releases print Prolog= in different ways: `Prolog = x` before 24.05, `Prolog[0] = x` from then on.
+fn check_and_removal_read_prolog_lines(release: SlurmRelease) {
+    struct Case<'a> {
+        /// Below the folder of slurm.conf.
+        prolog: &'a str,
+        others: &'a [(&'a str, &'a str)],
+        check_is_ok: bool,
+        script_stays: bool,
+    }
+    const OURS: (&str, &str) = ("prolog.d/10-site", "#!/bin/sh\n");
+    let calls_carm = ("site-prolog", "#!/bin/sh\nexec \"$(dirname \"$0\")/prolog.d/50-carm\"\n");
+    let calls_folder = ("site-prolog", "#!/bin/sh\nexec run-parts \"$(dirname \"$0\")/prolog.d\"\n");
+    let case = |prolog, others, check_is_ok, script_stays| Case { prolog, others, check_is_ok, script_stays };
+    for Case { prolog, others, check_is_ok, script_stays } in [
+        case("prolog.d/*", &[], true, true),
+        case("prolog.d/*", &[OURS], true, false),
+        case("prolog.d/50-*", &[OURS], true, true),
+        case("prolog.d/1*", &[OURS], false, false),
+        case("prolog.d/50-carm", &[OURS], true, true),
+        case("site-prolog", &[calls_carm], true, true),
+        case("site-prolog", &[calls_folder], false, true),
+    ] {
+        let host = Host::new();
+        assert_eq!(host.install_without_slurm(&[]).code, 0);
+        for (name, text) in others {
+            fs::write(host.path("etc/slurm").join(name), text).expect("a script");
+            mode(&host.path("etc/slurm").join(name), 0o755);
+        }
+        let path = host.path("etc/slurm").join(prolog);
+        let setup = Setup::on(release).without_plugin().bind(&host.path(""));
+        let cluster = setup.extra(&format!("Prolog={}", path.display())).start();
+        let check = host.install(&["--check"], &cluster.slurm_conf());
+        let missing = check.text.contains("MISSING slurm.conf: Prolog=");
+        assert_eq!(!missing, check_is_ok, "{prolog}: {}", check.text);
+        let removal = host.install(&["--remove"], &cluster.slurm_conf());
+        assert_eq!(removal.code, 0, "{}", removal.text);
+        let stays = host.path("etc/slurm/prolog.d/50-carm").exists();
+        assert_eq!(stays, script_stays, "{prolog}: {}", removal.text);
+    }
+}
+
+#[test]
+fn prolog_lines_are_read_on_this_slurm() {
+    check_and_removal_read_prolog_lines(SlurmRelease::Installed);
+}
+
+#[test]
+fn prolog_lines_are_read_on_debian_13() {
+    check_and_removal_read_prolog_lines(SlurmRelease::Debian13);
+}
+
+/// A folder of built programs with another plugin.
+fn copy_programs(folder: &Path, plugin: &[u8]) {
+    fs::create_dir(folder).expect("a folder");
+    for name in ["carm-prolog", "carm-submit", "carm-report", "carm-grid", "carm-sim"] {
+        std::os::unix::fs::symlink(built(name), folder.join(name)).expect("a link");
+    }
+    fs::write(folder.join("libspank_carm.so"), plugin).expect("a plugin");
+}
+
+#[test]
+fn install_refuses_plugin_of_another_slurm() {
+    let host = Host::new();
+    let programs = host.path("programs");
+    copy_programs(&programs, &fs::read(plugin_for(SlurmRelease::Debian13)).expect("a plugin"));
+    let before = host.tree();
+    let said = host.install_from(&programs, &[], Path::new("/dev/null"));
+    assert_eq!(said.code, 1, "{}", said.text);
+    assert!(said.text.contains("built for Slurm 24.11, but this host has "), "{}", said.text);
+    assert!(said.text.contains("; nothing was changed"), "{}", said.text);
+    assert_eq!(host.tree(), before);
 }
 
 #[test]

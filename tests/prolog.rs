@@ -31,6 +31,8 @@ mod node;
 mod outlived;
 #[path = "prolog/profile.rs"]
 mod profile;
+#[path = "prolog/real_gpu.rs"]
+mod real_gpu;
 #[path = "prolog/remembered.rs"]
 mod remembered;
 #[path = "prolog/services.rs"]

@@ -1,10 +1,11 @@
 //! From what a source said to signals: sorted, without repetitions, without gaps, joined with what was known before, and
 //! continued by CARM's own forecast. The same for all sources.
 //!
-//! - A value that cannot be (not a number, out of its range) refuses the whole answer: what else in it is wrong nobody knows.
+//! - A value that cannot be (not a number, out of its range) is a gap and a remark. Where most values are such, the unit is
+//!   another one: most observed intensities refuse the answer; any other part is left out.
 //! - Of two values for one time the later in the answer counts, and a remark says so: services list corrections last.
-//! - A gap of up to three hours is filled by a straight line, one of up to a day and a half by the day before; both are marked as
-//!   estimated. Past a longer one the latest part alone is kept.
+//! - A gap of up to three hours is filled by a straight line, a longer one by the day before; both are marked as estimated.
+//!   A forecast ends at a gap of more than a day and a half.
 //! - Where the observations end before the forecast begins, CARM's own forecast bridges the gap.
 
 use std::ops::RangeInclusive;
@@ -20,10 +21,13 @@ use crate::source::{Point, Reading, Series};
 const KEPT: TimeDelta = TimeDelta::days(35);
 /// A gap of at most this is filled by a straight line.
 const SHORT_GAP: TimeDelta = TimeDelta::hours(3);
-/// A gap of at most this is filled by what was a day before.
+/// A forecast's gap of at most this is filled by what was a day before. History is filled across any hole: real services had
+/// holes of 45 h (Great Britain, October 2023), and five weeks of history are worth more than two days of guesses harm.
 const LONGEST_GAP: TimeDelta = TimeDelta::hours(36);
 /// A value that holds longer is of no grid's data.
 const LONGEST_STEP: TimeDelta = TimeDelta::days(1);
+/// The name of the signal that decides whether a reading is refused.
+const CARBON: &str = "carbon_g_per_kwh";
 /// More steps than any source has: five weeks and a month ahead, minute by minute.
 const MOST_POINTS: usize = 200_000;
 
@@ -67,12 +71,13 @@ pub fn assemble(reading: &Reading, earlier: Option<&ZoneData>, frame: &Frame) ->
     };
     let until = earlier.map(|data| data.observed_until);
     let carbon_g_per_kwh = one(
-        "carbon_g_per_kwh",
+        CARBON,
         &reading.carbon_g_per_kwh,
         earlier.and_then(|data| data.carbon_g_per_kwh.as_ref()),
         until,
         cache::CARBON_G_PER_KWH,
-    )?;
+    )
+    .map_err(|cause| [&[cause], reading.remarks.as_slice()].concat().join("; "))?;
     let renewable_share = one(
         "renewable_share",
         &reading.renewable_share,
@@ -140,8 +145,11 @@ fn join(
     frame: &Frame,
     remarks: &mut Vec<String>,
 ) -> Result<Option<Joined>, String> {
-    let observed = pieces(name, &series.observed, &range, remarks)?;
-    let forecast = pieces(name, &series.forecast, &range, remarks)?;
+    let observed = match pieces(name, &series.observed, &range, remarks) {
+        Err(cause) if name == CARBON => return Err(cause),
+        other => optional(other, remarks),
+    };
+    let forecast = optional(pieces(name, &series.forecast, &range, remarks), remarks);
     if observed.is_empty() && forecast.is_empty() {
         return Ok(None);
     }
@@ -173,6 +181,14 @@ fn join(
     Ok(Some(Joined { signal, observed_until }))
 }
 
+/// A part that the intensity does not depend on; none of it, and a remark, where it is mostly impossible.
+fn optional(part: Result<Vec<Piece>, String>, remarks: &mut Vec<String>) -> Vec<Piece> {
+    part.unwrap_or_else(|cause| {
+        remarks.push(format!("{cause}; left out"));
+        Vec::new()
+    })
+}
+
 /// What a signal of the cache is of.
 fn quantity(name: &str) -> Quantity {
     match name {
@@ -182,25 +198,29 @@ fn quantity(name: &str) -> Quantity {
     }
 }
 
-/// Points in order, each with a time and a value that can be, none twice.
+/// Points in order, each with a time and a value that can be, none twice. A point that cannot be is left out with a remark.
+///
+/// # Errors
+/// More than half of the points cannot be: the unit is another one.
 fn pieces(name: &str, points: &[Point], range: &RangeInclusive<f64>, remarks: &mut Vec<String>) -> Result<Vec<Piece>, String> {
     let mut sorted: Vec<Piece> = Vec::with_capacity(points.len());
+    let mut impossible = Vec::new();
     for point in points {
-        let time = || format_instant(point.from);
-        let (low, high) = point.band.unwrap_or((point.value, point.value));
-        for value in [point.value, low, high] {
-            if !range.contains(&value) {
-                let (least, most) = (range.start(), range.end());
-                return Err(format!("{name} of {value} at {}: cannot be; expected {least} to {most}", time()));
-            }
+        match piece(name, point, range) {
+            Ok(piece) => sorted.push(piece),
+            Err(cause) => impossible.push(cause),
         }
-        if point.length <= TimeDelta::zero() || point.length > LONGEST_STEP {
-            return Err(format!("{name} at {}: holds for {} s; expected up to a day", time(), point.length.num_seconds()));
+    }
+    if let Some(first) = impossible.first() {
+        let (count, all) = (impossible.len(), points.len());
+        if count * 2 > all {
+            return Err(format!("{first}; {count} of {all} values cannot be, as in another unit"));
         }
-        let end = point.from.checked_add_signed(point.length);
-        let end = end.ok_or_else(|| format!("{name} at {}: no time of a grid", time()))?;
-        let (low, high) = (low.min(point.value), high.max(point.value));
-        sorted.push(Piece { step: Step { low, high, ..Step::exact(point.from, point.value) }, end });
+        remarks.push(if count == 1 {
+            format!("{first}; left out")
+        } else {
+            format!("{first}, and {} more; left out", count - 1)
+        });
     }
     // Stable: of two for one time, the later in the answer stays the later.
     sorted.sort_by_key(|piece| piece.step.from);
@@ -227,6 +247,25 @@ fn pieces(name: &str, points: &[Point], range: &RangeInclusive<f64>, remarks: &m
         once[index - 1].end = once[index - 1].end.min(next);
     }
     Ok(once)
+}
+
+/// A point as a piece.
+///
+/// # Errors
+/// Its value, band, length or time cannot be.
+fn piece(name: &str, point: &Point, range: &RangeInclusive<f64>) -> Result<Piece, String> {
+    let time = || format_instant(point.from);
+    let (low, high) = point.band.unwrap_or((point.value, point.value));
+    if let Some(value) = [point.value, low, high].into_iter().find(|value| !range.contains(value)) {
+        let (least, most) = (range.start(), range.end());
+        return Err(format!("{name} of {value} at {}: cannot be; expected {least} to {most}", time()));
+    }
+    if point.length <= TimeDelta::zero() || point.length > LONGEST_STEP {
+        return Err(format!("{name} at {}: holds for {} s; expected up to a day", time(), point.length.num_seconds()));
+    }
+    let end = point.from.checked_add_signed(point.length).ok_or_else(|| format!("{name} at {}: no time of a grid", time()))?;
+    let (low, high) = (low.min(point.value), high.max(point.value));
+    Ok(Piece { step: Step { low, high, ..Step::exact(point.from, point.value) }, end })
 }
 
 /// What was known, with newer pieces over it.
@@ -282,7 +321,7 @@ fn without_gaps(pieces: Vec<Piece>, keep: Keep, name: &str, remarks: &mut Vec<St
     let mut whole: Vec<Piece> = Vec::with_capacity(pieces.len());
     for piece in pieces {
         if let Some(&last) = whole.last().filter(|last| last.end < piece.step.from) {
-            match filled(&whole, last, piece) {
+            match filled(&whole, last, piece, keep) {
                 Some(fill) => whole.extend(fill),
                 None => {
                     let (from, to) = (format_instant(last.end), format_instant(piece.step.from));
@@ -301,11 +340,11 @@ fn without_gaps(pieces: Vec<Piece>, keep: Keep, name: &str, remarks: &mut Vec<St
 }
 
 /// What fills the gap between two pieces; none where it is too long.
-fn filled(before: &[Piece], last: Piece, next: Piece) -> Option<Vec<Piece>> {
+fn filled(before: &[Piece], last: Piece, next: Piece, keep: Keep) -> Option<Vec<Piece>> {
     let (from, to) = (last.end, next.step.from);
     let gap = to - from;
     let day = TimeDelta::days(1);
-    if gap > LONGEST_GAP {
+    if keep == Keep::Earliest && gap > LONGEST_GAP {
         return None;
     }
     let length = last.length().min(TimeDelta::hours(1));
@@ -345,7 +384,8 @@ fn bridged(past: Vec<Piece>, forecast: Vec<Piece>, frame: &Frame, name: &str, re
         let longer = extend_as(&signal(&past)?, quantity(name), last.end, first.step.from);
         (longer.end() >= first.step.from).then(|| cut(&longer, last.end, first.step.from))
     };
-    let fill = if short { filled(&past, last, first) } else { own().or_else(|| filled(&past, last, first)) };
+    let plain = || filled(&past, last, first, Keep::Earliest);
+    let fill = if short { plain() } else { own().or_else(plain) };
     match fill {
         Some(fill) => past.into_iter().chain(fill).chain(forecast).collect(),
         // Of two parts that nothing joins, the one that tells the present.

@@ -104,21 +104,46 @@ fn past_a_gap_that_nothing_fills_the_latest_part_is_kept_and_a_remark_says_so() 
 }
 
 #[test]
-fn a_value_that_cannot_be_refuses_the_whole_answer_by_value_and_time() {
-    let with = |value: f64| {
-        let given = points("2026-05-01T09:00:00Z", 60, &[100.0, value, 120.0]);
-        assemble(&reading(given, Vec::new()), None, &frame()).expect_err("a value that cannot be")
-    };
+fn one_impossible_value_is_a_gap() {
     for (value, shown) in [(-5.0, "-5"), (1e8, "100000000"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
-        assert_eq!(
-            with(value),
-            format!("carbon_g_per_kwh of {shown} at 2026-05-01T10:00:00.000Z: cannot be; expected 0 to 10000")
-        );
+        let given = points("2026-05-01T09:00:00Z", 60, &[100.0, value, 120.0]);
+        let assembled = made(&reading(given, Vec::new()));
+        assert_eq!(carbon(&assembled), [step("01 09:00", 100.0), guess("01 10:00", 110.0), step("01 11:00", 120.0)]);
+        let remark = format!("carbon_g_per_kwh of {shown} at 2026-05-01T10:00:00.000Z: cannot be; expected 0 to 10000; left out");
+        assert_eq!(assembled.remarks, [remark]);
     }
+}
+
+#[test]
+fn impossible_share_leaves_the_intensity() {
+    let share = Series { observed: points("2026-05-01T09:00:00Z", 60, &[45.0, 46.0]), forecast: Vec::new() };
+    let reading = Reading { renewable_share: share, ..reading(points("2026-05-01T09:00:00Z", 60, &[100.0, 110.0]), Vec::new()) };
+    let assembled = made(&reading);
+    assert_eq!(carbon(&assembled), [step("01 09:00", 100.0), step("01 10:00", 110.0)]);
+    assert_eq!(assembled.data.renewable_share, None);
+    assert!(assembled.remarks[0].starts_with("renewable_share of 45 "), "{:?}", assembled.remarks);
+}
+
+#[test]
+fn long_hole_keeps_the_history_before() {
+    let mut given = points("2026-04-10T00:00:00Z", 60, &[100.0; 24 * 19]);
+    given.extend(points("2026-05-01T00:00:00Z", 60, &[200.0; 12]));
+    let signal = made(&reading(given, Vec::new())).data.carbon_g_per_kwh.expect("a signal");
+    assert_eq!(signal.start(), at("2026-04-10T00:00:00Z"));
+    assert!(signal.at(at("2026-04-30T12:00:00Z")).is_some_and(|step| step.estimated && step.value == 100.0));
+}
+
+#[test]
+fn answer_in_another_unit_is_refused() {
+    let given = points("2026-05-01T09:00:00Z", 60, &[100_000.0, 110_000.0, 120.0]);
+    let error = assemble(&reading(given, Vec::new()), None, &frame()).expect_err("another unit");
+    let expected = "carbon_g_per_kwh of 100000 at 2026-05-01T09:00:00.000Z: cannot be; expected 0 to 10000; 2 of 3 values cannot \
+                    be, as in another unit";
+    assert_eq!(error, expected);
     let mut given = points("2026-05-01T09:00:00Z", 60, &[100.0]);
     given[0].length = TimeDelta::zero();
     let error = assemble(&reading(given, Vec::new()), None, &frame()).expect_err("no length");
-    assert_eq!(error, "carbon_g_per_kwh at 2026-05-01T09:00:00.000Z: holds for 0 s; expected up to a day");
+    assert!(error.starts_with("carbon_g_per_kwh at 2026-05-01T09:00:00.000Z: holds for 0 s; expected up to a day"), "{error}");
 }
 
 #[test]
@@ -232,8 +257,8 @@ proptest! {
         match assemble(&reading, None, &frame()) {
             Err(_) => prop_assert!(bad || given.is_empty() && ahead.is_empty()),
             Ok(assembled) => {
-                prop_assert!(!bad);
                 let signal = assembled.data.carbon_g_per_kwh.expect("a signal");
+                prop_assert!(signal.steps().iter().all(|step| (0.0..=10_000.0).contains(&step.value)));
                 prop_assert!(signal.steps().windows(2).all(|pair| pair[0].from < pair[1].from));
             }
         }

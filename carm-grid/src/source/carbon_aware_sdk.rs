@@ -2,7 +2,7 @@
 //!
 //! Which of the two intensities it tells is a matter of that source (WattTime: marginal; Electricity Maps: average): the answer
 //! does not say, so the zone's `signal` must. There is no renewable share. Releases write one thing in two ways: `time`,
-//! `rating` and a span (`01:00:00`), or `timestamp`, `value` and minutes.
+//! `rating` and a span (`01:00:00`, in its data files `01:00`), or `timestamp`, `value` and minutes.
 
 use carm::request::printable;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -10,13 +10,18 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::value::{Number, Time, point};
-use super::{Area, Ask, Point, Reading, Source};
+use super::{Area, Ask, Point, Reading, Source, either, history};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
 
 /// The source.
 pub struct CarbonAwareSdk;
 
+/// The newest part of the history. The WebApi gives the last 24 hours from Electricity Maps' `history`, which every token has;
+/// a longer span is its `past-range`, which a free token has not.
+const NEWEST: TimeDelta = TimeDelta::hours(23);
+/// The longest older part: `past-range` gives 10 days, WattTime 32.
+const OLDER: TimeDelta = TimeDelta::days(9);
 /// The longest that one value may hold.
 const LONGEST: TimeDelta = TimeDelta::days(1);
 
@@ -54,15 +59,23 @@ impl Source for CarbonAwareSdk {
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let request = |path: &str| request(ask, path).with("location", &ask.live.area);
         let mut reading = Reading::default();
-        let past = request("emissions/bylocation").with("time", text(ask.since)).with("toTime", text(ask.now));
-        if let Some(answer) = given(http.get(&past), &[204])? {
-            reading.carbon_g_per_kwh.observed = read_past(&answer)?;
-        }
+        let observed = history(ask, NEWEST, OLDER, &mut reading.remarks, |from, to, _| {
+            let past = request("emissions/bylocation").with("time", text(from)).with("toTime", text(to));
+            given(http.get(&past), &[204])?.map_or(Ok(Vec::new()), |answer| read_past(&answer))
+        });
         // Without bounds: releases differ in whether one past the forecast's end is refused.
-        match given(http.get(&request("emissions/forecasts/current")), &[204, 404, 501])? {
-            Some(answer) => reading.carbon_g_per_kwh.forecast = read_forecast(&answer, &ask.live.area)?,
-            None => reading.remarks.push("no forecast: the source behind the WebApi has none".to_owned()),
+        let forecast = match given(http.get(&request("emissions/forecasts/current")), &[204, 404, 501]) {
+            Ok(Some(answer)) => read_forecast(&answer, &ask.live.area),
+            Ok(None) => {
+                reading.remarks.push("no forecast: the source behind the WebApi has none".to_owned());
+                Ok(Vec::new())
+            }
+            Err(fault) => Err(fault),
+        };
+        if let (Err(fault), Ok([])) = (&observed, forecast.as_deref()) {
+            return Err(fault.clone());
         }
+        either(&mut reading.carbon_g_per_kwh, observed, forecast, &mut reading.remarks)?;
         Ok(reading)
     }
 
@@ -152,7 +165,9 @@ fn span(text: &str) -> Option<f64> {
         _ => (0, text),
     };
     let mut parts = clock.split(':');
-    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next());
+    // The data files of the SDK write hh:mm.
+    let seconds = seconds.or_else(|| (clock.len() == 5).then_some("0"))?;
     if parts.next().is_some() {
         return None;
     }

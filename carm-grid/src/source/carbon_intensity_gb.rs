@@ -4,13 +4,14 @@
 //! (`actual`), which goes before the forecast of its half hour, and the generation mix of the past, from which the renewable share
 //! is made; of regions there are forecast and mix, past and to come, and no outturn.
 
+use carm::quantity::format_instant;
 use carm::request::printable;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::value::{Number, OneOrMore, Time, point};
-use super::{Area, Ask, Point, Reading, Series, Source};
+use super::{Area, Ask, Point, Reading, Series, Source, history, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
 
@@ -100,25 +101,30 @@ impl Source for CarbonIntensityGb {
         let get = |path: String| http.get(&Request::to(format!("{base}{path}")));
         let mut reading = Reading::default();
         let (carbon, share) = (&mut reading.carbon_g_per_kwh, &mut reading.renewable_share);
-        let spans = spans(ask.since, ask.now);
+        let remarks = &mut reading.remarks;
+        let span = |from, to| format!("{}/{}", minute(from), minute(to));
         let ahead = format!("{}/fw48h", minute(ask.now));
         match place.end() {
             None => {
-                for path in spans.iter().chain([&ahead]) {
-                    put(carbon, intensities(&halves(&get(format!("/intensity/{path}"))?)?));
-                }
-                for path in &spans {
-                    share.observed.extend(shares(&halves(&get(format!("/generation/{path}"))?)?));
-                }
+                let past =
+                    history(ask, SPAN, SPAN, remarks, |from, to, _| halves(&get(format!("/intensity/{}", span(from, to)))?))?;
+                put(carbon, intensities(&past));
+                let ahead = get(format!("/intensity/{ahead}")).and_then(|answer| halves(&answer));
+                put(carbon, intensities(&optional(ahead, "no forecast", remarks).unwrap_or_default()));
+                // It failed for days while the intensity was served (carbon-intensity/api-definitions#14).
+                let mix =
+                    history(ask, SPAN, SPAN, remarks, |from, to, _| halves(&get(format!("/generation/{}", span(from, to)))?));
+                share.observed.extend(shares(&optional(mix, "no renewable share", remarks).unwrap_or_default()));
             }
             Some(end) => {
                 // No outturn will come: what the service says of a half hour that has begun is all that will be known of it.
                 let has_begun = |point: Point| (point, point.from <= ask.now);
-                for path in spans.iter().chain([&ahead]) {
-                    let halves = region(&get(format!("/regional/intensity/{path}/{end}"))?, &place)?;
-                    put(carbon, intensities(&halves).into_iter().map(|(point, _)| has_begun(point)));
-                    put(share, shares(&halves).into_iter().map(has_begun));
-                }
+                let one = |path: String| region(&get(format!("/regional/intensity/{path}/{end}"))?, &place);
+                let mut halves = history(ask, SPAN, SPAN, remarks, |from, to, _| one(span(from, to)))?;
+                halves.extend(optional(one(ahead), "no forecast", remarks).unwrap_or_default());
+                leave_out_contradictions(&mut halves, remarks);
+                put(carbon, intensities(&halves).into_iter().map(|(point, _)| has_begun(point)));
+                put(share, shares(&halves).into_iter().map(has_begun));
             }
         }
         Ok(reading)
@@ -173,16 +179,28 @@ fn minute(time: DateTime<Utc>) -> String {
     (half + TimeDelta::minutes(1)).format("%Y-%m-%dT%H:%MZ").to_string()
 }
 
-/// The parts of paths that cover a span, as the service's limit cuts it.
-fn spans(since: DateTime<Utc>, now: DateTime<Utc>) -> Vec<String> {
-    let mut spans = Vec::new();
-    let mut from = since;
-    while from < now {
-        let to = (from + SPAN).min(now);
-        spans.push(format!("{}/{}", minute(from), minute(to)));
-        from = to;
-    }
-    spans
+/// Leaves half hours out whose intensity is less than a quarter of what the gas and coal of their mix emit: a London answer of
+/// January 2020 has 0 to 2 g/kWh with gas at 99.9 %. Which of the two is wrong is unknown. Zero without gas can be true.
+fn leave_out_contradictions(halves: &mut Vec<Half>, remarks: &mut Vec<String>) {
+    let fossil_g = |half: &Half| {
+        // The service's own factors: /intensity/factors, gas (combined cycle) and coal.
+        let part = |share: &Share| match share.fuel.as_str() {
+            "gas" => share.perc.0.map(|perc| perc / 100.0 * 394.0),
+            "coal" => share.perc.0.map(|perc| perc / 100.0 * 937.0),
+            _ => None,
+        };
+        half.generationmix.iter().flatten().filter_map(part).sum::<f64>()
+    };
+    let contradicts = |half: &Half| {
+        let intensity = intensities(std::slice::from_ref(half)).first().map(|(point, _)| point.value);
+        intensity.is_some_and(|value| fossil_g(half) > 50.0 && value < 0.25 * fossil_g(half))
+    };
+    let Some(first) = halves.iter().find(|half| contradicts(half)).map(|half| half.from.0) else { return };
+    let before = halves.len();
+    halves.retain(|half| !contradicts(half));
+    let (count, first) = (before - halves.len(), format_instant(first));
+    remarks
+        .push(format!("{count} half hours from {first} on are left out: the intensity contradicts the gas and coal of the mix"));
 }
 
 /// An answer's data. An unknown postcode is answered with nothing at all.

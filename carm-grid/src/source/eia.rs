@@ -24,8 +24,6 @@ pub struct Eia;
 const PAGE: usize = 5_000;
 /// More pages than a year of a respondent has.
 const MOST_PAGES: usize = 60;
-/// More than all plants of the country generate, MW.
-const MOST_MW: f64 = 2e6;
 
 #[derive(Deserialize)]
 struct Whole {
@@ -158,10 +156,6 @@ impl Rows {
             let end = period(&row.period)
                 .ok_or_else(|| answer.wrong(format!("period '{}' is no hour as 2026-05-01T12", printable(&row.period))))?;
             let Some(mw) = row.value.0 else { continue };
-            if mw.abs() > MOST_MW {
-                let (mw, code, end) = (mw, printable(&row.fueltype), printable(&row.period));
-                return Err(answer.wrong(format!("has {mw} MWh of {code} in the hour {end}, which no respondent has")));
-            }
             self.known.insert((end - TimeDelta::hours(1), row.fueltype), mw);
         }
         Ok((page, total.0.unwrap_or(0.0).max(0.0) as usize))
@@ -183,7 +177,7 @@ impl Rows {
         let mixes = generation.mixes();
         reading.carbon_g_per_kwh.observed = mixes.g_per_kwh;
         reading.renewable_share.observed = mixes.renewable_share;
-        reading.remarks.extend(mixes.remark);
+        reading.remarks.extend(mixes.remarks);
         for code in unknown {
             let code = printable(&code);
             reading.remarks.push(format!("fueltype '{code}' is not in CARM's table; the intensity is reckoned without it"));

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::value::{Number, Time, point, present};
-use super::{Area, Ask, Point, Reading, Series, Source};
+use super::{Area, Ask, Point, Reading, Series, Source, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
 
@@ -82,13 +82,13 @@ impl Source for ElectricityMaps {
             other => other,
         };
         let share = &mut reading.renewable_share;
-        put(share, or_remark(shares, "the renewable share", &mut reading.remarks)?.unwrap_or_default(), ask.now);
+        put(share, or_remark(shares, "the renewable share", &mut reading.remarks).unwrap_or_default(), ask.now);
 
         let forecast = call.points("carbon-intensity", "forecast", What::Carbon);
-        if let Some(points) = or_remark(forecast, "carbon-intensity/forecast", &mut reading.remarks)? {
+        if let Some(points) = or_remark(forecast, "carbon-intensity/forecast", &mut reading.remarks) {
             reading.carbon_g_per_kwh.forecast.extend(points);
             let shares = call.points("renewable-energy", "forecast", What::Share);
-            let shares = or_remark(shares, "renewable-energy/forecast", &mut reading.remarks)?;
+            let shares = or_remark(shares, "renewable-energy/forecast", &mut reading.remarks);
             reading.renewable_share.forecast.extend(shares.unwrap_or_default());
         }
         Ok(reading)
@@ -147,12 +147,12 @@ impl Call<'_> {
     /// The last 24 hours, and the hour of now where they do not reach it.
     fn recent(&self, signal: &str, what: What, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
         let history = self.points(signal, "history", what);
-        let Some(mut points) = or_remark(history, &format!("{signal}/history"), remarks)? else {
+        let Some(mut points) = or_remark(history, &format!("{signal}/history"), remarks) else {
             return self.points(signal, "latest", what);
         };
         if !points.iter().any(|point| (point.from..point.from + point.length).contains(&self.ask.now)) {
             let latest = self.points(signal, "latest", what);
-            points.extend(or_remark(latest, &format!("{signal}/latest"), remarks)?.unwrap_or_default());
+            points.extend(or_remark(latest, &format!("{signal}/latest"), remarks).unwrap_or_default());
         }
         Ok(points)
     }
@@ -168,15 +168,14 @@ fn is_refusal(fault: &Fault) -> bool {
     matches!(fault, Fault::Status { status: 401..=404, .. })
 }
 
-/// What was given; where it was refused, a remark in its place. Other faults stay faults.
-fn or_remark<T>(given: Result<T, Fault>, what: &str, remarks: &mut Vec<String>) -> Result<Option<T>, Fault> {
-    match given {
-        Ok(given) => Ok(Some(given)),
+/// As [`optional`]; a refusal's remark names the token's plan.
+fn or_remark<T>(result: Result<T, Fault>, what: &str, remarks: &mut Vec<String>) -> Option<T> {
+    match result {
         Err(Fault::Status { status, said, .. }) if (401..=404).contains(&status) => {
             remarks.push(format!("{what}: answered {status}{said}; the token's plan does not include it for this zone"));
-            Ok(None)
+            None
         }
-        Err(fault) => Err(fault),
+        other => optional(other, what, remarks),
     }
 }
 

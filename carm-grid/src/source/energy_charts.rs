@@ -14,7 +14,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::value::{Number, point};
-use super::{Area, Ask, Point, Reading, Source};
+use super::{Area, Ask, Point, Reading, Source, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
 
@@ -83,14 +83,14 @@ impl Source for EnergyCharts {
         reading.carbon_g_per_kwh.observed = intensity.into_iter().filter(has_begun).collect();
         reading.renewable_share.observed = share.into_iter().filter(has_begun).collect();
 
-        let forecast = match given(http.get(&get("ren_share_forecast")))? {
-            Some(answer) => read_forecast(&answer, &mut reading.remarks)?,
-            None => Vec::new(),
-        };
-        let light = match given(http.get(&get("signal")))? {
-            Some(answer) => read_light(&answer, ask.now, forecast.is_empty(), &mut reading.remarks)?,
-            None => Vec::new(),
-        };
+        let remarks = &mut reading.remarks;
+        let forecast = given(http.get(&get("ren_share_forecast")))
+            .and_then(|answer| answer.map_or(Ok(Vec::new()), |answer| read_forecast(&answer, remarks)));
+        let forecast = optional(forecast, "ren_share_forecast", remarks).unwrap_or_default();
+        let light = given(http.get(&get("signal"))).and_then(|answer| {
+            answer.map_or(Ok(Vec::new()), |answer| read_light(&answer, ask.now, forecast.is_empty(), remarks))
+        });
+        let light = optional(light, "signal", remarks).unwrap_or_default();
         reading.renewable_share.forecast = if forecast.is_empty() { light } else { forecast };
         if reading.renewable_share.forecast.is_empty() {
             reading.remarks.push(format!("ren_share_forecast: none for country '{country}'"));
@@ -187,7 +187,7 @@ fn most_mw(types: &[(Fuel, Vec<Number>)], times: usize) -> f64 {
 fn leave_out_absurd(data: &mut [Number]) -> Option<f64> {
     let mut found = None;
     for value in data {
-        if let Some(mw) = value.0.filter(|mw| mw.abs() > MOST_MW) {
+        if let Some(mw) = value.0.filter(|mw| !(mw.abs() <= MOST_MW)) {
             (*value, found) = (Number(None), Some(mw));
         }
     }
@@ -237,7 +237,7 @@ fn shares(answer: &Answer, times: &[Number], values: Option<&[Number]>, key: &st
 
 fn percent(steps: &[(DateTime<Utc>, TimeDelta)], values: &[Number]) -> Vec<Point> {
     let points = steps.iter().zip(values).filter_map(|(step, value)| Some((step, value.0?)));
-    points.map(|(&(from, length), percent)| point(from, length, (percent / 100.0).min(1.0))).collect()
+    points.map(|(&(from, length), percent)| point(from, length, if percent > 100.0 { 1.0 } else { percent / 100.0 })).collect()
 }
 
 /// The times of an answer, in its order, and how long each holds: to the next one, or as long as the shortest where the next

@@ -17,7 +17,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use super::generation::Generation;
 use super::value::point;
-use super::{Area, Ask, Point, Reading, Source};
+use super::{Area, Ask, Point, Reading, Source, history, optional};
 use crate::fault::Fault;
 use crate::http::{Http, Request};
 use document::{Curve, Said};
@@ -25,8 +25,9 @@ use document::{Curve, Said};
 /// The source.
 pub struct Entsoe;
 
-/// The longest span of one request: the platform's bound is a year, and a month's answer is some megabytes.
-const SPAN: TimeDelta = TimeDelta::days(30);
+/// The longest span of one request. The platform gave the first 1,000 rows of a type alone from November 2025 to January 2026
+/// (entsoe-py#482): ten days of quarter hours are 960.
+const SPAN: TimeDelta = TimeDelta::days(10);
 
 /// What the platform calls a type of production.
 enum Kind {
@@ -70,41 +71,40 @@ impl Source for Entsoe {
         let call = Call { base: ask.live.base_url.as_deref().or(self.base_url()).unwrap_or_default(), http, ask };
         let eic = area::eic(&ask.live.area)?;
         let mut reading = Reading::default();
-        let mut curves = Vec::new();
-        let (mut from, end) = (floor(ask.since), ceiling(ask.now));
-        while from < end {
-            let to = (from + SPAN).min(end);
-            match call.get(eic, "A75", "A16", from, to)? {
-                Said::Curves(found) => curves.extend(found),
-                Said::Nothing(_) if !curves.is_empty() => {}
-                Said::Nothing(text) if to < end => reading.remarks.push(format!("no generation by type before {to}: {text}")),
+        let curves = history(ask, SPAN, SPAN, &mut reading.remarks, |from, to, _| {
+            match call.get(eic, "A75", "A16", floor(from), ceiling(to))? {
+                Said::Curves(found) => Ok(found),
                 Said::Nothing(text) => {
-                    return Err(Fault::Setup(format!("area: '{}' has no generation by type (A75): '{text}'", printable(eic))));
+                    Err(Fault::Setup(format!("area: '{}' has no generation by type (A75): '{text}'", printable(eic))))
                 }
             }
-            from = to;
-        }
+        })?;
         let generation = read_generation(&curves, ask.now, &mut reading.remarks);
         let mixes = generation.mixes();
         reading.carbon_g_per_kwh.observed = mixes.g_per_kwh;
         reading.renewable_share.observed = mixes.renewable_share;
-        reading.remarks.extend(mixes.remark);
+        reading.remarks.extend(mixes.remarks);
 
         let from = reading.renewable_share.observed.last().map_or(ask.now, |last| last.from + last.length);
         if let Some(steady_mw) = generation.steady_renewable_mw()
             && from < ask.until
         {
             let (start, end) = (floor(from), ceiling(ask.until));
-            let weather = call.get(eic, "A69", "A01", start, end)?;
-            let total = call.get(eic, "A71", "A01", start, end)?;
+            let ahead = |document, remarks: &mut Vec<String>| {
+                let what = format!("no forecast of the share: {document}");
+                optional(call.get(eic, document, "A01", start, end), &what, remarks)
+            };
+            let weather = ahead("A69", &mut reading.remarks);
+            let total = weather.as_ref().and_then(|_| ahead("A71", &mut reading.remarks));
             match (weather, total) {
-                (Said::Curves(weather), Said::Curves(total)) => {
+                (Some(Said::Curves(weather)), Some(Said::Curves(total))) => {
                     let mut share = share_ahead(&weather, &total, steady_mw);
                     share.retain(|point| point.from >= from);
                     reading.renewable_share.forecast = share;
                 }
-                (Said::Nothing(text), _) => reading.remarks.push(format!("no forecast of the share: A69: {text}")),
-                (_, Said::Nothing(text)) => reading.remarks.push(format!("no forecast of the share: A71: {text}")),
+                (Some(Said::Nothing(text)), _) => reading.remarks.push(format!("no forecast of the share: A69: {text}")),
+                (_, Some(Said::Nothing(text))) => reading.remarks.push(format!("no forecast of the share: A71: {text}")),
+                _ => {}
             }
         }
         Ok(reading)

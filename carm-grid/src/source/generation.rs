@@ -13,6 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Point;
 use super::value::point;
 
+/// No country generates more, MW; China generates some 1,200,000.
+const MOST_MW: f64 = 2e6;
 /// A fuel that never reaches this part of the generation may be missing in a step.
 const SMALL: f64 = 0.01;
 
@@ -21,6 +23,8 @@ const SMALL: f64 = 0.01;
 pub struct Generation {
     step: TimeDelta,
     steps: BTreeMap<DateTime<Utc>, BTreeMap<Fuel, f64>>,
+    /// Steps with a value that cannot be.
+    impossible: BTreeMap<DateTime<Utc>, (Fuel, f64)>,
 }
 
 /// Intensity in g/kWh and renewable share from 0 to 1.
@@ -31,17 +35,21 @@ pub struct Mixes {
     /// Renewable share of the generation, 0 to 1.
     pub renewable_share: Vec<Point>,
     /// What is odd about it.
-    pub remark: Option<String>,
+    pub remarks: Vec<String>,
 }
 
 impl Generation {
     /// None yet.
     pub fn in_steps_of(step: TimeDelta) -> Self {
-        Self { step, steps: BTreeMap::new() }
+        Self { step, steps: BTreeMap::new(), impossible: BTreeMap::new() }
     }
 
-    /// Adds what is generated of a fuel in a step; several of one fuel add up.
+    /// Adds what is generated of a fuel in a step; several of one fuel add up. A value that cannot be makes its step a gap.
     pub fn add(&mut self, from: DateTime<Utc>, fuel: Fuel, mw: f64) {
+        if !(mw.abs() <= MOST_MW) {
+            self.impossible.insert(from, (fuel, mw));
+            return;
+        }
         *self.steps.entry(from).or_default().entry(fuel).or_default() += mw;
     }
 
@@ -61,7 +69,7 @@ impl Generation {
     /// What follows from it.
     pub fn mixes(&self) -> Mixes {
         let mut most = BTreeMap::new();
-        for fuels in self.steps.values() {
+        for (_, fuels) in self.steps.iter().filter(|(from, _)| !self.impossible.contains_key(from)) {
             let total: f64 = fuels.values().map(|mw| mw.max(0.0)).sum();
             for (&fuel, &mw) in fuels {
                 let part = if total > 0.0 { mw / total } else { 0.0 };
@@ -72,7 +80,13 @@ impl Generation {
         let matters: Vec<Fuel> = most.iter().filter(|&(_, &part)| part >= SMALL).map(|(&fuel, _)| fuel).collect();
         let mut mixes = Mixes::default();
         let mut left_out = Vec::new();
-        for (&from, fuels) in &self.steps {
+        // No number: refused where most steps are such, a gap otherwise, like any value that cannot be.
+        mixes.g_per_kwh.extend(self.impossible.keys().map(|&from| point(from, self.step, f64::NAN)));
+        if let Some((from, (fuel, mw))) = self.impossible.first_key_value() {
+            let (count, from) = (self.impossible.len(), format_instant(*from));
+            mixes.remarks.push(format!("{fuel:?} of {mw} MW at {from}: cannot be; {count} such steps are left out"));
+        }
+        for (&from, fuels) in self.steps.iter().filter(|(from, _)| !self.impossible.contains_key(from)) {
             if let Some(missing) = matters.iter().find(|fuel| !fuels.contains_key(fuel)) {
                 left_out.push((from, *missing));
             } else if let Some(mixed) = mix(fuels.iter().map(|(&fuel, &mw)| (fuel, mw))) {
@@ -85,7 +99,7 @@ impl Generation {
         let inside: Vec<_> = left_out.iter().filter(|&&(from, _)| whole_until.is_none_or(|until| from < until)).collect();
         if let Some((from, missing)) = inside.first() {
             let (count, from) = (counted(inside.len(), "step"), format_instant(*from));
-            mixes.remark = Some(format!("left out, as not whole: {count}; at {from} and later nothing is said of {missing:?}"));
+            mixes.remarks.push(format!("left out, as not whole: {count}; at {from} and later nothing is said of {missing:?}"));
         }
         mixes
     }
@@ -122,7 +136,7 @@ mod tests {
         assert_eq!(values(&mixes.renewable_share)[1], (2, 0.0));
         assert_eq!(mixes.g_per_kwh.len(), 2);
         let remark = "left out, as not whole: 1 step; at 2026-05-01T01:00:00.000Z and later nothing is said of HardCoal";
-        assert_eq!(mixes.remark.as_deref(), Some(remark), "the newest step is no news");
+        assert_eq!(mixes.remarks, [remark], "the newest step is no news");
     }
 
     #[test]
@@ -135,7 +149,7 @@ mod tests {
         generation.add(at(1), Fuel::Gas, -1.0);
         let mixes = generation.mixes();
         assert_eq!(values(&mixes.renewable_share), [(0, 0.6)]);
-        assert_eq!((generation.steady_renewable_mw(), mixes.remark), (Some(30.0), None));
+        assert_eq!((generation.steady_renewable_mw(), mixes.remarks.len()), (Some(30.0), 0));
         assert_eq!(Generation::in_steps_of(TimeDelta::hours(1)).mixes(), Mixes::default());
     }
 }

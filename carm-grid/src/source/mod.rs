@@ -19,6 +19,7 @@ mod watttime;
 
 use carm::config::{Live, Service};
 use carm::grid::Intensity;
+use carm::quantity::format_instant;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::fault::Fault;
@@ -75,6 +76,55 @@ pub struct Reading {
     pub onsite_w: Series,
     /// What the admin should know although it worked: a part that the service's plan does not include.
     pub remarks: Vec<String>,
+}
+
+/// A request that the intensity does not depend on: its failure is a remark, and the reading goes on without it.
+pub fn optional<T>(result: Result<T, Fault>, what: &str, remarks: &mut Vec<String>) -> Option<T> {
+    result.map_err(|fault| remarks.push(format!("{what}: {fault}"))).ok()
+}
+
+/// Puts observations and forecast of the intensity into a series: one of the two is enough.
+///
+/// # Errors
+/// Both failed: the fault of the observations.
+pub fn either(
+    series: &mut Series,
+    observed: Result<Vec<Point>, Fault>,
+    forecast: Result<Vec<Point>, Fault>,
+    remarks: &mut Vec<String>,
+) -> Result<(), Fault> {
+    if let (Err(fault), Err(_)) = (&observed, &forecast) {
+        return Err(fault.clone());
+    }
+    series.observed.extend(optional(observed, "no history", remarks).unwrap_or_default());
+    series.forecast.extend(optional(forecast, "no forecast", remarks).unwrap_or_default());
+    Ok(())
+}
+
+/// Requests the history from `ask.since` to `ask.now` in parts, the newest first: `newest` long, then `older` each. The newest
+/// part decides. An older part that is refused ends the history, with a remark: services and plans differ in how far back
+/// they go.
+///
+/// # Errors
+/// The newest part failed.
+pub fn history<T>(
+    ask: &Ask,
+    newest: TimeDelta,
+    older: TimeDelta,
+    remarks: &mut Vec<String>,
+    mut part: impl FnMut(DateTime<Utc>, DateTime<Utc>, &mut Vec<String>) -> Result<Vec<T>, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let from = ask.since.max(ask.now - newest);
+    let mut parts = vec![part(from, ask.now, remarks)?];
+    let mut to = from;
+    while to > ask.since {
+        let from = ask.since.max(to - older);
+        let result = part(from, to, remarks);
+        let Some(points) = optional(result, &format!("no history before {}", format_instant(to)), remarks) else { break };
+        parts.push(points);
+        to = from;
+    }
+    Ok(parts.into_iter().rev().flatten().collect())
 }
 
 /// An area that a service knows.

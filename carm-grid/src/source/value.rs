@@ -12,7 +12,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use super::Point;
 
-/// A number: as JSON has it, in a string, or none (`null`, an empty string). Anything else is refused with what stood there.
+/// A number: as JSON has it, in a string, or none (`null`, an empty string). Other text (`n/a`, `NaN`) is NaN, which no range
+/// contains: it becomes a gap with a remark. Anything else is refused with what stood there.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Number(pub Option<f64>);
 
@@ -68,8 +69,7 @@ impl<'de> Deserialize<'de> for Number {
                 if text.is_empty() {
                     return Ok(Number(None));
                 }
-                let value = text.parse().ok().filter(|value: &f64| value.is_finite());
-                value.map(|value| Number(Some(value))).ok_or_else(|| E::custom(format!("'{}' is no number", printable(text))))
+                Ok(Number(Some(text.parse().unwrap_or(f64::NAN))))
             }
             fn visit_unit<E: Error>(self) -> Result<Number, E> {
                 Ok(Number(None))
@@ -114,10 +114,10 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok(Number(value)), "{text}");
         }
+        for text in ["\"n/a\"", "\"NaN\"", "\"-\""] {
+            assert!(matches!(read(text), Ok(Number(Some(value))) if value.is_nan()), "{text}");
+        }
         for (text, cause) in [
-            ("\"n/a\"", "'n/a' is no number"),
-            ("\"NaN\"", "'NaN' is no number"),
-            ("\"1e999\"", "'1e999' is no number"),
             ("1e999", "number out of range"),
             ("true", "invalid type: boolean `true`, expected a number"),
             ("[1]", "invalid type: sequence, expected a number"),

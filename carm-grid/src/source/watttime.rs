@@ -14,7 +14,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::value::{Number, Time, point};
-use super::{Area, Ask, Point, Reading, Source};
+use super::{Area, Ask, Point, Reading, Source, either, history};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
 use crate::token::Token;
@@ -104,21 +104,10 @@ impl Source for WattTime {
         let call = Call { base: base(self, ask), http, ask };
         let mut reading = Reading::default();
         // A plan may include one of forecast and history and not the other; none of the two is a fault of the zone.
-        let forecast = granted(call.forecast(&mut reading.remarks))?;
-        let observed = granted(call.historical(&mut reading.remarks))?;
-        let carbon = &mut reading.carbon_g_per_kwh;
-        match (observed, forecast) {
-            (Err(fault), Err(_)) => return Err(fault),
-            (Ok(observed), Ok(forecast)) => (carbon.observed, carbon.forecast) = (observed, forecast),
-            (Ok(observed), Err(fault)) => {
-                carbon.observed = observed;
-                reading.remarks.push(format!("no forecast: {fault}"));
-            }
-            (Err(fault), Ok(forecast)) => {
-                carbon.forecast = forecast;
-                reading.remarks.push(format!("no history: {fault}"));
-            }
-        }
+        call.token(None)?;
+        let forecast = call.forecast(&mut reading.remarks);
+        let observed = call.historical(&mut reading.remarks);
+        either(&mut reading.carbon_g_per_kwh, observed, forecast, &mut reading.remarks)?;
         Ok(reading)
     }
 
@@ -163,15 +152,10 @@ impl Call<'_> {
 
     fn historical(&self, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let mut points = Vec::new();
-        let mut from = self.ask.since;
-        while from < self.ask.now {
-            let to = (from + SPAN).min(self.ask.now);
+        history(self.ask, SPAN, SPAN, remarks, |from, to, remarks| {
             let request = self.request("historical").with("start", text(from)).with("end", text(to));
-            points.extend(read(&self.get(request)?, self.ask, remarks)?);
-            from = to;
-        }
-        Ok(points)
+            read(&self.get(request)?, self.ask, remarks)
+        })
     }
 
     /// Asks with the token of the login, and once more with a new one where the service no longer takes it.
@@ -227,14 +211,6 @@ fn is_expired(fault: &Fault) -> bool {
         Fault::Status { status: 401, .. } => true,
         Fault::Status { status: 403, said, .. } => said.is_empty(),
         _ => false,
-    }
-}
-
-/// What was given, or the refusal of something that the plan lacks; any other fault is the outer one.
-fn granted<T>(given: Result<T, Fault>) -> Result<Result<T, Fault>, Fault> {
-    match given {
-        Err(fault) if !matches!(fault, Fault::Status { status: 403 | 404, .. }) => Err(fault),
-        other => Ok(other),
     }
 }
 

@@ -64,7 +64,6 @@ fn what_is_not_the_answer_is_refused() {
     assert_eq!(past(&format!("[{}]", entry("x", "null"))), Ok(Vec::new()), "a gap");
     for (body, cause) in [
         (format!("[{},{}]", entry("eastus", "1"), entry("westus", "1")), "is of 'eastus' and of 'westus'; ask for one location"),
-        (format!("[{}]", entry("x", "\"NaN\"")), "'NaN' is no number"),
         (entry("x", "1").replace("Z\"", "\""), "invalid type: map"),
         (format!("[{}]", entry("x", "1").replace("Z\"", "\"")), "is no time with its zone"),
         (format!("[{}]", entry("x", "1").replace("value", "intensity")), "missing field `value`"),
@@ -106,6 +105,28 @@ fn a_webapi_without_a_forecast_or_without_data_is_no_fault() {
     assert!(reading.carbon_g_per_kwh.observed.is_empty() && !reading.carbon_g_per_kwh.forecast.is_empty());
     let wrong = Bench::of(Service::CarbonAwareSdk, "nowhere");
     assert!(wrong.fault().contains("answered 400") && wrong.fault().contains("Invalid location"), "{}", wrong.fault());
+}
+
+#[test]
+fn first_history_comes_in_parts_of_nine_days() {
+    let mut bench = Bench::of(Service::CarbonAwareSdk, "eastus");
+    bench.since = bench.now - TimeDelta::days(35);
+    // Electricity Maps' past-range on a free token.
+    bench.server.trouble("toTime=2026-04-21T", Trouble::Status { status: 500, retry_after: Some(600) });
+    let reading = bench.ask().expect("a reading");
+    let spans: Vec<_> = bench.server.seen().into_iter().filter(|seen| seen.target.contains("bylocation")).collect();
+    assert_eq!(spans.len(), 3, "nothing past the refused part");
+    let first = reading.carbon_g_per_kwh.observed.first().expect("a point").from;
+    assert_eq!(first, at("2026-04-21T13:10:00Z"));
+    assert!(reading.remarks[0].starts_with("no history before 2026-04-21T13:10:00"), "{:?}", reading.remarks);
+}
+
+#[test]
+fn duration_without_seconds_is_read() {
+    let body = r#"[{"Location":"us-east-1","Time":"2021-10-25T14:50:00+00:00","Rating":90,"Duration":"01:00"}]"#;
+    let body = body.replace("Location", "location").replace("Time", "time").replace("Rating", "rating");
+    let points = read_past(&answer(&body.replace("Duration", "duration"))).expect("read");
+    assert_eq!(points, [point(at("2021-10-25T14:50:00Z"), TimeDelta::hours(1), 90.0)]);
 }
 
 #[test]

@@ -113,10 +113,52 @@ fn a_region_must_be_the_one_asked_for() {
 fn requests_stand_a_minute_past_the_boundary_and_within_the_services_limit() {
     assert_eq!(minute(at("2026-05-01T12:30:00Z")), "2026-05-01T12:31Z");
     assert_eq!(minute(at("2026-05-01T12:29:59Z")), "2026-05-01T12:01Z");
-    let spans = spans(at("2026-04-01T12:00:00Z"), at("2026-05-01T12:10:00Z"));
-    assert_eq!(spans.first().map(String::as_str), Some("2026-04-01T12:01Z/2026-04-14T12:01Z"));
-    assert_eq!(spans.last().map(String::as_str), Some("2026-04-27T12:01Z/2026-05-01T12:01Z"));
-    assert_eq!(spans.len(), 3);
+    let mut bench = Bench::of(Service::CarbonIntensityGb, "GB");
+    bench.since = at("2026-04-01T12:00:00Z");
+    bench.ask().expect("a reading");
+    let requests = bench.server.seen();
+    let newest = "/carbon-intensity-gb/intensity/2026-04-18T12:01Z/2026-05-01T12:01Z";
+    assert_eq!(requests[0].target, newest, "the newest part first");
+    assert!(requests[2].target.ends_with("/intensity/2026-04-01T12:01Z/2026-04-05T12:01Z"), "{}", requests[2].target);
+}
+
+#[test]
+fn failed_mix_or_forecast_leaves_the_intensity() {
+    for part in ["/generation", "fw48h"] {
+        let bench = Bench::of(Service::CarbonIntensityGb, "GB");
+        bench.server.trouble(part, Trouble::Status { status: 500, retry_after: Some(600) });
+        let reading = bench.ask().expect("a reading");
+        assert!(reading.carbon_g_per_kwh.observed.len() >= 47);
+        assert!(reading.remarks.iter().any(|remark| remark.contains(": answered 500 ")), "{:?}", reading.remarks);
+    }
+}
+
+#[test]
+fn refused_old_part_ends_the_history() {
+    let mut bench = Bench::of(Service::CarbonIntensityGb, "GB");
+    bench.since = at("2026-04-01T12:00:00Z");
+    bench.server.trouble("/intensity/2026-04-01T12:01Z/", Trouble::Status { status: 400, retry_after: None });
+    let reading = bench.ask().expect("a reading");
+    assert_eq!(reading.carbon_g_per_kwh.observed.first().map(|point| point.from), Some(at("2026-04-05T12:00:00Z")));
+    assert!(reading.remarks[0].starts_with("no history before 2026-04-05T12:10:00.000Z: "), "{:?}", reading.remarks);
+}
+
+#[test]
+fn almost_no_carbon_from_gas_is_left_out() {
+    let half = |from: &str, g: &str, gas: &str, wind: &str| {
+        format!(
+            r#"{{"from":"2026-05-01T{from}Z","to":"2026-05-01T{from}Z","intensity":{{"forecast":{g},"index":"low"}},"generationmix":[{{"fuel":"gas","perc":{gas}}},{{"fuel":"wind","perc":{wind}}}]}}"#
+        )
+    };
+    let body = [half("00:00", "2", "99.9", "0.1"), half("00:30", "0", "0", "100"), half("01:00", "390", "99.9", "0.1")].join(",");
+    let mut halves: Vec<Half> = serde_json::from_str(&format!("[{body}]")).expect("half hours");
+    let mut remarks = Vec::new();
+    leave_out_contradictions(&mut halves, &mut remarks);
+    assert_eq!(
+        halves.iter().map(|half| half.from.0).collect::<Vec<_>>(),
+        [at("2026-05-01T00:30:00Z"), at("2026-05-01T01:00:00Z")]
+    );
+    assert!(remarks[0].starts_with("1 half hours from 2026-05-01T00:00:00.000Z on are left out"), "{remarks:?}");
 }
 
 #[test]
@@ -168,7 +210,7 @@ fn an_unknown_postcode_another_region_and_a_status_are_faults() {
         assert!(fault.contains("is about regionid ") && fault.ends_with("look at area"), "{fault}");
     }
     let bench = Bench::of(Service::CarbonIntensityGb, "GB");
-    bench.server.trouble("fw48h", Trouble::Status { status: 500, retry_after: Some(600) });
+    bench.server.trouble("/intensity", Trouble::Status { status: 500, retry_after: Some(600) });
     assert!(bench.ask().expect_err("a fault").is_passing());
     assert!(Bench::of(Service::CarbonIntensityGb, "DE").fault().starts_with("area: 'DE' is no area of Great Britain"));
 }

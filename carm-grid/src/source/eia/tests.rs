@@ -78,14 +78,27 @@ fn what_is_not_the_answer_is_refused() {
         (rows(&good.replace("05-01T12", "05-01")), "period '2026-05-01' is no hour as 2026-05-01T12"),
         (rows(&good.replace("T12", "T25")), "is no hour as"),
         (rows(&good.replace("T12", "T12:00Z")), "is no hour as"),
-        (rows(&good.replace(":1,", ":4e6,")), "has 4000000 MWh of NG in the hour 2026-05-01T12, which no respondent has"),
-        (rows(&good.replace(":1,", ":\"a lot\",")), "'a lot' is no number"),
         (rows(&good.replace("fueltype", "fuel")), "missing field `fueltype`"),
         (r#"{"error":"API_KEY_INVALID"}"#.to_owned(), "missing field `response`"),
         ("<html>".to_owned(), "a page instead of JSON"),
     ] {
         let error = read(&body).expect_err(cause);
         assert!(error.contains(cause), "{error}");
+    }
+}
+
+#[test]
+fn one_absurd_row_costs_its_hour() {
+    for value in ["99999999", "-99999999", "\"a lot\""] {
+        let all: Vec<String> = (10..14).map(|hour| row(&format!("2026-05-01T{hour}"), "NG", "500")).collect();
+        let body = rows(&all.join(",").replacen(":500,", &format!(":{value},"), 1));
+        let mut known = Rows::default();
+        known.read(&answer(&body), "CISO").expect("read");
+        let reading = known.reading();
+        let values: Vec<f64> = reading.carbon_g_per_kwh.observed.iter().map(|point| point.value).collect();
+        assert!(values.iter().filter(|value| value.is_nan()).count() == 1 && values.contains(&490.0), "{values:?}");
+        assert_eq!(reading.renewable_share.observed.len(), 3);
+        assert!(reading.remarks[0].starts_with("Gas of "), "{:?}", reading.remarks);
     }
 }
 

@@ -57,7 +57,6 @@ fn an_hour_without_a_value_is_left_out_and_one_without_the_key_is_a_fault() {
         (r#"{"error":"Invalid auth-token"}"#, "names no zone ('Invalid auth-token')"),
         (r#"{"zone":"DE","history":[{"intensity":31,"datetime":"2026-05-01T12:00Z"}]}"#, "an hour without a value's key"),
         (r#"{"zone":"DE","history":[{"carbonIntensity":31}]}"#, "an hour without datetime"),
-        (r#"{"zone":"DE","carbonIntensity":"much","datetime":"2026-05-01T12:00Z"}"#, "'much' is no number"),
         (r#"{"zone":"DE","carbonIntensity":31,"datetime":"2026-05-01T12:00:00"}"#, "is no time with its zone"),
         (
             r#"{"zone":"DE","carbonIntensity":31,"datetime":"2026-05-01T12:00Z","emissionFactorType":"direct"}"#,
@@ -163,12 +162,16 @@ fn a_wrong_token_an_unknown_zone_and_another_zones_answer_are_faults() {
 }
 
 #[test]
-fn a_fault_that_passes_is_no_remark() {
-    for status in [429, 503] {
-        let trouble = Trouble::Status { status, retry_after: Some(600) };
-        let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
-        bench.server.trouble("forecast", trouble);
-        assert!(bench.ask().expect_err("a fault").is_passing());
+fn failed_breakdown_or_forecast_is_a_remark() {
+    for (part, what) in [("forecast", "carbon-intensity/forecast: http://"), ("power-breakdown", "the renewable share: http://")]
+    {
+        for status in [429, 500, 503] {
+            let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
+            bench.server.trouble(part, Trouble::Status { status, retry_after: Some(600) });
+            let reading = bench.ask().expect("a reading");
+            assert_eq!(reading.carbon_g_per_kwh.observed.len(), 25);
+            assert!(reading.remarks.iter().any(|remark| remark.starts_with(what)), "{:?}", reading.remarks);
+        }
     }
 }
 

@@ -120,13 +120,12 @@ fn a_step_lasts_to_the_next_and_a_gap_stays_one() {
 fn an_answer_of_another_shape_is_refused_with_what_is_wrong() {
     for (body, cause) in [
         (power(2, &[("Solar", "1")]), "'Solar' has 1 value for 2 times"),
-        (power(1, &[("Solar", "\"much\"")]), "'much' is no number"),
         (power(1, &[("Solar", "true")]), "expected a number"),
         (r#"{"unix_seconds":[null],"production_types":[]}"#.to_owned(), "unix_seconds: null is no time"),
         (r#"{"unix_seconds":[1.5],"production_types":[]}"#.to_owned(), "unix_seconds: 1.5 is no time"),
         (r#"{"unix_seconds":[-1],"production_types":[]}"#.to_owned(), "unix_seconds: -1 is no time"),
         (r#"{"unix_seconds":[1e300],"production_types":[]}"#.to_owned(), "is no time"),
-        (r#"{"unix_seconds":["2026-05-01T12:00Z"],"production_types":[]}"#.to_owned(), "'2026-05-01T12:00Z' is no number"),
+        (r#"{"unix_seconds":["2026-05-01T12:00Z"],"production_types":[]}"#.to_owned(), "is no time"),
         (r#"{"unix_seconds":[]}"#.to_owned(), "missing field `production_types`"),
         (r#"{"production_types":[]}"#.to_owned(), "missing field `unix_seconds`"),
         (r#"{"detail":[{"loc":["query"]}]}"#.to_owned(), "missing field"),
@@ -201,8 +200,19 @@ fn a_country_that_there_is_not_and_a_fault_that_passes_are_faults() {
         assert!(fault.ends_with("is no country; give its two letters, such as de"), "{fault}");
     }
     let bench = Bench::of(Service::EnergyCharts, "DE");
-    bench.server.trouble("signal", Trouble::Status { status: 429, retry_after: Some(600) });
+    bench.server.trouble("public_power", Trouble::Status { status: 429, retry_after: Some(600) });
     assert!(bench.ask().expect_err("a fault").is_passing());
+}
+
+#[test]
+fn failed_share_or_light_leaves_the_intensity() {
+    for part in ["ren_share_forecast", "signal"] {
+        let bench = Bench::of(Service::EnergyCharts, "DE");
+        bench.server.trouble(part, Trouble::Status { status: 500, retry_after: Some(600) });
+        let reading = bench.ask().expect("a reading");
+        assert!(!reading.carbon_g_per_kwh.observed.is_empty());
+        assert!(reading.remarks.iter().any(|remark| remark.starts_with(&format!("{part}: http://"))), "{:?}", reading.remarks);
+    }
 }
 
 #[test]

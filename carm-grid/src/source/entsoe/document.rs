@@ -11,8 +11,6 @@ use serde::Deserialize;
 use crate::fault::Fault;
 use crate::http::Answer;
 
-/// More than all plants of Europe generate, MW.
-const MOST_MW: f64 = 2e6;
 /// The longest period that is read.
 const LONGEST: TimeDelta = TimeDelta::days(400);
 
@@ -207,8 +205,8 @@ impl Period {
                 position.parse::<usize>().ok().and_then(|position| position.checked_sub(1)).filter(|&index| index < count);
             let index = index.ok_or_else(|| format!("position '{}' is none of 1 to {count}", printable(position)))?;
             let text = point.quantity.as_ref().map_or("", |quantity| quantity.text.trim());
-            let mw = text.parse().ok().filter(|mw: &f64| mw.abs() <= MOST_MW);
-            given[index] = Some(mw.ok_or_else(|| format!("quantity '{}' is no power that an area has, in MW", printable(text)))?);
+            // No number is an impossible value: its step becomes a gap.
+            given[index] = Some(text.parse().unwrap_or(f64::NAN));
         }
         let mut values = Vec::new();
         let (mut from, mut last) = (start, None);

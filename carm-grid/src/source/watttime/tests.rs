@@ -155,6 +155,16 @@ fn a_region_outside_the_plan_is_a_fault_and_half_a_plan_is_a_remark() {
 }
 
 #[test]
+fn failed_forecast_leaves_the_history() {
+    for status in [422, 501] {
+        let bench = bench("PJM_DC");
+        bench.server.trouble("/v3/forecast", Trouble::Status { status, retry_after: None });
+        assert_eq!(bench.ask().expect("a reading").carbon_g_per_kwh.observed.len(), 288);
+        assert_eq!(bench.server.count("/v3/forecast"), 1);
+    }
+}
+
+#[test]
 fn another_regions_answer_is_a_fault() {
     let bench = bench("PJM_DC");
     bench.server.trouble("region=", Trouble::WrongZone);

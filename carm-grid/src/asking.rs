@@ -75,7 +75,19 @@ pub fn ask(
     let name = live.service.name();
     let source = source::of(live.service).ok_or_else(|| Fault::Setup(format!("this release cannot ask {name}")))?;
     let token = live.token_file.as_deref().map(Token::read).transpose()?;
-    source.ask(http, &Ask { live, intensity: question.intensity, token: token.as_ref(), now, since, until })
+    let mut reading = source.ask(http, &Ask { live, intensity: question.intensity, token: token.as_ref(), now, since, until })?;
+    if token.is_some() && live.base_url.as_deref().is_some_and(is_open) {
+        reading.remarks.push("the token travels unencrypted: base_url is http:// to another host; use https://".to_owned());
+    }
+    Ok(reading)
+}
+
+/// Whether an address is plain HTTP to a host that is not this one.
+fn is_open(base_url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base_url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    url.scheme() == "http" && !is_loopback
 }
 
 /// Does something for each item on a bounded number of threads; the results are in the items' order.
@@ -116,6 +128,16 @@ mod tests {
         let questions = questions(&config.zones.iter().collect::<Vec<_>>());
         let names: Vec<Vec<&str>> = questions.iter().map(|q| q.zones.iter().map(|zone| zone.name.as_str()).collect()).collect();
         assert_eq!(names, [vec!["DE", "DE again"], vec!["elsewhere"]]);
+    }
+
+    #[test]
+    fn only_plain_http_to_other_hosts_is_open() {
+        for url in ["http://grid.example:9090", "http://10.0.0.1", "http://[2001:db8::1]/x"] {
+            assert!(is_open(url), "{url}");
+        }
+        for url in ["https://grid.example", "http://127.0.0.2:1", "http://localhost:9090", "http://[::1]:1"] {
+            assert!(!is_open(url), "{url}");
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Fault {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::NoAnswer { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..=599),
             Self::Answer { .. } | Self::Setup(_) => false,
         }
     }

@@ -27,8 +27,8 @@ use crate::state::{State, ZoneState, fingerprint, say};
 const BEYOND_HORIZON: TimeDelta = TimeDelta::days(3);
 /// How much history a source is asked for where none is known.
 const HISTORY: TimeDelta = TimeDelta::days(35);
-/// Observations of the last hours are asked for again: services correct them.
-const CORRECTED: TimeDelta = TimeDelta::hours(6);
+/// Observations of the last two days are requested again: Great Britain and Electricity Maps revise them for a day and more.
+const CORRECTED: TimeDelta = TimeDelta::hours(48);
 /// A timer does not fire to the second.
 const EARLY: Duration = Duration::from_secs(45);
 /// A clock that is off by more than this puts values into the wrong step.
@@ -164,7 +164,7 @@ fn round(setup: &Setup, zones: &[&Zone], how: &How) -> Result<Outcome, Refusal> 
         let left = live.len() - due.len();
         warn(format!("{left} of {} zones were asked less than their interval ago; --force asks them all the same", live.len()));
     }
-    let http = Http::new().map_err(Refusal::new)?.within(how.answer_within).keeping(state.answers()).at(now);
+    let http = Http::new().map_err(Refusal::new)?.within(how.answer_within).at(now);
     let questions = asking::questions(&due);
     let answers = asking::at_once(&questions, |question| fetched(&http, setup, question, &state));
     let mut told = Told { how, now, lines: Vec::new(), unkept: None };
@@ -184,6 +184,15 @@ fn round(setup: &Setup, zones: &[&Zone], how: &How) -> Result<Outcome, Refusal> 
 fn is_due(config: &Config, zone: &Zone, state: &State, now: DateTime<Utc>) -> bool {
     let Source::Live(live) = &zone.source else { return false };
     let known = state.of(&zone.name);
+    let key = fingerprint(&asking::key(live, zone.intensity));
+    // A zone with another configuration is another zone: neither its rest nor its interval holds.
+    if known.requested_key.is_some_and(|requested| requested != key) {
+        return true;
+    }
+    // The last request succeeded, but its data are gone or broken.
+    if known.key == Some(key) && known.fault.is_none() && cache::read(&config.grid.cache_dir, &zone.name).is_err() {
+        return true;
+    }
     let interval = interval(config, live);
     let early = EARLY.min(interval / 10);
     // A clock that was put back must not keep a zone from being asked.
@@ -267,9 +276,14 @@ impl Told<'_> {
     fn zone(&mut self, config: &Config, zone: &Zone, question: &Question, answer: Result<Came, Fault>, state: &State) {
         let mut known = ZoneState { asked: Some(self.now), not_before: None, ..state.of(&zone.name) };
         let source = question.live.service.name();
+        let key = fingerprint(&asking::key(question.live, question.intensity));
+        known.requested_key = Some(key);
+        let live = question.live;
+        let area = format!("{source} {} {:?} {}", live.area, live.query, question.intensity.word());
         match answer {
             Ok(came) => {
-                known.key = Some(fingerprint(&asking::key(question.live, question.intensity)));
+                known.key = Some(key);
+                known.fetched_area = Some(area);
                 if let Some(fault) = known.fault.take() {
                     let lasted = rough_duration((self.now - fault.since).as_seconds_f64());
                     self.line(zone, format!("{source}: answers again, after {lasted}"));
@@ -285,6 +299,12 @@ impl Told<'_> {
                 }
             }
             Err(fault) => {
+                if known.fetched_area.as_ref().is_some_and(|fetched| *fetched != area) {
+                    // Plans must not go on with another grid's data under this zone's name.
+                    let _ = std::fs::remove_file(cache::path(&config.grid.cache_dir, &zone.name));
+                    (known.key, known.fetched_area) = (None, None);
+                    self.line(zone, format!("{source}: the data of the zone's earlier configuration are removed"));
+                }
                 let rest = fault.retry_after().and_then(|rest| TimeDelta::from_std(rest).ok());
                 known.not_before = rest.map(|rest| self.now + rest.min(TimeDelta::days(1)));
                 let fault = fault.to_string();

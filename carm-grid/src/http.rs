@@ -1,27 +1,30 @@
 //! HTTP, for all sources: one client with time-outs and bounds, asked again where that may help, and what went wrong in words.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io::Read;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{AGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::redirect::Policy;
 use serde::de::DeserializeOwned;
 
 use crate::fault::Fault;
-use crate::kept::Kept;
 use crate::token::Token;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a whole answer may take, unless the command line says otherwise.
 pub const ANSWER: Duration = Duration::from_secs(30);
-/// A larger answer is not of a service that CARM asks.
-const MOST_BYTES: usize = 32 << 20;
+/// A larger answer is not of a service that CARM asks: the largest are some 2 MiB (ENTSO-E, ten days of quarter hours).
+const MOST_BYTES: usize = 4 << 20;
+/// The part of an error's body that is read: proxies send pages of any length.
+const MOST_ERROR_BYTES: usize = 8 << 10;
+/// The length of a round: requests that wait for their host's turn start no later.
+const ROUND: Duration = Duration::from_secs(4 * 60);
 /// How often a request is sent in all, where it may go through a little later.
 const TRIES: u32 = 3;
 /// The wait before the second; it doubles, and jitter takes or adds up to a half.
@@ -33,11 +36,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub struct Http {
     client: Client,
     answer_within: Duration,
-    kept: Option<Kept>,
+    /// The hosts by origin: one request at a time each.
+    hosts: Mutex<BTreeMap<String, Arc<Mutex<Host>>>>,
     /// This host's clock, and when it was looked at.
     clock: (DateTime<Utc>, Instant),
     /// How far this host's clock is ahead of a service's, as each answer tells.
     ahead: Mutex<Vec<TimeDelta>>,
+}
+
+/// A host, locked during each request to it.
+#[derive(Default)]
+struct Host {
+    /// Until when it refuses further requests, and its refusal.
+    refuses: Option<(Instant, Fault)>,
 }
 
 /// One request: a GET.
@@ -116,22 +127,16 @@ impl Http {
     pub fn new() -> Result<Self, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("carm-grid/", env!("CARGO_PKG_VERSION"))));
-        let client = Client::builder().connect_timeout(CONNECT).default_headers(headers).redirect(within_the_host()).build();
+        let client = Client::builder().connect_timeout(CONNECT).default_headers(headers).redirect(within_the_origin()).build();
         let client = client.map_err(|error| Fault::Setup(format!("HTTP client: {}", chain(&error))))?;
         let clock = (Utc::now(), Instant::now());
-        Ok(Self { client, answer_within: ANSWER, kept: None, clock, ahead: Mutex::default() })
+        Ok(Self { client, answer_within: ANSWER, hosts: Mutex::default(), clock, ahead: Mutex::default() })
     }
 
     /// With another bound on how long an answer may take.
     #[must_use]
     pub fn within(self, answer_within: Duration) -> Self {
         Self { answer_within, ..self }
-    }
-
-    /// With a folder for answers that carry an ETag, so that they need not be sent twice.
-    #[must_use]
-    pub fn keeping(self, folder: PathBuf) -> Self {
-        Self { kept: Some(Kept::new(folder)), ..self }
     }
 
     /// With another time as this host's.
@@ -153,48 +158,74 @@ impl Http {
     /// # Errors
     /// No answer, or another status than 200.
     pub fn get(&self, request: &Request) -> Result<Answer, Fault> {
-        let mut wait = FIRST_WAIT;
-        for _ in 1..TRIES {
-            match self.get_once(request) {
-                Err(fault) if fault.is_passing() => match fault.retry_after() {
-                    Some(asked) if asked > LONGEST_WAIT => return Err(fault),
-                    Some(asked) => std::thread::sleep(asked.max(Duration::from_millis(100)) + jittered(FIRST_WAIT / 4)),
-                    // Asked too often: another request now makes it worse.
-                    None if matches!(fault, Fault::Status { status: 429, .. }) => return Err(fault),
-                    None => std::thread::sleep(jittered(wait)),
-                },
+        let host = self.host(request);
+        let (mut wait, mut tries) = (FIRST_WAIT, 1);
+        loop {
+            let fault = match self.in_turn(request, &host) {
+                Err(fault) if fault.is_passing() && self.clock.1.elapsed() < ROUND => fault,
                 done => return done,
+            };
+            match fault.retry_after() {
+                Some(rest) if rest > LONGEST_WAIT => return Err(fault),
+                // The next turn at this host comes after its rest. A limited service serves all zones in the end.
+                Some(_) if matches!(fault, Fault::Status { status: 429, .. }) => {}
+                // Too many requests: another one now makes it worse.
+                None if matches!(fault, Fault::Status { status: 429, .. }) => return Err(fault),
+                _ if tries == TRIES => return Err(fault),
+                Some(_) => tries += 1,
+                None => {
+                    std::thread::sleep(jittered(wait));
+                    (wait, tries) = (wait * 2, tries + 1);
+                }
             }
-            wait *= 2;
         }
-        self.get_once(request)
+    }
+
+    fn host(&self, request: &Request) -> Arc<Mutex<Host>> {
+        let origin = reqwest::Url::parse(&request.url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        Arc::clone(self.hosts.lock().unwrap_or_else(PoisonError::into_inner).entry(origin).or_default())
+    }
+
+    /// Sends a request when its host's turn has come: one at a time, and none before the end of a `Retry-After`, whichever
+    /// zone received that.
+    fn in_turn(&self, request: &Request, host: &Mutex<Host>) -> Result<Answer, Fault> {
+        let mut host = host.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((until, fault)) = &host.refuses {
+            let rest = until.saturating_duration_since(Instant::now());
+            if rest > LONGEST_WAIT || rest > ROUND.saturating_sub(self.clock.1.elapsed()) {
+                return Err(fault.clone());
+            }
+            std::thread::sleep(rest);
+        }
+        if self.clock.1.elapsed() > ROUND {
+            let cause = format!("no turn at this host in the {} min of a round", ROUND.as_secs() / 60);
+            return Err(Fault::NoAnswer { url: request.url.clone(), cause, way_out: LATER });
+        }
+        let result = self.get_once(request);
+        host.refuses = match &result {
+            Err(fault) => fault.retry_after().map(|rest| {
+                let rest = rest.clamp(Duration::from_millis(100), Duration::from_secs(86_400));
+                (Instant::now() + rest + jittered(FIRST_WAIT / 10), fault.clone())
+            }),
+            Ok(_) => None,
+        };
+        result
     }
 
     fn get_once(&self, request: &Request) -> Result<Answer, Fault> {
         let url = request.url.clone();
         let sent = Instant::now();
-        let kept = self.kept.as_ref().filter(|_| request.basic.is_none());
-        let known = kept.and_then(|kept| kept.find(request));
-        let mut call = self.call(request);
-        if let Some(known) = &known {
-            call = call.header(IF_NONE_MATCH, &known.etag);
-        }
-        let answer = call.timeout(self.answer_within).send().map_err(|error| no_answer(&url, &error))?;
+        let answer = self.call(request).timeout(self.answer_within).send().map_err(|error| no_answer(&url, &error))?;
         self.compare_clocks(&answer, sent);
         let status = answer.status().as_u16();
-        if let (304, Some(known)) = (status, known) {
-            return Ok(Answer { url, body: known.body });
-        }
         let retry_after = text_of(&answer, &RETRY_AFTER).and_then(|text| self.retry_after(text));
-        let etag = text_of(&answer, &ETAG).map(str::to_owned);
-        let body = self.body(answer, &url, sent)?;
         if status != 200 {
+            let mut body = Vec::new();
+            // What arrives before an error is enough for its message.
+            let _ = answer.take(MOST_ERROR_BYTES as u64).read_to_end(&mut body);
             return Err(Fault::Status { way_out: way_out(status), said: said(&body), retry_after, url, status });
         }
-        if let (Some(kept), Some(etag)) = (kept, etag) {
-            kept.keep(request, &etag, &body);
-        }
-        Ok(Answer { url, body })
+        Ok(Answer { body: self.body(answer, &url, sent)?, url })
     }
 
     fn call(&self, request: &Request) -> RequestBuilder {
@@ -259,13 +290,13 @@ impl Http {
     }
 }
 
-/// Redirections within a host are followed; any other would carry a token's header to somebody else.
-fn within_the_host() -> Policy {
+/// Redirections within an origin (scheme, host and port) are followed; any other would carry a token's header to another
+/// server.
+fn within_the_origin() -> Policy {
     Policy::custom(|attempt| {
         let from = attempt.previous().last();
-        let here =
-            from.is_some_and(|from| from.host_str() == attempt.url().host_str() && from.scheme() == attempt.url().scheme());
-        if here && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
+        let is_same = from.is_some_and(|from| from.origin() == attempt.url().origin());
+        if is_same && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
     })
 }
 
@@ -362,4 +393,48 @@ fn said(body: &[u8]) -> String {
     let text = message.or_else(reason).unwrap_or_else(start);
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
     if text.is_empty() || text.starts_with('<') { String::new() } else { format!(" ('{}')", carm::text::legible(&text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one request with these bytes and holds the connection open; the address.
+    fn serve(head: String, body: Vec<u8>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+            std::thread::sleep(Duration::from_secs(20));
+        });
+        address
+    }
+
+    #[test]
+    fn redirect_to_another_port_is_not_followed() {
+        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+        other.set_nonblocking(true).expect("a mode");
+        let target = other.local_addr().expect("an address");
+        let url = serve(format!("HTTP/1.1 302 Found\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n"), Vec::new());
+        let mut request = Request::to(url);
+        request.secret_headers.push(("auth-token", Token::from("secret")));
+        let fault = Http::new().expect("a client").within(Duration::from_secs(5)).get(&request).expect_err("a redirect");
+        assert!(matches!(fault, Fault::Status { status: 302, .. }), "{fault}");
+        assert!(other.accept().is_err(), "the token went to another port");
+    }
+
+    #[test]
+    fn eight_kib_of_an_error_are_read() {
+        let body = format!("<{}", "x".repeat(16 << 10)).into_bytes();
+        let url = serve("HTTP/1.1 404 No\r\nContent-Length: 67108864\r\n\r\n".to_owned(), body);
+        let begin = Instant::now();
+        let fault = Http::new().expect("a client").within(Duration::from_secs(10)).get(&Request::to(url)).expect_err("404");
+        assert!(matches!(fault, Fault::Status { status: 404, .. }), "{fault}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "the rest was not waited for");
+    }
 }

@@ -13,7 +13,6 @@ mod fetch;
 mod given;
 mod http;
 mod import;
-mod kept;
 mod score;
 mod show;
 mod source;

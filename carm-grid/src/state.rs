@@ -31,6 +31,12 @@ pub struct State {
 pub struct ZoneState {
     /// Whom the cached data are from: a fingerprint of the zone's keys. Under other keys they are another grid's.
     pub key: Option<u64>,
+    /// Service, area and query of the cached data.
+    #[serde(default)]
+    pub fetched_area: Option<String>,
+    /// The fingerprint of the last request, whether it succeeded or not.
+    #[serde(default)]
+    pub requested_key: Option<u64>,
     /// When its source was last asked.
     pub asked: Option<DateTime<Utc>>,
     /// The source does not want to be asked before.
@@ -77,11 +83,6 @@ impl State {
             }
             Err(error) => Err(refuse(&path, error.into())),
         }
-    }
-
-    /// Where answers with an ETag are kept.
-    pub fn answers(&self) -> PathBuf {
-        self.folder.join("answers")
     }
 
     /// What is remembered of a zone; nothing where that cannot be read.

@@ -117,21 +117,45 @@ fn a_service_that_wants_an_hours_rest_has_it() {
 }
 
 #[test]
-fn what_has_not_changed_is_not_sent_twice() {
+fn retry_after_holds_for_all_zones_of_a_host() {
+    let desk = (0..10).fold(Desk::new(), |desk, n| desk.zone(&format!("AREA-{n}"), "electricity-maps", "TOKEN"));
+    desk.server.trouble_times("electricity-maps", Trouble::Status { status: 429, retry_after: Some(1) }, 4);
+    desk.fetches();
+    assert_eq!(desk.server.most_at_once(), 1);
+    let refused: Vec<_> =
+        desk.server.seen().windows(2).filter(|pair| pair[0].status == Some(429)).map(|p| p[1].at - p[0].at).collect();
+    assert!(refused.len() == 4 && refused.iter().all(|rest| *rest >= Duration::from_secs(1)), "{refused:?}");
+}
+
+#[test]
+fn missing_and_broken_caches_are_fetched_at_once() {
     let desk = gb();
-    desk.server.offer_etags();
     desk.fetches();
-    let before = desk.cached("GB");
-    desk.server.forget();
+    let path = desk.cache_dir().join("GB.json");
+    std::fs::write(&path, "{").expect("written");
+    desk.run(&["fetch", "--once"]);
+    assert_eq!(desk.cached("GB").zone, "GB");
+    std::fs::remove_file(&path).expect("removed");
+    desk.run(&["fetch", "--once"]);
+    assert_eq!(desk.cached("GB").zone, "GB");
+}
+
+#[test]
+fn failed_fetch_of_a_new_area_removes_the_old_data() {
+    let desk = gb();
     desk.fetches();
-    let seen = desk.server.seen();
-    let same = seen.iter().filter(|seen| seen.status == Some(304)).count();
-    assert!(same > 0, "{seen:?}");
-    let given = |data: carm::grid::cache::ZoneData| {
-        let signal = data.carbon_g_per_kwh.expect("an intensity");
-        signal.steps().iter().filter(|step| !step.estimated).map(|step| (step.from, step.value)).collect::<Vec<_>>()
-    };
-    assert!(given(desk.cached("GB")) == given(before), "what the service gave");
+    let url = desk.server.url("carbon-intensity-gb");
+    let cache = desk.cache_dir();
+    let text = format!(
+        "[grid]\ncache_dir = \"{}\"\n[[zone]]\nname = \"GB\"\nsource = \"carbon-intensity-gb\"\narea = \"13\"\nbase_url = \"{url}\"\n",
+        cache.display()
+    );
+    desk.file("carm.toml", &text, 0o644);
+    desk.server.trouble("/regional", Trouble::Status { status: 400, retry_after: None });
+    let said = desk.run(&["fetch", "--once"]);
+    assert_eq!(said.code, 4, "due at once: {}", said.err);
+    assert!(said.err.contains("the data of the zone's earlier configuration are removed"), "{}", said.err);
+    assert!(!cache.join("GB.json").exists());
 }
 
 #[test]

@@ -37,7 +37,6 @@ pub struct Seen {
 struct Knobs {
     now: Option<DateTime<Utc>>,
     latency: Duration,
-    etags: bool,
     /// Part of a request's target, the trouble, and how many requests it still hits.
     troubles: Vec<(String, Trouble, usize)>,
     seen: Vec<Seen>,
@@ -144,11 +143,6 @@ impl Server {
         self.knobs().latency = latency;
     }
 
-    /// From now on answers carry an ETag, and a request that has it is answered 304.
-    pub fn offer_etags(&self) {
-        self.knobs().etags = true;
-    }
-
     /// From now on requests with this text in path and query fail so.
     pub fn trouble(&self, part: &str, trouble: Trouble) {
         self.trouble_times(part, trouble, usize::MAX);
@@ -221,8 +215,7 @@ fn connection(mut stream: impl Read + Write, raw: &TcpStream, knobs: &Mutex<Knob
             (asked, World { now, trouble: found }, knobs.latency, knobs.seen.len() - 1)
         };
         thread::sleep(latency);
-        let etags = lock(knobs).etags;
-        let status = respond(&mut stream, &asked, &world, etags, stop);
+        let status = respond(&mut stream, &asked, &world, stop);
         let mut knobs = lock(knobs);
         knobs.open -= 1;
         if let Some(seen) = knobs.seen.get_mut(index).filter(|seen| seen.target == target) {
@@ -269,7 +262,7 @@ fn read(target: &str, headers: Headers) -> (Asked, Option<Trouble>) {
 }
 
 /// Answers one request; the status, or none where the connection is to be closed.
-fn respond(stream: &mut impl Write, asked: &Asked, world: &World, etags: bool, stop: &AtomicBool) -> Option<u16> {
+fn respond(stream: &mut impl Write, asked: &Asked, world: &World, stop: &AtomicBool) -> Option<u16> {
     let trouble = world.trouble;
     let stall = || {
         let until = Instant::now() + STALL;
@@ -298,14 +291,6 @@ fn respond(stream: &mut impl Write, asked: &Asked, world: &World, etags: bool, s
     let off = if let Some(Trouble::Clock(seconds)) = trouble { seconds } else { 0 };
     let date = (world.now + TimeDelta::seconds(off)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     reply.headers.push(("Date", date));
-    if etags && reply.status == 200 {
-        let tag =
-            format!("\"{:x}\"", reply.body.iter().fold(0_u64, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)));
-        if asked.header("if-none-match") == Some(tag.as_str()) {
-            (reply.status, reply.body) = (304, Vec::new());
-        }
-        reply.headers.push(("ETag", tag));
-    }
     let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status, if reply.status < 400 { "OK" } else { "No" });
     head += &format!("Content-Type: {}\r\nContent-Length: {}\r\n", reply.kind, reply.body.len());
     for (name, value) in &reply.headers {
@@ -354,15 +339,5 @@ mod tests {
         assert!(get(&server, "/plain/?area=FR", "").starts_with("HTTP/1.1 200 "));
         assert!(get(&server, "/~html/plain/?area=DE", "").contains("Sign in to the network"));
         assert_eq!(get(&server, "/~closed/plain/?area=DE", ""), "");
-    }
-
-    #[test]
-    fn an_etag_that_is_sent_back_is_answered_with_nothing_new() {
-        let server = Server::start();
-        server.set_now(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
-        server.offer_etags();
-        let first = get(&server, "/plain/", "");
-        let tag = first.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
-        assert!(get(&server, "/plain/", &format!("If-None-Match: {tag}\r\n")).starts_with("HTTP/1.1 304 "));
     }
 }

@@ -187,7 +187,7 @@ fn most_mw(types: &[(Fuel, Vec<Number>)], times: usize) -> f64 {
 fn leave_out_absurd(data: &mut [Number]) -> Option<f64> {
     let mut found = None;
     for value in data {
-        if let Some(mw) = value.0.filter(|mw| !(mw.abs() <= MOST_MW)) {
+        if let Some(mw) = value.0.filter(|mw| mw.is_nan() || mw.abs() > MOST_MW) {
             (*value, found) = (Number(None), Some(mw));
         }
     }

@@ -46,7 +46,7 @@ impl Generation {
 
     /// Adds what is generated of a fuel in a step; several of one fuel add up. A value that cannot be makes its step a gap.
     pub fn add(&mut self, from: DateTime<Utc>, fuel: Fuel, mw: f64) {
-        if !(mw.abs() <= MOST_MW) {
+        if mw.is_nan() || mw.abs() > MOST_MW {
             self.impossible.insert(from, (fuel, mw));
             return;
         }

@@ -4,11 +4,13 @@
 //! where a text is beyond this module it says so ([`job::Fact::Unclear`]) and never guesses.
 
 pub mod argv;
+pub mod conf;
 pub mod dependency;
 pub mod directives;
 pub mod environment;
 pub mod gpus;
 pub mod grammar;
+pub mod gres_conf;
 pub mod hostlist;
 pub mod job;
 pub mod partition;

@@ -17,7 +17,10 @@ pub fn cards(job: &Job, config: &Config, driver: &dyn Driver) -> Result<Vec<Card
             return pick(uuids, |uuid| all.iter().find(|card| card.uuid == *uuid).cloned());
         }
         GpuNames::GresIndices(indices) => {
-            let files = gres::device_files(config.node.gpu_files.as_deref(), job.slurm_conf.as_deref(), &job.node)?;
+            let files = match &config.node.gpu_files {
+                Some(files) => files.clone(),
+                None => gres::device_files(job.slurm_conf.as_deref(), &job.node, driver, &config.node.nvml_library)?,
+            };
             let minor = |index: &u32| gres::minor(files.get(*index as usize)?);
             let found: Option<Vec<u32>> = indices.iter().map(minor).collect();
             found.ok_or_else(|| format!("GRES index {indices:?} has no device file among the node's {}", files.len()))?

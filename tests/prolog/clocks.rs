@@ -28,6 +28,85 @@ fn gpu_files_of_the_configuration_go_before_gres_conf() {
     assert_eq!(node.locked(), [2], "{}", node.log());
 }
 
+/// A node with these files beside slurm.conf, and with or without slurmd's NVML plugin.
+fn configured(gres_conf: &str, slurm_conf: &str, nvml_plugin: bool) -> Node {
+    let node = Node::new();
+    std::fs::create_dir(node.path("plugins")).unwrap();
+    std::fs::write(node.path("plugins/gpu_generic.so"), "").unwrap();
+    if nvml_plugin {
+        std::fs::write(node.path("plugins/gpu_nvml.so"), "").unwrap();
+        std::fs::write(node.path("gpus/libnvidia-ml.so"), "").unwrap();
+    }
+    std::fs::write(node.path("gres.conf"), gres_conf).unwrap();
+    std::fs::write(node.path("slurm.conf"), format!("PluginDir={}\n{slurm_conf}", node.path("plugins").display())).unwrap();
+    node
+}
+
+/// NVML's indices of the locked cards.
+fn locked_cards(node: &Node) -> Vec<usize> {
+    (0..8).filter(|&card| node.bench().look(|now| now.card(card).1.lock).unwrap().is_some()).collect()
+}
+
+const EIGHT: &str = "NodeName=wind[1-2] Gres=gpu:8";
+
+#[test]
+fn nvml_detection_locks_cards_by_bus() {
+    // The minors of cards 0 to 3 are 1, 0, 3, 2.
+    for gres_conf in ["AutoDetect=nvml", "AutoDetect=nvml\nName=gpu File=/dev/nvidia[0-7]"] {
+        let node = configured(gres_conf, EIGHT, true);
+        node.prolog(&green(7).gpus("0,3"));
+        assert_eq!(locked_cards(&node), [0, 3], "{gres_conf}: {}", node.log());
+        node.epilog(&green(7).gpus("0,3")).assert_clean();
+    }
+}
+
+#[test]
+fn other_orders_lock_cards_by_file() {
+    let typed = "Name=gpu Type=b File=/dev/nvidia[0-3]\nName=gpu Type=a File=/dev/nvidia[4-7]";
+    for (gres_conf, slurm_conf, cards) in [
+        ("AutoDetect=nvidia", EIGHT, [1, 2]),
+        ("Name = gpu \\\nFile = \"/dev/nvidia[0-7],\" # all", EIGHT, [1, 2]),
+        ("Include more.conf", "NodeName=wind1 Gres=gpu:4", [1, 7]),
+        (typed, "NodeName=wind1 Gres=gpu:a:4,gpu:b:4", [5, 6]),
+    ] {
+        let node = configured(gres_conf, slurm_conf, false);
+        std::fs::write(node.path("more.conf"), "Name=gpu File=/dev/nvidia[6,4,5,0]\n").unwrap();
+        node.prolog(&green(7).gpus("0,3"));
+        assert_eq!(locked_cards(&node), cards, "{gres_conf}: {}", node.log());
+        node.epilog(&green(7).gpus("0,3")).assert_clean();
+    }
+}
+
+#[test]
+fn linked_device_files_are_resolved() {
+    let node = Node::new();
+    std::fs::write(node.path("nvidia5"), "").unwrap();
+    std::os::unix::fs::symlink("nvidia5", node.path("gpu0")).unwrap();
+    std::fs::write(node.path("gres.conf"), format!("Name=gpu File={}\n", node.path("gpu0").display())).unwrap();
+    node.prolog(&green(7).gpus("0"));
+    assert_eq!(locked_cards(&node), [4], "{}", node.log());
+}
+
+#[test]
+fn uncertain_detection_leaves_gpus_alone() {
+    // 15 is NVML_ERROR_GPU_IS_LOST.
+    let lost = "[[fault]]\ncall = \"nvmlDeviceGetUUID\"\ngpu = 2\ncode = 15\n";
+    for (gres_conf, plugin, faults, cause) in [
+        ("AutoDetect=nvml\nName=gpu File=/dev/nvidia[0-7]", false, "", "gpu_nvml.so"),
+        ("AutoDetect=nvml\nName=gpu File=/dev/nvidia[0-7]", true, lost, "GPU 2 does not respond"),
+        ("AutoDetect=nvml", true, lost, "more GPUs than the driver"),
+        ("AutoDetect=full", true, "", "two orders"),
+        ("AutoDetect=nvml\nInclude nowhere", true, "", "Include: "),
+    ] {
+        let node = configured(gres_conf, EIGHT, plugin).faulty(faults);
+        let line = node.whole_job(&green(7).gpus("0"));
+        assert_marks(&line, &[Mark::EnergyLost, Mark::ClocksUntouched]);
+        assert!(line.decision.contains(cause), "{gres_conf}: {}", line.decision);
+        assert!(line.decision.contains("gpu_files under [node]"), "{}", line.decision);
+        node.assert_clean();
+    }
+}
+
 #[test]
 fn uuids_in_cuda_visible_devices_are_taken_at_their_word() {
     let node = Node::new();

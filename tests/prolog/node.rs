@@ -50,7 +50,7 @@ impl Node {
         // Not in the order of the minors: the GRES index counts lines, it is no minor number.
         std::fs::write(
             node.path("gres.conf"),
-            "NodeName=wind[1-2] Name=gpu File=/dev/nvidia[4-7]\nName=gpu File=/dev/nvidia[0-3]\n",
+            "Name=gpu File=/dev/nvidia[4-7]\nNodeName=wind[1-2] Name=gpu File=/dev/nvidia[0-3]\n",
         )
         .unwrap();
         node.grid(TimeDelta::hours(-1), TimeDelta::minutes(15), &[GRID; 300]).node("")

@@ -175,7 +175,7 @@ fn of_service(
 
 /// The job's GPUs as the prolog found them.
 fn cards(state: &JobState) -> Vec<Card> {
-    state.gpus.iter().map(|gpu| Card { uuid: gpu.uuid.clone(), minor: 0, name: gpu.model.clone() }).collect()
+    state.gpus.iter().map(|gpu| Card { uuid: gpu.uuid.clone(), index: 0, minor: 0, name: gpu.model.clone() }).collect()
 }
 
 /// Brings the job's GPUs to a clock, if they are not at it; whether they were not, and are now. What the driver does not take is tried

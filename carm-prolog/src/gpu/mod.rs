@@ -10,6 +10,8 @@ pub use nvml::Nvml;
 pub struct Card {
     /// NVML's UUID, the only name that survives cgroups and reboots.
     pub uuid: String,
+    /// NVML's index: by PCI bus, as nvidia-smi counts.
+    pub index: u32,
     /// Device minor: the N of /dev/nvidiaN.
     pub minor: u32,
     /// Model, as NVML names it.

@@ -28,7 +28,10 @@ impl Nvml {
 
     /// The card at NVML's index, as nvidia-smi counts.
     pub fn by_index(&self, index: u32) -> Result<Card, GpuError> {
-        self.0.device_by_index(index).and_then(|device| card(&device)).map_err(|e| fault(format!("finding GPU {index}"), &e))
+        self.0
+            .device_by_index(index)
+            .and_then(|device| card(&device, index))
+            .map_err(|e| fault(format!("finding GPU {index}"), &e))
     }
 
     /// The driver's version.
@@ -151,8 +154,8 @@ impl Driver for Nvml {
     }
 }
 
-fn card(device: &nvml_wrapper::Device<'_>) -> Result<Card, NvmlError> {
-    Ok(Card { uuid: device.uuid()?, minor: device.minor_number()?, name: device.name()? })
+fn card(device: &nvml_wrapper::Device<'_>, index: u32) -> Result<Card, NvmlError> {
+    Ok(Card { uuid: device.uuid()?, index, minor: device.minor_number()?, name: device.name()? })
 }
 
 /// A driver that is busy answers "timeout" or "unknown error" now and then: it is asked three times.

@@ -2,6 +2,7 @@
 //! people, programs and Prometheus.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -59,6 +60,8 @@ pub fn reset(config: &Config, every_gpu: bool) -> Result<()> {
 struct GpuStatus {
     node: Option<String>,
     uuid: String,
+    /// As nvidia-smi counts; none where the driver does not answer.
+    index: Option<u32>,
     minor: u32,
     model: String,
     sm_clock_mhz: Option<u32>,
@@ -67,12 +70,14 @@ struct GpuStatus {
     jobs: Vec<Holder>,
 }
 
-/// Shows every GPU of the node with its clock, its power and who holds it.
+/// Shows every GPU of the node with its clock, its power and who holds it. Where the state cannot be read, locks and jobs are
+/// shown as not known, and the error says why.
 pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
     let nvml = Nvml::load(&config.node.nvml_library)?;
+    let unreadable = unreadable_state(&config.node.state_dir);
     let mut journal = Vec::new();
     for node in Store::nodes(&config.node.state_dir) {
-        let store = Store::open(&config.node.state_dir, &node, PATIENCE)?;
+        let store = Store::at(&config.node.state_dir, &node, PATIENCE);
         journal.extend(store.gpus().iter().filter_map(|uuid| Some((node.clone(), store.peek_gpu(uuid)?))));
     }
     let gpus = nvml.cards().context("listing GPUs")?.into_iter().map(|card| {
@@ -83,6 +88,7 @@ pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
             power_w: nvml.power_w(&card.uuid).ok(),
             locked_mhz: held.and_then(|(_, gpu)| gpu.locked_mhz),
             jobs: held.map(|(_, gpu)| gpu.holders.clone()).unwrap_or_default(),
+            index: nvml.index(&card.uuid).ok(),
             uuid: card.uuid,
             minor: card.minor,
             model: card.name,
@@ -90,25 +96,46 @@ pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
     });
     let gpus: Vec<GpuStatus> = gpus.collect();
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&serde_json::json!({ "version": 1, "gpus": gpus }))?)?;
-        return Ok(());
+        let shown = serde_json::json!({ "version": 1, "gpus": gpus, "unreadable": unreadable });
+        writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
+        return refuse_partial(unreadable);
     }
-    writeln!(out, "{:<6} {:<42} {:>9} {:>9} {:>12}  JOBS", "MINOR", "UUID", "CLOCK", "POWER", "LOCKED")?;
+    writeln!(out, "{:<5} {:<5} {:<42} {:>9} {:>9} {:>12}  JOBS", "INDEX", "MINOR", "UUID", "CLOCK", "POWER", "LOCKED")?;
     for gpu in gpus {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let or_unknown = |text: Option<String>| if unreadable.is_some() { "not known".to_owned() } else { or_dash(text) };
         let jobs: Vec<String> = gpu.jobs.iter().map(|holder| holder.job.to_string()).collect();
         writeln!(
             out,
-            "{:<6} {:<42} {:>9} {:>9} {:>12}  {}",
+            "{:<5} {:<5} {:<42} {:>9} {:>9} {:>12}  {}",
+            or_dash(gpu.index.map(|index| index.to_string())),
             gpu.minor,
             gpu.uuid,
             or_dash(gpu.sm_clock_mhz.map(|mhz| format!("{mhz} MHz"))),
             or_dash(gpu.power_w.map(|watts| format!("{watts:.0} W"))),
-            or_dash(gpu.locked_mhz.map(|(low, high)| format!("{low}-{high}"))),
-            or_dash(Some(jobs.join(",")).filter(|jobs| !jobs.is_empty())),
+            or_unknown(gpu.locked_mhz.map(|(low, high)| format!("{low}-{high}"))),
+            or_unknown(Some(jobs.join(",")).filter(|jobs| !jobs.is_empty())),
         )?;
     }
-    Ok(())
+    refuse_partial(unreadable)
+}
+
+/// The first part of the state folder that cannot be read, and why; without a state folder no job has been here.
+fn unreadable_state(state_dir: &Path) -> Option<String> {
+    let read_dir = |dir: &Path| match std::fs::read_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Some(format!("{}: {error}", dir.display())),
+        _ => None,
+    };
+    let nodes = Store::nodes(state_dir);
+    read_dir(state_dir).or_else(|| nodes.iter().find_map(|node| read_dir(&state_dir.join(node))))
+}
+
+/// A partial answer is an error.
+fn refuse_partial(unreadable: Option<String>) -> Result<()> {
+    match unreadable {
+        Some(cause) => anyhow::bail!("what CARM has locked is not known: {cause}; run it as root"),
+        None => Ok(()),
+    }
 }
 
 /// Shows what monitoring would be shown, as far as the journal and the driver know it: a governor's own counts are its own.

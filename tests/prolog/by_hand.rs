@@ -66,8 +66,29 @@ fn status_shows_every_gpu_and_who_holds_it() {
     let json: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &json["version"], json["gpus"].as_array().unwrap().len()), (0, &1.into(), 8));
     let held = json["gpus"].as_array().unwrap().iter().find(|gpu| gpu["uuid"] == Node::uuid(2)).unwrap();
-    assert_eq!((&held["node"], &held["minor"]), (&"wind1".into(), &6.into()));
+    assert_eq!((&held["node"], &held["minor"], &held["index"]), (&"wind1".into(), &6.into(), &Node::card(2).into()));
     assert_eq!((&held["locked_mhz"], &held["jobs"][0]["job"]), (&serde_json::json!([LOWEST_MHZ, GREENEST_MHZ]), &7.into()));
+}
+
+#[test]
+fn status_of_unreadable_state_is_not_known() {
+    let node = Node::new();
+    node.prolog(&green(7).gpus("2"));
+    // An ordinary user; the folder of the test is its owner's alone, the stand-in's files are for all.
+    Command::new("chmod").args(["-R", "a+rwX"]).arg(node.path("gpus")).status().unwrap();
+    Command::new("chmod").args(["a+rx"]).arg(node.path("")).status().unwrap();
+    let user = |verb: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_carm-prolog"), "--config"]);
+        text(&command.arg(node.path("carm.toml")).args(verb).output().unwrap())
+    };
+    let (code, said, complained) = user(&["status"]);
+    let held = said.lines().find(|line| line.contains(&Node::uuid(2))).unwrap_or_else(|| panic!("{said}{complained}"));
+    assert!(code == 1 && held.trim_end().ends_with("not known  not known"), "{held}");
+    assert!(complained.contains("state: Permission denied") && complained.contains("run it as root"), "{complained}");
+    let (code, said, _) = user(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(code == 1 && json["unreadable"].as_str().unwrap().ends_with("state: Permission denied (os error 13)"), "{said}");
 }
 
 #[test]

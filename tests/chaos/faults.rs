@@ -69,7 +69,8 @@ impl Kind {
     ];
 
     /// Those of a run without `--faults`: under them the invariants hold.
-    pub const DEFAULT: [Self; 6] = [FrozenCache, HungDriver, KilledGovernor, KilledProlog, KilledEpilog, Cancel];
+    pub const DEFAULT: [Self; 8] =
+        [FrozenCache, HungDriver, KilledGovernor, KilledProlog, KilledEpilog, KilledSlurmd, Cancel, Requeue];
 
     /// As in `--faults`.
     pub fn name(self) -> &'static str {
@@ -187,7 +188,7 @@ impl Fault {
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(20) {
             if !processes(&config, verb).is_empty() {
-                std::thread::sleep(Duration::from_secs_f64(self.draw.between(0.0, 0.15)));
+                std::thread::sleep(Duration::from_secs_f64(self.draw.between(0.0, 0.04)));
                 let (children, parents): (Vec<_>, Vec<_>) =
                     processes(&config, verb).into_iter().partition(|(_, bounded)| *bounded);
                 let victims = match self.draw.below(3) {

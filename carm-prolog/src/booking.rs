@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use carm::config::{Config, Site};
-use carm::ledger::{Gpu, GridStep, Mark, Meter, RECORD_VERSION, Record, Tally};
+use carm::ledger::{Gpu, GridStep, Mark, Meter, RECORD_VERSION, Record};
 use carm::quantity::{format_instant, parse_instant, total};
-use carm::request::{CarbonRequest, variables};
 use carm::site::{Outlook, Span};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clocks::Part;
 use crate::count;
-use crate::job::Job;
 use crate::state::{JobGpu, JobState};
 
 /// How a GPU of the job was metered, in the span that is booked.
@@ -27,69 +25,58 @@ fn gpu_line(state: &JobState, index: usize, part: Option<Part>) -> Gpu {
     Gpu { uuid: uuid.clone(), model: Some(model.clone()), energy_j, meter, share: part.map_or(1.0, |part| part.share) }
 }
 
-/// The ledger line of a job's run on this node, or of a day of it, from what has been counted. `parts` are the GPUs' journals'
+/// The ledger line of a job's run on a node, or of a day of it, from what has been counted. `parts` are the GPUs' journals'
 /// words, GPU by GPU as the job has them; `outlook` is the grid that it was counted by.
 pub fn record(
-    job: &Job,
+    state: &JobState,
+    node: &str,
     config: &Config,
-    state: Option<&JobState>,
     parts: &[Option<Part>],
     outlook: Option<&Outlook>,
     now: DateTime<Utc>,
 ) -> Record {
-    // A slurmd that was restarted may have forgotten whose job it was; the prolog has not.
-    let known = |told: &Option<String>, noted: fn(&JobState) -> &Option<String>| told.clone().or_else(|| noted(state?).clone());
-    let partition = known(&job.partition, |state| &state.partition);
-    let site = config.site_of(partition.as_deref(), &job.node).map(|(_, site)| site);
-    let gpus: Vec<Gpu> = state
-        .map(|state| (0..state.gpus.len()).map(|i| gpu_line(state, i, parts.get(i).copied().flatten())).collect())
-        .unwrap_or_default();
-    let start = state.and_then(|state| parse_instant(&state.start).ok());
-    let mut marks = state.map_or_else(|| vec![Mark::NoProlog], |state| state.marks.clone());
+    let site = config.site_of(state.partition.as_deref(), node).map(|(_, site)| site);
+    let gpus: Vec<Gpu> = (0..state.gpus.len()).map(|i| gpu_line(state, i, parts.get(i).copied().flatten())).collect();
+    let start = parse_instant(&state.start).ok();
+    let tally = &state.counted.tally;
+    let mut marks = state.marks.clone();
     // No GPU at all is one that was never found: its energy is as little known.
     marks.extend((gpus.is_empty() || gpus.iter().any(|gpu| gpu.meter == Meter::Lost)).then_some(Mark::EnergyLost));
-    let nothing = Tally::default();
-    let tally = state.map_or(&nothing, |state| &state.counted.tally);
     marks.extend((start.is_some() && (tally.unknown_h > 0.0 || tally.hours == 0.0)).then_some(Mark::NoGrid));
     marks.sort_unstable();
     marks.dedup();
     let facility = count::facility(config, site);
-    let profile = state.and_then(|state| state.profile.as_ref());
+    let profile = state.profile.as_ref();
     // At full clock the work is the time, whatever the profile.
-    let tells_work = state.is_some_and(|state| state.clock_mhz.is_none() || profile.is_some());
-    let request = job.request.as_ref().ok().and_then(Option::as_ref);
+    let tells_work = start.is_some() && (state.clock_mhz.is_none() || profile.is_some());
     Record {
         version: RECORD_VERSION,
-        cluster: if job.cluster.is_empty() {
-            state.map_or(String::new(), |state| state.cluster.clone())
-        } else {
-            job.cluster.clone()
-        },
-        job: job.id,
-        run: state.map_or(job.restart_count, |state| state.run),
-        node: job.node.clone(),
-        uid: job.uid.or_else(|| state?.uid),
-        user: known(&job.user, |state| &state.user),
-        account: known(&job.account, |state| &state.account),
-        partition,
-        name: request.and_then(|request| Some(request.name.as_ref()?.as_str().to_owned())).or_else(|| state?.name.clone()),
+        cluster: state.cluster.clone(),
+        job: state.job,
+        run: state.run,
+        node: node.to_owned(),
+        uid: state.uid,
+        user: state.user.clone(),
+        account: state.account.clone(),
+        partition: state.partition.clone(),
+        name: state.name.clone(),
         site: site.map(|site| site.name.clone()),
         zone: site.map(|site| config.zone_of(site).name.clone()),
         grid_source: outlook.map(|outlook| outlook.source.clone()).or_else(|| site.map(|site| source(config, site))),
         start: start.map(format_instant),
-        since: state.and_then(|state| state.counted.since.clone()),
+        since: state.counted.since.clone(),
         end: format_instant(now),
         closed: true,
         exit: None,
-        asked: state.and_then(|state| asked(state, start?)),
-        request: state.map_or_else(|| variables_of(request), |state| state.request.clone()),
-        clock_mhz: state.and_then(|state| state.clock_mhz),
-        decision: state.map(|state| state.decision.clone()).unwrap_or_default(),
-        work_s: state.and_then(|state| state.work_s),
+        asked: start.and_then(|start| asked(state, start)),
+        request: state.request.clone(),
+        clock_mhz: state.clock_mhz,
+        decision: state.decision.clone(),
+        work_s: state.work_s,
         work_done_s: tells_work.then_some(tally.work_done_s),
         profile: profile.map(|profile| profile.used.clone()),
         modelled_gpu_energy_j: tally.modelled_gpu_energy_j,
-        clock_changes: state.map_or(0, |state| state.governed.clock_changes),
+        clock_changes: state.governed.clock_changes,
         gpu_energy_j: total(gpus.iter().map(|gpu| gpu.energy_j)),
         gpus,
         energy_kwh: tally.energy_kwh,
@@ -139,11 +126,6 @@ fn asked(state: &JobState, start: DateTime<Utc>) -> Option<String> {
     let asked = parse_instant(state.request.get("CARM_ASKED")?).ok()?;
     // The user's text: a year of waiting is nobody's plan.
     (state.run == 0 && asked < start && start - asked < TimeDelta::days(32)).then(|| format_instant(asked))
-}
-
-fn variables_of(request: Option<&CarbonRequest>) -> BTreeMap<String, String> {
-    let variables = request.map(variables::write).unwrap_or_default();
-    variables.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
 /// What the configuration names, where no grid was known.

@@ -9,6 +9,7 @@ use carm::request::{CarbonRequest, Objective};
 use carm::site::{Ask, Offer, Outlook};
 use chrono::{DateTime, Utc};
 
+use crate::bounded::reading;
 use crate::clocks::usable;
 use crate::gpu::{Card, Driver};
 use crate::history;
@@ -136,7 +137,10 @@ fn objective(request: &CarbonRequest, config: &Config) -> Result<Objective, No> 
 
 /// The profile on this card: its clocks snapped to those that the card can lock, scaled where it is another card's.
 fn profile_for(request: &CarbonRequest, config: &Config, site: &Site, card: &Card, clocks_mhz: &[u32]) -> Result<Profile, No> {
-    let (profiles, errors) = config.profiles_dir().map_or_else(|| (Profiles::builtin(), Vec::new()), |dir| Profiles::load(&dir));
+    let (profiles, errors) = match config.profiles_dir() {
+        Some(dir) => reading(&dir, || Profiles::load(&dir)),
+        None => (Profiles::builtin(), Vec::new()),
+    };
     for error in errors {
         log::warn!("{error}; the profile is left out");
     }

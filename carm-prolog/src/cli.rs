@@ -33,6 +33,9 @@ pub enum Verb {
     },
     /// Govern the node's jobs: count and decide anew every interval; the daemon of carm-governor.service
     Govern,
+    /// Write spooled lines to ledger and log: started by carm-prolog itself
+    #[command(hide = true)]
+    Deliver,
     /// Put back the clocks that CARM set: at boot, or by hand
     Reset {
         /// Every GPU of the node, not only those in CARM's journal

@@ -5,6 +5,7 @@
 //! neither exceeded nor forgotten. While somebody else is on a GPU ([`shared::foreign`]) it has full clock, whatever its jobs wish.
 
 use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::gpu::{Driver, GpuError};
 use crate::shared;
@@ -51,7 +52,7 @@ pub struct Seen {
 }
 
 /// A job's part of a GPU that was given back.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Its joules, as far as they are known.
     pub energy_j: f64,

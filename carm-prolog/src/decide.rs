@@ -11,6 +11,7 @@ use crate::gpu::{Card, Driver};
 use crate::job::Job;
 use crate::limit;
 use crate::modelled::KnownProfile;
+use crate::{bounded, deliver};
 
 /// The clock for a job, and what its ledger line will say of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,7 +58,9 @@ fn decide(
     now: DateTime<Utc>,
     end: &mut dyn FnMut() -> Result<DateTime<Utc>, No>,
 ) -> Result<Choice, No> {
-    let outlook = Outlook::load(config, brief.site.1, now).map_err(|error| no(error, Mark::NoGrid))?;
+    let site = brief.site.1;
+    let outlook = bounded::reading(&deliver::source(config, site), || Outlook::load(config, site, now));
+    let outlook = outlook.map_err(|error| no(error, Mark::NoGrid))?;
     for doubt in &outlook.doubts {
         log::info!("job {}: {doubt}", job.id);
     }

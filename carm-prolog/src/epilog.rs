@@ -1,232 +1,167 @@
-//! The epilog: gives a job's GPUs back and books what it used. Works without a prolog's state, without a driver, and for a
-//! job that CARM never saw.
+//! The epilog: gives a job's GPUs back, and spools what is known of its run. It reads and writes the state folder alone, and the
+//! driver: the line for the ledger is made later ([`crate::deliver`]). Works without a prolog's state, and without a driver.
 
-use std::time::Duration;
-
-use anyhow::Result;
+use anyhow::{Context, Result};
 use carm::config::Config;
-use carm::ledger::{Exit, Mark, Record};
-use carm::quantity::{decimals, format_instant, format_mass, parse_instant};
-use carm::site::Outlook;
+use carm::ledger::{Exit, Mark};
+use carm::quantity::format_instant;
 use chrono::{DateTime, Utc};
 
 use crate::clocks::Part;
-use crate::count::{self, Around};
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
-use crate::state::{GpuState, JobGpu, JobState, Store};
-use crate::{booking, clocks, exit, history};
+use crate::state::{End, Entry, GpuState, JobGpu, JobState, Store};
+use crate::{clocks, exit};
 
-/// Gives back, then books.
-pub fn run(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
-    let store = match Store::open(&config.node.state_dir, &job.node, patience) {
-        Ok(store) => store,
-        Err(error) => {
-            log::error!("job {}: {error:#}; what its GPUs used is not known", job.id);
-            book(job, config, None, &[], None, now);
-            return Ok(());
-        }
+/// Ends the run of a job on a node. What it gives back could not be written to the state folder.
+pub fn run(job: &Job, config: &Config, store: &Store, now: DateTime<Utc>) -> Result<(), Box<JobState>> {
+    let state = match store.job(job.id) {
+        None if is_worth_a_line(job, store) => Some(JobState::without_prolog(job)),
+        state => state,
     };
-    let mut state = store.job(job.id);
-    let parts = give_back(&store, &job.node, job.id, state.as_mut(), config, now);
-    // Last, when the GPUs are free: it may take a second.
-    let ended = exit::of_run(job, config, state.as_ref());
-    close(&store, job, config, state, parts, ended, now)
+    let exit = state.as_ref().and_then(|state| exit::of_run(job, state));
+    end(store, &job.node, job.id, state, exit, config, now)
 }
 
-/// Gives a job's GPUs back; what their journals say of its part, GPU by GPU as the job has them. Before a GPU is let go the job's
-/// state has what it used: whoever closes the job after a kill finds it there.
-pub fn give_back(
-    store: &Store,
-    node: &str,
-    job: u32,
-    mut state: Option<&mut JobState>,
-    config: &Config,
-    now: DateTime<Utc>,
-) -> Vec<Option<Part>> {
-    let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(store, uuid, job)).collect();
-    let used: Vec<JobGpu> = state.iter().flat_map(|state| state.gpus.clone()).collect();
-    if used.is_empty() && owed.is_empty() {
-        return Vec::new();
-    }
-    let nvml = Nvml::load(&config.node.nvml_library).inspect_err(|error| {
-        log::warn!("job {job}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
-    });
-    let driver = nvml.as_ref().ok().map(|nvml| nvml as &dyn Driver);
-    // The counters first: once the job's GPUs are free their energy is another's; at a second attempt it may be already.
-    let is_first = state.as_ref().is_some_and(|state| state.ended.is_none());
-    let whole = |gpu: &JobGpu, driver: &dyn Driver| {
-        // A journal that is locked, or was reset by hand, tells nothing: then the readings at start and end do.
-        let used = driver.energy_j(&gpu.uuid).ok()? - gpu.energy_start_j?;
-        (used >= 0.0).then(|| Part::alone(used))
-    };
-    let counted_j = state.as_ref().map(|state| state.counted.joules.clone()).unwrap_or_default();
-    let mut parts: Vec<Option<Part>> = match driver {
-        Some(driver) if is_first => {
-            let part =
-                |gpu: &JobGpu| clocks::read_part(store, driver, &gpu.uuid, job).ok().flatten().or_else(|| whole(gpu, driver));
-            used.iter().map(part).collect()
-        }
-        Some(_) => used.iter().map(|gpu| counted_j.get(&gpu.uuid).copied().map(Part::alone)).collect(),
-        None => vec![None; used.len()],
-    };
-    if let (Some(state), true) = (&mut state, is_first && driver.is_some()) {
-        count_to(state, &parts, config, node, None, now);
-        state.ended = Some(format_instant(now));
-        if let Err(error) = store.rewrite_job(state) {
-            log::warn!("job {job}: {error:#}");
-        }
-    }
-    for (gpu, part) in used.iter().zip(&mut parts) {
-        let released = release(store, driver, &gpu.uuid, job, config);
-        *part = part.or(released.filter(|_| is_first));
-    }
-    // And what else the journal says: a prolog that was cut short may not have told all in the job's state.
-    for uuid in owed.iter().filter(|uuid| used.iter().all(|gpu| gpu.uuid != **uuid)) {
-        release(store, driver, uuid, job, config);
-    }
-    parts
-}
-
-/// Counts a job to its end, books it, and forgets it. Whoever comes second finds it gone and does nothing.
-pub fn close(
-    store: &Store,
-    job: &Job,
-    config: &Config,
-    state: Option<JobState>,
-    parts: Vec<Option<Part>>,
-    ended: Option<Exit>,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let _lock = store.lock_jobs().inspect_err(|error| log::warn!("job {}: {error:#}", job.id)).ok();
-    // A governor may have counted it meanwhile.
-    let fresh = store.job(job.id);
-    if state.is_some() && fresh.is_none() && !store.has_job(job.id) {
-        return Ok(());
-    }
-    book(job, config, fresh.or(state), &parts, ended, now);
-    store.remove_job(job.id)
+/// A job with carbon options that has no state: its prolog failed, or slurmd runs its epilog once more.
+fn is_worth_a_line(job: &Job, store: &Store) -> bool {
+    // The epilog of a requeued job's run counts the next one.
+    let is_ended = |spooled: &crate::state::Spooled| matches!(&spooled.entry, Entry::Ended(state) if state.job == job.id && state.run + 1 >= job.restart_count);
+    job.is_carbon() && job.gpus != GpuNames::None && !store.spool().iter().any(is_ended)
 }
 
 /// Does what the epilog of a job should have done that never came.
-pub fn make_up_for(
-    store: &Store,
-    node: &str,
-    id: u32,
-    mut state: Option<JobState>,
-    config: &Config,
-    now: DateTime<Utc>,
-) -> Result<()> {
+pub fn make_up_for(store: &Store, node: &str, id: u32, mut state: Option<JobState>, config: &Config, now: DateTime<Utc>) {
     if let Some(state) = &mut state {
         state.mark([Mark::NoEpilog]);
-        if let Err(error) = store.rewrite_job(state) {
-            log::error!("job {id}: {error:#}");
-        }
     }
-    let parts = give_back(store, node, id, state.as_mut(), config, now);
-    let known = state.as_ref().map(|state| state.to_job(node));
-    match known {
-        Some(job) => close(store, &job, config, state, parts, None, now),
-        // Nothing is known of it, nothing can be booked.
-        None => store.remove_job(id),
+    if let Err(state) = end(store, node, id, state, None, config, now) {
+        log::error!("job {id}: its run could not be spooled; it is: {}", serde_json::to_string(&state).unwrap_or_default());
     }
 }
 
-/// Closes a job whose epilog was stuck or killed: what is known without the driver, and a mark for what is not. Its GPUs
-/// are put back by the next prolog or epilog.
-pub fn cut_short(job: &Job, config: &Config, patience: Duration, now: DateTime<Utc>) -> Result<()> {
-    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
+/// Reads the counters, gives the GPUs back, spools the run.
+fn end(
+    store: &Store,
+    node: &str,
+    id: u32,
+    state: Option<JobState>,
+    exit: Option<Exit>,
+    config: &Config,
+    now: DateTime<Utc>,
+) -> Result<(), Box<JobState>> {
+    let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(store, uuid, id)).collect();
+    let used: Vec<JobGpu> = state.iter().flat_map(|state| state.gpus.clone()).collect();
+    let nvml = (!used.is_empty() || !owed.is_empty()).then(|| {
+        Nvml::load(&config.node.nvml_library).inspect_err(|error| {
+            log::warn!("job {id}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
+        })
+    });
+    let driver = nvml.as_ref().and_then(|nvml| nvml.as_ref().ok()).map(|nvml| nvml as &dyn Driver);
+    // The counters first: once the job's GPUs are free their energy is another's. At a second attempt it may be already.
+    let state = state.map(|state| match state.end {
+        Some(_) => state,
+        None => read_end(store, node, state, driver, exit, now),
+    });
+    let stored = state.as_ref().map(|state| note(store, state));
+    let release = |uuid: &str| {
+        clocks::release(store, driver, uuid, id, config.node.restore_mhz).map_err(|error| {
+            log::error!(
+                "job {id}: gpu {uuid}: {error:#}; its clocks are put back by the next prolog, epilog or carm-prolog reset"
+            );
+        })
+    };
+    used.iter().for_each(|gpu| _ = release(&gpu.uuid));
+    // And what else the journal names: a prolog that was cut short may not have written all to the job's state.
+    owed.iter().filter(|uuid| used.iter().all(|gpu| gpu.uuid != **uuid)).for_each(|uuid| _ = release(uuid));
+    spool(store, id, state, stored)
+}
+
+/// The job's state with what its GPUs' counters show.
+fn read_end(
+    store: &Store,
+    node: &str,
+    mut state: JobState,
+    driver: Option<&dyn Driver>,
+    exit: Option<Exit>,
+    now: DateTime<Utc>,
+) -> JobState {
+    let mut is_doubtful = false;
+    let mut part = |gpu: &JobGpu, driver: &dyn Driver| match clocks::read_part(store, driver, &gpu.uuid, state.job) {
+        Ok(Some(part)) => Some(part),
+        // A journal that was reset by hand, or that another process keeps locked: the counter at start and end is left. That
+        // it is the job's alone is not known.
+        other => {
+            let used_j = driver.energy_j(&gpu.uuid).ok()? - gpu.energy_start_j?;
+            is_doubtful |= other.is_err();
+            (used_j >= 0.0).then(|| Part::alone(used_j))
+        }
+    };
+    let parts = state.gpus.iter().map(|gpu| part(gpu, driver?)).collect();
+    if is_doubtful {
+        state.mark([Mark::EnergyLost]);
+    }
+    state.end = Some(End { at: format_instant(now), node: node.to_owned(), parts, exit });
+    state
+}
+
+/// Writes the end to the job's state, before any GPU is free: whoever comes after a kill finds it there. False for a job that
+/// somebody else has spooled meanwhile.
+fn note(store: &Store, state: &JobState) -> Result<bool> {
+    let _lock = store.lock_jobs().inspect_err(|error| log::warn!("job {}: {error:#}", state.job)).ok();
+    if !state.start.is_empty() && !store.has_job(state.job) {
+        return Ok(false);
+    }
+    // A governor may have counted it meanwhile.
+    let mut fresh = store.job(state.job).filter(|fresh| fresh.run == state.run).unwrap_or_else(|| state.clone());
+    fresh.mark(state.marks.iter().copied());
+    fresh.end.clone_from(&state.end);
+    store.write_job(&fresh).map(|()| true)
+}
+
+/// Moves the run to the spool, and forgets a job that is worth no line.
+fn spool(store: &Store, id: u32, state: Option<JobState>, stored: Option<Result<bool>>) -> Result<(), Box<JobState>> {
+    let _lock = store.lock_jobs().inspect_err(|error| log::warn!("job {id}: {error:#}")).ok();
+    let forget = || {
+        if let Err(error) = store.remove_job(id) {
+            log::error!("job {id}: {error:#}");
+        }
+    };
+    match (state, stored) {
+        (_, Some(Ok(false))) => Ok(()),
+        (Some(state), Some(stored)) if state.booked => {
+            let spooled = stored.and_then(|_| match store.has_job(id) {
+                true => store.spool_job(id, state.run),
+                false => Ok(()),
+            });
+            spooled.context("spooling the run").map_err(|error| {
+                log::error!("job {id}: {error:#}");
+                forget();
+                Box::new(state)
+            })
+        }
+        _ => {
+            forget();
+            Ok(())
+        }
+    }
+}
+
+/// Ends a job whose epilog was stuck or killed: what is known without the driver. Its GPUs are put back by the next prolog or
+/// epilog.
+pub fn cut_short(job: &Job, store: &Store, now: DateTime<Utc>) -> Result<(), Box<JobState>> {
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
     state.mark([Mark::CutShort]);
-    // To keep the mark is good, to close the job is what matters: on a full disk too.
-    let kept = store.write_job(&state);
-    let (parts, ended) = (vec![None; state.gpus.len()], exit::known_without_asking(job, &state));
-    close(&store, job, config, Some(state), parts, ended, now).and(kept)
+    let exit = exit::of_run(job, &state);
+    if state.end.is_none() {
+        state = read_end(store, &job.node, state, None, exit, now);
+    }
+    let stored = note(store, &state);
+    spool(store, job.id, Some(state), Some(stored))
 }
 
 /// Whether a GPU is held by the job, or by nobody who is left, and still owed its clocks.
 fn is_owed(store: &Store, uuid: &str, job: u32) -> bool {
     let owed = |gpu: GpuState| gpu.holders.iter().any(|holder| holder.job == job) || !store.is_held(&gpu);
     store.peek_gpu(uuid).is_some_and(owed)
-}
-
-fn book(
-    job: &Job,
-    config: &Config,
-    mut state: Option<JobState>,
-    parts: &[Option<Part>],
-    ended: Option<Exit>,
-    now: DateTime<Utc>,
-) {
-    let worth_a_line = match &state {
-        Some(state) => state.booked,
-        // slurmd may run an epilog again: a line without state must not stand beside the one with it.
-        None => job.is_carbon() && job.gpus != GpuNames::None && !history::is_booked(job, config, now),
-    };
-    if !worth_a_line {
-        return;
-    }
-    let (mut grid, mut end, mut outlook) = (Vec::new(), now, None);
-    if let Some(state) = &mut state {
-        if !state.ready {
-            state.mark([Mark::CutShort]);
-        }
-        // The end of the run is when it was first about to be closed.
-        end = state.ended.as_deref().and_then(|text| parse_instant(text).ok()).unwrap_or(now);
-        outlook = count_to(state, parts, config, &job.node, job.partition.clone(), end);
-        let record = booking::record(job, config, Some(state), parts, outlook.as_ref(), end);
-        grid = outlook.as_ref().map(|outlook| booking::grid(&record, state, config, outlook)).unwrap_or_default();
-    }
-    let record = booking::record(job, config, state.as_ref(), parts, outlook.as_ref(), end);
-    append(&Record { exit: ended, grid, ..record }, config, now);
-}
-
-/// Counts a job up to its end; the grid that it was counted by.
-fn count_to(
-    state: &mut JobState,
-    parts: &[Option<Part>],
-    config: &Config,
-    node: &str,
-    partition: Option<String>,
-    now: DateTime<Utc>,
-) -> Option<Outlook> {
-    let partition = partition.or_else(|| state.partition.clone());
-    let site = config.site_of(partition.as_deref(), node).map(|(_, site)| site);
-    let outlook = site.and_then(|site| outlook(config, site, state, now));
-    count::count(state, parts, None, &Around { config, site, outlook: outlook.as_ref() }, now);
-    outlook
-}
-
-/// The grid for booking: as it was since the job was last counted.
-fn outlook(config: &Config, site: &carm::config::Site, state: &JobState, now: DateTime<Utc>) -> Option<Outlook> {
-    let from = count::counted_until(state, now);
-    Outlook::load_since(config, site, from, now).inspect_err(|error| log::warn!("{error}; no carbon is booked")).ok()
-}
-
-/// Appends a line to the ledger; one that cannot be written stands in the log.
-pub fn append(record: &Record, config: &Config, now: DateTime<Utc>) -> bool {
-    match carm::ledger::append(&config.node.ledger_dir, record, now) {
-        Ok(_) => {
-            log::info!(
-                "job {}: {} kWh at the facility, {}; GPU energy {} J",
-                record.job,
-                decimals(record.energy_kwh, 4),
-                format_mass(record.carbon_g),
-                decimals(record.gpu_energy_j, 0)
-            );
-            true
-        }
-        Err(error) => {
-            let line = serde_json::to_string(record).unwrap_or_default();
-            log::error!("job {}: its ledger line: {error}; the line is: {line}", record.job);
-            false
-        }
-    }
-}
-
-fn release(store: &Store, driver: Option<&dyn Driver>, uuid: &str, job: u32, config: &Config) -> Option<clocks::Part> {
-    clocks::release(store, driver, uuid, job, config.node.restore_mhz).unwrap_or_else(|error| {
-        log::error!("job {job}: gpu {uuid}: {error:#}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
-        None
-    })
 }

@@ -6,6 +6,7 @@ use carm::config::Config;
 use carm::ledger::{self, Record, Workload};
 use chrono::{DateTime, Utc};
 
+use crate::bounded::reading;
 use crate::gpu::Card;
 use crate::job::Job;
 
@@ -19,7 +20,8 @@ pub fn work_s(job: &Job, config: &Config, cards: &[Card], now: DateTime<Utc>) ->
     let (name, card) = (request.name.as_ref()?.as_str(), cards.first()?);
     let gpus = u32::try_from(cards.len()).ok()?.checked_mul(job.nodes)?;
     let dir = &config.node.ledger_dir;
-    let runs = ledger::earlier_runs(dir, &Workload { uid: job.uid?, name, gpus }, now, MOST_BYTES);
+    let of = Workload { uid: job.uid?, name, gpus };
+    let runs = reading(dir, || ledger::earlier_runs(dir, &of, now, MOST_BYTES));
     let runs = runs.inspect_err(|error| log::debug!("{}: {error}; no run time is predicted", dir.display())).ok()?;
     let such = runs.iter().filter(|run| run.model.as_deref() == Some(&card.name));
     let prediction = ledger::predict(such.map(|run| run.work_s))?;
@@ -46,19 +48,14 @@ pub fn spent_g(job: &Job, config: &Config, now: DateTime<Utc>) -> f64 {
     runs.values().map(|nodes| nodes.values().sum::<f64>() / nodes.len() as f64).sum()
 }
 
-/// Whether the run that has just ended has its line already. The epilog of a requeued job's run counts the next one.
-pub fn is_booked(job: &Job, config: &Config, now: DateTime<Utc>) -> bool {
-    records(job, config, now).iter().any(|record| record.node == job.node && record.run + 1 >= job.restart_count)
-}
-
 fn records(job: &Job, config: &Config, now: DateTime<Utc>) -> Vec<Record> {
-    let dir = config.node.ledger_dir.display();
-    let reading = ledger::of_job(&config.node.ledger_dir, &job.cluster, job.id, now).unwrap_or_else(|error| {
-        log::warn!("{dir}: {error}; earlier runs of job {} are not known", job.id);
+    let dir = &config.node.ledger_dir;
+    let reading = reading(dir, || ledger::of_job(dir, &job.cluster, job.id, now)).unwrap_or_else(|error| {
+        log::warn!("{}: {error}; earlier runs of job {} are not known", dir.display(), job.id);
         ledger::Reading::default()
     });
     if let Some((path, cause)) = reading.bad_files.first() {
-        let count = reading.bad_files.len();
+        let (count, dir) = (reading.bad_files.len(), dir.display());
         log::warn!("{}: {cause}; earlier runs of job {} may be missing ({count} such files in {dir})", path.display(), job.id);
     }
     reading.records

@@ -6,7 +6,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::job::Job;
 use crate::squeue::{self, Answer};
-use crate::state::Store;
 
 /// The instant at which Slurm ends the job, or why that is not known.
 pub fn end_of(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
@@ -22,10 +21,6 @@ pub fn end_of(job: &Job, config: &Config, now: DateTime<Utc>) -> Result<DateTime
     }
     if !config.node.ask_limit {
         return Err("ask_limit = false".into());
-    }
-    if Store::is_governed(&config.node.state_dir) {
-        // It has the time that a prolog has not.
-        return Err("the governor asks".into());
     }
     match squeue::ask(job.id, &job.node, job.slurm_conf.as_deref())? {
         Answer::Here { end: Some(end), .. } => Ok(end),

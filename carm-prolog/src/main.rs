@@ -11,6 +11,7 @@ mod cli;
 mod clocks;
 mod count;
 mod decide;
+mod deliver;
 mod epilog;
 mod exit;
 mod govern;
@@ -53,6 +54,10 @@ fn by_hand(cli: Cli) -> ExitCode {
     let done = match cli.verb {
         Some(Verb::Prolog { bounded }) => return around::job(around::Side::Prolog, bounded, &cli.config),
         Some(Verb::Epilog { bounded }) => return around::job(around::Side::Epilog, bounded, &cli.config),
+        Some(Verb::Deliver) => {
+            deliver::run(&cli.config);
+            return ExitCode::SUCCESS;
+        }
         Some(Verb::Govern) => govern::run(&cli.config),
         Some(Verb::Reset { all }) => config().and_then(|config| upkeep::reset(&config, all)),
         Some(Verb::Status { prometheus: true, .. }) => {

@@ -1,7 +1,5 @@
 //! The prolog: takes a job up. Journal, decision, clocks; whatever fails, the job runs, at full clock.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use carm::config::{Account, Config};
 use carm::ledger::Mark;
@@ -10,12 +8,15 @@ use chrono::{DateTime, Utc};
 
 use crate::clocks::{self, Applied};
 use crate::decide::{self, Choice};
-use crate::epilog;
 use crate::gpu::{Card, Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::resolve;
 use crate::shared;
 use crate::state::{JobGpu, JobState, Store};
+use crate::{bounded, deliver, epilog};
+
+/// The decision of a job that its governor has not looked at yet.
+pub const LEFT_TO_GOVERNOR: &str = "the governor decides";
 
 /// Whether there is anything to do for a job at all: without a carbon option nothing is, unless every job is booked, or the job
 /// may have been put on a GPU whose clocks CARM holds for another.
@@ -28,9 +29,13 @@ pub fn concerns_at_start(job: &Job, config: &Config) -> bool {
     concerns(job, config) || job.gpus != GpuNames::None && shared::concerns(job, config)
 }
 
-/// Whether a job is taken up, once Slurm's files are read.
+/// Whether a job is taken up. Without a governor's note Slurm's files are read.
 pub fn takes_up(job: &Job, config: &Config) -> bool {
-    concerns(job, config) || shared::cause_for(job, config).is_some()
+    let is_shared = || match Store::is_governed(config) {
+        true => shared::concerns(job, config),
+        false => shared::cause_for(job, config).is_some(),
+    };
+    concerns(job, config) || job.gpus != GpuNames::None && is_shared()
 }
 
 fn is_booked(job: &Job, config: &Config) -> bool {
@@ -38,18 +43,19 @@ fn is_booked(job: &Job, config: &Config) -> bool {
 }
 
 /// Takes the job up. `fault` is what is wrong with the configuration: then no GPU is touched for it.
-pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration, now: DateTime<Utc>) -> Result<()> {
+pub fn run(job: &Job, config: &Config, fault: Option<String>, store: &Store, now: DateTime<Utc>) -> Result<()> {
     let booked = is_booked(job, config);
-    let shared = shared::cause_for(job, config);
-    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
-    if let Err(error) = shared::note(&store, config, shared, job.slurm_conf.as_deref()) {
+    let is_governed = Store::is_governed(config);
+    // A governor reads Slurm's files, and notes what they say.
+    let shared = if is_governed { shared::cause_by_job(job) } else { shared::cause_for(job, config) };
+    if (shared.is_some() || !is_governed)
+        && let Err(error) = shared::note(store, config, shared, job.slurm_conf.as_deref())
+    {
         log::warn!("{error:#}");
     }
     if let Some(earlier) = store.job(job.id).filter(|earlier| earlier.ready && earlier.run != job.restart_count) {
         log::warn!("job {}: the epilog of its run {} never came", job.id, earlier.run);
-        if let Err(error) = epilog::make_up_for(&store, &job.node, job.id, Some(earlier), config, now) {
-            log::error!("job {}: {error:#}", job.id);
-        }
+        epilog::make_up_for(store, &job.node, job.id, Some(earlier), config, now);
     }
     let mut state = JobState::begun(job, booked, now);
     if booked {
@@ -59,7 +65,7 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
     let taken = match Nvml::load(&config.node.nvml_library) {
         Err(error) => Err(error.to_string()),
         Ok(nvml) => {
-            settle(&store, &nvml, config);
+            settle(store, &nvml, config);
             // A job that is only to have full clock needs no right configuration.
             match fault.filter(|_| booked) {
                 Some(fault) => {
@@ -68,9 +74,9 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
                 }
                 None => resolve::cards(job, config, &nvml).and_then(|cards| {
                     if booked {
-                        take(job, config, &store, &nvml, &cards, &mut state, now)
+                        take(job, config, (store, is_governed), &nvml, &cards, &mut state, now)
                     } else {
-                        join(&store, &nvml, config, &cards, job, state.clone())
+                        join(store, &nvml, config, &cards, job, state.clone())
                     }
                 }),
             }
@@ -80,8 +86,7 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
     let gpus = carm::quantity::counted(state.gpus.len(), "GPU");
     match taken {
         Ok(()) if !booked => return Ok(()),
-        // That the governor asks for the time limit is nothing to warn of.
-        Ok(()) if state.marks.iter().all(|&mark| mark == Mark::LimitUnknown && Store::is_governed(&config.node.state_dir)) => {
+        Ok(()) if state.marks.is_empty() => {
             log::info!("job {}: {gpus} at {clock}: {}", job.id, state.decision)
         }
         Ok(()) => log::warn!("job {}: {gpus} at {clock}: {}", job.id, state.decision),
@@ -91,6 +96,10 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
             state.decision = cause;
         }
     }
+    if bounded::is_orphan() {
+        log::warn!("job {}: its prolog was killed while it worked", job.id);
+        state.mark([Mark::CutShort]);
+    }
     if booked {
         state.ready = true;
         store.rewrite_job(&state)?;
@@ -99,8 +108,7 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, patience: Duration
 }
 
 /// The prolog's child was stuck or killed: what it left stands, and the job's line will say so.
-pub fn cut_short(job: &Job, config: &Config, cause: &str, patience: Duration) -> Result<()> {
-    let store = Store::open(&config.node.state_dir, &job.node, patience)?;
+pub fn cut_short(job: &Job, store: &Store, cause: &str) -> Result<()> {
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
     state.mark([Mark::CutShort]);
     state.decision = format!("{}; {cause}", state.decision);
@@ -124,20 +132,25 @@ fn settle(store: &Store, driver: &dyn Driver, config: &Config) {
 fn take(
     job: &Job,
     config: &Config,
-    store: &Store,
+    (store, is_governed): (&Store, bool),
     driver: &dyn Driver,
     cards: &[Card],
     state: &mut JobState,
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     state.gpus = cards.iter().map(|card| meter(card, driver)).collect();
-    let choice = decide::choose(job, config, driver, cards, now);
-    let Choice { clock_mhz, reason, work_s, profile, end, marks } = choice;
-    (state.clock_mhz, state.decision, state.work_s, state.profile) = (clock_mhz, reason, work_s, profile);
-    state.ends = end.map(format_instant).or(state.ends.take());
-    state.mark(marks);
+    let write = |state: &JobState| store.write_job(state).map_err(|error| format!("{error:#}"));
+    if is_governed {
+        // It looks at once, and has at hand what would have to be read from files here.
+        state.decision = LEFT_TO_GOVERNOR.to_owned();
+    } else {
+        // Where a file hangs, the job is metered all the same.
+        write(state)?;
+        decide(job, config, driver, cards, state, now);
+    }
+    let clock_mhz = state.clock_mhz;
     // Before any clock moves, with what is about to be done.
-    store.write_job(state).map_err(|error| format!("{error:#}"))?;
+    write(state)?;
     let mut applied_mhz = None;
     let mut faults: Vec<(String, Vec<&str>)> = Vec::new();
     let mut note = |cause: String, uuid| match faults.iter_mut().find(|(known, _)| *known == cause) {
@@ -177,6 +190,17 @@ fn take(
     }
     state.mark([]);
     Ok(())
+}
+
+/// Decides without a governor.
+fn decide(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], state: &mut JobState, now: DateTime<Utc>) {
+    // An earlier run of the job counts on its budget once it is in the ledger.
+    deliver::try_ledger(config);
+    let choice = decide::choose(job, config, driver, cards, now);
+    let Choice { clock_mhz, reason, work_s, profile, end, marks } = choice;
+    (state.clock_mhz, state.decision, state.work_s, state.profile) = (clock_mhz, reason, work_s, profile);
+    state.ends = end.map(format_instant).or(state.ends.take());
+    state.mark(marks);
 }
 
 /// A job that is not booked and shares a GPU with one that is, or may share it: its wish is full clock.

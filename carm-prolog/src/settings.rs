@@ -1,8 +1,19 @@
 //! The configuration as prolog and epilog go by it: the file's; what can be saved of a broken file; the built-in one.
+//!
+//! The file may lie on a file server that stalls. So whoever has read it leaves its text under /run, where prolog and epilog find
+//! it: the clocks of a job are put back by it though the file itself cannot be reached any more.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use carm::config::{Config, DEFAULT_PATH};
+use serde::{Deserialize, Serialize};
+
+use crate::bounded;
+use crate::state::{self, safe_name};
+
+/// A larger file is no configuration.
+const MOST_BYTES: u64 = 1 << 20;
 
 use crate::strict;
 
@@ -11,15 +22,71 @@ pub struct Settings {
     pub config: Config,
     /// The file cannot be used: no clock is set by it. What is owed must be given back all the same.
     pub fault: Option<String>,
+    /// Others than root may write what root goes by ([`strict`]): nothing is to be done by it.
+    pub distrust: Option<String>,
 }
 
-/// Reads the configuration. A default file that is not there is no fault.
+/// The text of a configuration file, as it was when it was last read.
+#[derive(Serialize, Deserialize)]
+struct Mirror {
+    version: u32,
+    path: PathBuf,
+    /// None: the file is not there.
+    text: Option<String>,
+}
+
+/// Reads the configuration, and leaves its text under /run. A default file that is not there is no fault.
 pub fn read(path: &Path) -> Settings {
-    match Config::load(path) {
-        Ok(config) => Settings { config, fault: None },
-        Err(_) if path == Path::new(DEFAULT_PATH) && !path.exists() => Settings { config: Config::embedded(0), fault: None },
-        Err(error) => Settings { config: salvage(path), fault: Some(error.to_string()) },
+    let text = match bounded::reading(path, || carm::files::read_to_string(path, MOST_BYTES)) {
+        Ok(text) => Some(text),
+        Err(error) if path == Path::new(DEFAULT_PATH) && error.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
+            let fault = Some(format!("{}: cannot be read: {error}", path.display()));
+            // By what it said before, what is owed is given back and booked.
+            let config = mirrored(path).map_or_else(|| Config::embedded(0), |settings| settings.config);
+            return Settings { config: without_sites(config), fault, distrust: None };
+        }
+    };
+    let mut settings = parse(text.clone(), path);
+    settings.distrust = bounded::reading(path, || strict::check(&settings.config)).err();
+    if settings.distrust.is_some() {
+        settings.config.node.log = strict::log_target(&settings.config);
+    } else if let Some(file) = mirror_file(path) {
+        let mirror = Mirror { version: 1, path: path.to_owned(), text };
+        let written = state::make_private_dir(file.parent().unwrap_or(&file)).and_then(|()| state::write_whole(&file, &mirror));
+        if let Err(error) = written {
+            log::debug!("{error:#}");
+        }
     }
+    settings
+}
+
+/// The configuration as it was when it was last read, by memory alone.
+pub fn mirrored(path: &Path) -> Option<Settings> {
+    let mirror: Mirror = state::read_whole(&mirror_file(path)?)?;
+    let mut settings = (mirror.path == path).then(|| parse(mirror.text, path))?;
+    settings.distrust = strict::check_state_dir(&settings.config).err();
+    Some(settings)
+}
+
+fn parse(text: Option<String>, path: &Path) -> Settings {
+    let Some(text) = text else { return Settings { config: Config::embedded(0), fault: None, distrust: None } };
+    match Config::parse(&text, path) {
+        Ok(config) => Settings { config, fault: None, distrust: None },
+        Err(error) => Settings { config: salvage(&text, path), fault: Some(error.to_string()), distrust: None },
+    }
+}
+
+/// Below /run, and not below the state folder: where that is stands in the configuration.
+fn mirror_file(path: &Path) -> Option<PathBuf> {
+    let user = rustix::process::geteuid();
+    let run = if user.is_root() { PathBuf::from("/run") } else { PathBuf::from(format!("/run/user/{}", user.as_raw())) };
+    Some(run.join("carm/.settings").join(safe_name(&path.to_str()?.replace('/', "-")) + ".json"))
+}
+
+fn without_sites(mut config: Config) -> Config {
+    config.sites.clear();
+    config
 }
 
 /// By hand a wrong configuration is an error; a missing default one is not.
@@ -37,9 +104,7 @@ pub fn by_hand(path: &Path) -> anyhow::Result<Config> {
 
 /// Every line of `[node]` that is right by itself: where the journal, the ledger, the log and the driver are must be known
 /// even when an admin has just broken another line. No site is taken from a broken file: nothing is decided by it.
-fn salvage(path: &Path) -> Config {
-    let text = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+fn salvage(text: &str, path: &Path) -> Config {
     let mut kept = String::from("[node]\n");
     let mut table = String::new();
     for line in text.lines().map(str::trim) {
@@ -52,9 +117,7 @@ fn salvage(path: &Path) -> Config {
             }
         }
     }
-    let mut config = Config::parse(&kept, path).unwrap_or_else(|_| Config::embedded(0));
-    config.sites.clear();
-    config
+    without_sites(Config::parse(&kept, path).unwrap_or_else(|_| Config::embedded(0)))
 }
 
 #[cfg(test)]

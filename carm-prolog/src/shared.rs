@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use carm::config::Config;
 use carm::slurm::hostlist;
 
+use crate::bounded::reading;
 use crate::govern::alive;
 use crate::gpu::Driver;
 use crate::job::Job;
@@ -28,8 +29,12 @@ pub fn concerns(job: &Job, config: &Config) -> bool {
 
 /// Why the GPUs of a job's node may be shared; none where they are not.
 pub fn cause_for(job: &Job, config: &Config) -> Option<String> {
-    let oversubscribed = || job.shares_gpus.then(|| "the job's environment tells so".to_owned());
-    cause(config, job.slurm_conf.as_deref(), &job.node).or_else(oversubscribed)
+    cause(config, job.slurm_conf.as_deref(), &job.node).or_else(|| cause_by_job(job))
+}
+
+/// The same by the job's environment alone.
+pub fn cause_by_job(job: &Job) -> Option<String> {
+    job.shares_gpus.then(|| "the job's environment tells so".to_owned())
 }
 
 /// Why a node's GPUs may be shared: by the configuration, else by Slurm's files.
@@ -38,7 +43,8 @@ pub fn cause(config: &Config, slurm_conf: Option<&Path>, node: &str) -> Option<S
         Some(is_shared) => is_shared.then(|| "shared_gpus = true".to_owned()),
         None => {
             let files = files(slurm_conf);
-            let shares = |path: &&PathBuf| std::fs::read_to_string(path).is_ok_and(|text| has_shares(&text, node));
+            let read = |path: &PathBuf| reading(path, || std::fs::read_to_string(path));
+            let shares = |path: &&PathBuf| read(path).is_ok_and(|text| has_shares(&text, node));
             files.iter().find(shares).map(|path| format!("{} has shards or MPS", path.display()))
         }
     }

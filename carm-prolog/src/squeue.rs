@@ -38,9 +38,9 @@ pub fn ask(job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, St
     ask_by(&find()?, job, node, slurm_conf).map_err(|cause| format!("asking squeue: {cause}"))
 }
 
-/// What squeue prints of a job in a format of its own (`--format`, `--Format`).
-pub fn show(job: u32, format: &str, slurm_conf: Option<&Path>) -> Result<String, String> {
-    Ok(run(&find()?, &[format], job, slurm_conf)?.0)
+/// What squeue prints of jobs in a format of its own (`--format`, `--Format`).
+pub fn show(jobs: &[u32], format: &str, slurm_conf: Option<&Path>) -> Result<String, String> {
+    Ok(run(&find()?, &["--states=all", format], jobs, slurm_conf)?.0)
 }
 
 fn find() -> Result<PathBuf, String> {
@@ -50,7 +50,7 @@ fn find() -> Result<PathBuf, String> {
 
 fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
     // The name last: it may be anything.
-    let (text, errors) = run(squeue, &["--states=all", "--format=%A|%e|%t|%N|%j"], job, slurm_conf)?;
+    let (text, errors) = run(squeue, &["--states=all", "--format=%A|%e|%t|%N|%j"], &[job], slurm_conf)?;
     // Asked for the first task of an array, it shows every task.
     let own = text.lines().find(|line| line.split('|').next() == Some(&job.to_string()));
     match own.or(text.lines().next().filter(|line| !line.contains('|'))) {
@@ -62,10 +62,11 @@ fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Res
     }
 }
 
-/// Standard output and standard error of a squeue about one job. A controller that is busy must hold nobody up.
-fn run(squeue: &Path, options: &[&str], job: u32, slurm_conf: Option<&Path>) -> Result<(String, String), String> {
+/// Standard output and standard error of a squeue about these jobs. A controller that is busy must hold nobody up.
+fn run(squeue: &Path, options: &[&str], jobs: &[u32], slurm_conf: Option<&Path>) -> Result<(String, String), String> {
     let mut command = Command::new(squeue);
-    command.arg("--noheader").args(options).args(["--jobs", &job.to_string()]);
+    let jobs: Vec<String> = jobs.iter().map(u32::to_string).collect();
+    command.arg("--noheader").args(options).args(["--jobs", &jobs.join(",")]);
     // Times in UTC, so that they name an instant.
     command.env_clear().env("TZ", "UTC0").env("SLURM_TIME_FORMAT", "standard");
     command.envs(slurm_conf.iter().map(|path| ("SLURM_CONF", path)));

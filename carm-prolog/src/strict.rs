@@ -22,6 +22,18 @@ pub fn check(config: &Config) -> Result<(), String> {
         paths.extend(profiles(&folder));
         paths.push(folder);
     }
+    check_all(&paths)
+}
+
+/// Checks the state folder alone: what is in memory can be checked without waiting for a file server.
+///
+/// # Errors
+/// As [`check()`].
+pub fn check_state_dir(config: &Config) -> Result<(), String> {
+    if is_on(config) { check_all(std::slice::from_ref(&config.node.state_dir)) } else { Ok(()) }
+}
+
+fn check_all(paths: &[PathBuf]) -> Result<(), String> {
     paths.iter().try_for_each(|path| check_modes(path)).map_err(|fault| {
         format!(
             "{fault}; let root own it and nobody else write it (chown root, chmod go-w), or set strict_modes = false under [node]"

@@ -8,6 +8,7 @@ mod history;
 mod join;
 mod line;
 mod lines;
+mod once;
 mod parts;
 mod range;
 mod read;
@@ -22,6 +23,7 @@ pub use history::{EarlierRun, NEWEST, Prediction, Workload, predict, runs_that_t
 pub use join::{Job, NodeRun, Note, Run, join};
 pub use line::{Gpus, Levels, Line, Text};
 pub use lines::{MOST_FILE_BYTES, MOST_FILES, MOST_LINE_BYTES};
+pub use once::has_line;
 pub use parts::{Exit, Gpu, GridStep, LevelUsed, Mark, Meter, ProfileUsed, Step};
 pub use read::{BadLine, Reading, of_job, read_dir};
 pub use recent::earlier_runs;

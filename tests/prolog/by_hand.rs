@@ -141,5 +141,5 @@ fn under_slurmd_wrong_arguments_fail_nothing_and_say_nothing() {
 fn an_environment_without_a_job_is_no_prolog() {
     let node = Node::new();
     node.prolog(&green(7).without("SLURM_JOB_ID")).epilog(&green(7).set("SLURM_JOB_ID", "-1"));
-    assert!(node.log().contains("prolog: SLURM_JOB_ID is not set") && !node.path("state").exists(), "{}", node.log());
+    assert!(node.log().contains("prolog: SLURM_JOB_ID is not set") && !node.path("state/wind1").exists(), "{}", node.log());
 }

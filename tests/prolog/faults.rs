@@ -127,13 +127,19 @@ fn a_file_where_the_state_folder_should_be_leaves_the_clocks_alone() {
 }
 
 #[test]
-fn a_file_where_the_ledger_should_be_costs_the_line_but_not_the_clocks_and_the_log_keeps_it() {
+fn a_line_waits_for_a_ledger_that_cannot_be_written() {
     let node = Node::new();
     std::fs::write(node.path("ledger"), "").unwrap();
     node.prolog(&green(7));
     assert_eq!(node.locked(), [0]);
-    node.epilog(&green(7)).assert_clean();
-    assert!(node.log().contains("its ledger line") && node.log().contains("\"job\":7,"), "{}", node.log());
+    node.epilog(&green(7));
+    assert_eq!(node.locked(), [0; 0]);
+    assert!(node.log().contains("its ledger line") && node.log().contains("it waits in the state folder"), "{}", node.log());
+    std::fs::remove_file(node.path("ledger")).unwrap();
+    // Whoever comes next brings it there.
+    node.prolog(&green(8)).epilog(&green(8)).assert_clean();
+    assert_eq!(node.ledger().iter().map(|line| line.job).collect::<Vec<_>>(), [7, 8]);
+    assert_marks(&node.ledger()[0], &[]);
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_governed_job_is_counted_piece_by_piece_and_booked_once() {
     let governor = Governor::start(&node);
     let before_j = node.energy_j(0);
     node.prolog(&green(7));
-    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ));
+    until("the governor's clock", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
     // Busy between prolog and epilog alone: what is used while those run is not to be told apart.
     let load = node.busy(&[0]);
     sleep_s(3.5);
@@ -128,6 +128,7 @@ fn a_governed_job_is_counted_piece_by_piece_and_booked_once() {
     assert!((sum(&line, |step| step.gpu_energy_j) - line.gpu_energy_j).abs() < 1e-6);
     assert!((sum(&line, |step| step.carbon_g) - line.carbon_g).abs() < 1e-9);
     assert!(line.steps.iter().any(|step| step.clock_mhz == Some(GREENEST_MHZ)), "{:#?}", line.steps);
+    assert_eq!(line.clock_changes, 0, "the first clock is no change");
     let (work_s, run_s) = (line.work_done_s.expect("work"), sum(&line, |step| step.seconds));
     assert!((work_s - 0.8 * run_s).abs() < 0.15 * run_s, "{work_s} s of work in {run_s} s");
     assert_eq!((line.marks.as_slice(), line.closed, line.gpus[0].meter), (&[][..], true, Meter::Counter), "{}", node.log());
@@ -206,7 +207,7 @@ fn a_job_whose_time_runs_out_goes_to_full_clock() {
     let _load = node.busy(&[0]);
     // 10 s of work, and 5 s are kept in hand: there are some seconds for a slower clock.
     node.prolog(&job(7).work("10s").deadline_in("19s"));
-    assert!(node.lock(0).is_some(), "{}", node.log());
+    until("the governor's clock", || node.lock(0).is_some());
     until("full clock", || node.locked().is_empty());
     assert!(node.log().contains("full clock"), "{}", node.log());
     node.epilog(&job(7).work("10s").deadline_in("19s"));
@@ -221,7 +222,7 @@ fn a_clock_that_the_driver_does_not_take_is_tried_again_at_every_look() {
     let _load = node.busy(&[0]);
     let short = job(7).work("10s").deadline_in("19s");
     node.prolog(&short);
-    assert!(node.lock(0).is_some(), "{}", node.log());
+    until("the governor's clock", || node.lock(0).is_some());
     until("it is said", || node.log().contains("full clock is not set, and tried again"));
     assert!(node.lock(0).is_some(), "{}", node.log());
     until("full clock", || node.locked().is_empty());
@@ -242,7 +243,7 @@ fn clocks_follow_the_sun_within_an_interval() {
     // Short enough that some seconds of sun are worth a change.
     let short = job(7).work("40s").deadline_in("5m");
     node.prolog(&short);
-    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
+    until("the governor's clock", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
     until("the sun's full clock", || node.locked().is_empty());
     assert!(Instant::now() + Duration::from_millis(300) >= sun, "before the sun");
     until("the sun is gone", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
@@ -284,7 +285,7 @@ fn clocks_follow_a_live_meters_sun() {
     let _load = node.busy(&[0]);
     let short = job(7).work("40s").deadline_in("5m");
     node.prolog(&short);
-    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
+    until("the governor's clock", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
     until("the sun's full clock", || node.locked().is_empty());
     until("the sun is gone", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
     node.epilog(&short).assert_clean();

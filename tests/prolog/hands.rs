@@ -29,7 +29,7 @@ fn looks_until_said(node: &Node) -> usize {
     let (mut last, mut looks) = (until_when(), 0);
     let since = std::time::Instant::now();
     loop {
-        let said = node.log().contains("another hand is on the clocks");
+        let said = known(node)["governed"]["hands_off"] == true;
         let now = until_when();
         if now != last {
             (last, looks) = (now, looks + 1);
@@ -75,7 +75,7 @@ fn another_hand_on_the_clocks_is_seen_said_once_and_let_be() {
     let _governor = Governor::start(&node);
     let _load = node.busy(&[0]);
     node.prolog(&green(7));
-    until("it is governed", || node.lock(0).is_some());
+    until("it is governed", || known(&node)["clock_mhz"].is_u64());
     // nvidia-smi -lgc 210,900, as an admin would.
     set_by_hand(&node, Some((210, 900)));
     let looks = looks_until_said(&node);
@@ -97,7 +97,8 @@ fn a_hand_on_one_card_of_a_job_leaves_no_lock_on_its_others() {
     let _governor = Governor::start(&node);
     let _load = node.busy(&[0, 1]);
     node.prolog(&green(7).gpus("0,1"));
-    until("it is governed", || node.locked() == [0, 1]);
+    until("it is governed", || known(&node)["clock_mhz"].is_u64());
+    assert_eq!(node.locked(), [0, 1]);
     // nvidia-smi -i 0 -rgc, or a driver reset: this card alone runs at full clock again.
     set_by_hand(&node, None);
     let looks = looks_until_said(&node);

@@ -39,12 +39,14 @@ fn a_prolog_hung_while_it_locks_is_put_right_by_the_jobs_epilog() {
 }
 
 #[test]
-fn an_epilog_that_hangs_books_what_is_known_and_the_next_prolog_puts_the_clocks_back() {
+fn the_next_prolog_puts_back_what_a_hung_epilog_left() {
     let node = Node::new();
     node.prolog(&green(7));
     node.faults(&hang("nvmlDeviceResetGpuLockedClocks"));
     node.epilog(&green(7));
-    assert_marks(&node.line(), &[Mark::EnergyLost, Mark::CutShort]);
+    // The counters were read before the call that hangs.
+    assert_marks(&node.line(), &[Mark::CutShort]);
+    assert!(node.line().gpu_energy_j > 0.0);
     assert_eq!(node.locked(), [0]);
     node.faults("");
     // Even one that asks for nothing: it may not pay for what another left.
@@ -82,7 +84,9 @@ fn an_epilog_that_cannot_have_a_gpus_lock_leaves_it_to_the_next() {
     flock(&stuck, FlockOperation::LockExclusive).unwrap();
     node.epilog(&green(7));
     assert_eq!(node.locked(), [0], "{}", node.log());
-    assert_marks(&node.line(), &[]);
+    // The GPU may have been another job's as well: its journal could not be read.
+    assert_marks(&node.line(), &[Mark::EnergyLost]);
+    assert!(node.line().gpu_energy_j > 0.0);
     drop(stuck);
     node.epilog(&job(8).gpus("3")).assert_clean();
 }

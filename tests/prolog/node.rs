@@ -195,7 +195,21 @@ impl Node {
         Load::begin(self.bench(), &cards.join(","), By::Index).unwrap()
     }
 
+    /// Waits until what is spooled is delivered, for some seconds: a governor delivers in a thread of its own.
+    fn delivered(&self, waits: impl Fn(&str) -> bool) {
+        let since = Instant::now();
+        let is_left = || {
+            let dirs = files(&self.path("state")).into_iter().map(|name| self.path("state").join(name));
+            let names = dirs.filter(|dir| dir.is_dir()).flat_map(|dir| files(&dir));
+            names.chain(files(&self.path("state"))).any(|name| waits(&name))
+        };
+        while is_left() && since.elapsed() < Duration::from_secs(4) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub fn ledger(&self) -> Vec<Record> {
+        self.delivered(|name| name.starts_with("ended-") || name.starts_with("line-"));
         carm::ledger::read_dir(&self.path("ledger")).unwrap().records
     }
 
@@ -216,6 +230,7 @@ impl Node {
     }
 
     pub fn log(&self) -> String {
+        self.delivered(|name| name.starts_with(".log"));
         std::fs::read_to_string(self.path("carm.log")).unwrap_or_default()
     }
 
@@ -227,7 +242,18 @@ impl Node {
     /// Nothing is locked, nothing is owed, nobody is remembered.
     pub fn assert_clean(&self) {
         assert_eq!(self.locked(), [0; 0], "{}", self.log());
+        self.ledger();
         assert_eq!(files(&self.path("state/wind1")), [] as [String; 0], "{}", self.log());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // What carm-prolog has left under /run of a configuration that is gone.
+        let name = self.path("carm.toml").display().to_string().replace('/', "-");
+        for run in ["/run", "/run/user/1000"] {
+            let _ = std::fs::remove_file(format!("{run}/carm/.settings/{name}.json"));
+        }
     }
 }
 

@@ -131,7 +131,7 @@ fn close(node: &Node, at: &str) -> Record {
         .filter(|name| name.ends_with(".jsonl"))
         .map(|name| std::fs::read_to_string(node.path("ledger").join(name)).unwrap())
         .collect();
-    assert!(raw.lines().count() <= 2, "{at}: {raw}");
+    assert_eq!(raw.lines().count(), 1, "{at}: written once: {raw}");
     assert!(line.closed && line.gpu_energy_j >= 0.0 && line.energy_kwh >= 0.0, "{at}: {line:?}");
     let steps_j: f64 = line.steps.iter().map(|step| step.gpu_energy_j).sum();
     assert!((steps_j - line.gpu_energy_j).abs() < 1e-6 || line.start.is_none(), "{at}: {steps_j} J of {line:?}");
@@ -182,7 +182,9 @@ fn a_prolog_killed_at_any_write_point() {
         assert!(was_killed(killed_at(&node, &prolog, point).status().unwrap()), "{at}");
         assert_sound(&node, &at);
         let from_j = used_j(&node);
-        let run = u32::from(index % 3 == 1);
+        // Killed after its last word on the job: then nothing is missing.
+        let is_ready = state(&node)["ready"] == true;
+        let run = u32::from(index % 3 == 1 && !is_ready);
         if run == 1 {
             node.prolog(&two(1));
             assert_eq!(node.locked(), [0, 1], "{at}: {}", node.log());
@@ -199,7 +201,7 @@ fn a_prolog_killed_at_any_write_point() {
         let line = close(&node, &at);
         assert_eq!(line.run, run, "{at}");
         let says_so = line.marks.iter().any(|mark| matches!(mark, Mark::CutShort | Mark::NoProlog));
-        assert_eq!(says_so, run == 0, "{at}: {:?}", line.marks);
+        assert_eq!(says_so, run == 0 && !is_ready, "{at}: {:?}", line.marks);
         assert_energy(&line, to_j - from_j, after_j - before_j, &at);
     }
     tell("a prolog", &points, points.len());
@@ -227,7 +229,7 @@ fn an_epilog_killed_at_any_write_point() {
         // What the card does from here on is another's.
         pause();
         let found = job_file(&node).exists();
-        let has_ended = !found || state(&node)["ended"].is_string();
+        let has_ended = !found || state(&node)["end"].is_object();
         match index % 3 {
             0 => _ = node.epilog(&two(0)),
             1 => {

@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 
 use super::Look;
 use super::job::end_of;
-use crate::brief::{Brief, No, horizon, no};
+use crate::brief::{self, Brief, No, horizon, no};
 use crate::clocks::{self, Applied};
 use crate::gpu::{Card, Driver};
+use crate::prolog::LEFT_TO_GOVERNOR;
 use crate::state::{JobState, Store};
 use crate::{decide, history};
 
@@ -50,8 +51,10 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
         }
         // A card that does not answer now may do so at the next look: its clock stays as it is, and so does the job's record.
         Err((cause, Mark::ClocksUntouched)) => log::debug!("job {}: {cause}", state.job),
-        // What the prolog found is still so: it has been said.
         Err((cause, mark)) => {
+            if state.decision == LEFT_TO_GOVERNOR {
+                state.decision.clone_from(&cause);
+            }
             if !state.marks.contains(&mark) && mark != Mark::Other {
                 log::warn!("job {}: {cause}", state.job);
                 state.mark([mark]);
@@ -77,6 +80,9 @@ fn decision(
     now: DateTime<Utc>,
 ) -> Result<Chosen, No> {
     let job = state.to_job(look.node);
+    if state.decision == LEFT_TO_GOVERNOR {
+        state.work_s = brief::work_s(&job, config, &cards(state), now);
+    }
     let mut known = None;
     let brief = Brief::of(&job, config, look.driver, &cards(state), state.work_s, &mut known);
     state.profile = state.profile.take().or(known);
@@ -189,7 +195,12 @@ fn set(
     reason: &str,
     now: DateTime<Utc>,
 ) -> bool {
+    let is_first = state.decision == LEFT_TO_GOVERNOR;
     if clock_mhz == state.clock_mhz {
+        if is_first {
+            log::info!("job {}: full clock: {reason}", state.job);
+            state.decision = reason.to_owned();
+        }
         return false;
     }
     let name = |mhz: Option<u32>| mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
@@ -200,6 +211,19 @@ fn set(
         Err(error) => Some(format!("gpu {uuid}: {error:#}")),
     };
     let untaken: Vec<String> = state.gpus.iter().filter_map(|gpu| wish(&gpu.uuid)).collect();
+    if !untaken.is_empty() && is_first {
+        // As without a governor: the job keeps full clock, and what may be locked all the same is taken off.
+        let cause = untaken.join("; ");
+        log::warn!("job {}: its GPUs are left alone: {cause}", state.job);
+        for gpu in &state.gpus {
+            if let Err(error) = clocks::wish(store, driver, &gpu.uuid, (state.job, None), config.node.restore_mhz) {
+                log::warn!("gpu {}: {error:#}", gpu.uuid);
+            }
+        }
+        state.mark([Mark::ClocksUntouched]);
+        state.decision = format!("{reason}; {cause}; default clocks");
+        return false;
+    }
     if !untaken.is_empty() {
         let cause = untaken.join("; ");
         if state.governed.untaken.as_ref() != Some(&cause) {
@@ -213,7 +237,7 @@ fn set(
     state.clock_mhz = clock_mhz;
     state.decision = reason.to_owned();
     state.governed.clock_since = Some(format_instant(now));
-    state.governed.clock_changes += 1;
+    state.governed.clock_changes += u32::from(!is_first);
     state.governed.strange_looks = 0;
     true
 }

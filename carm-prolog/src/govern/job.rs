@@ -69,11 +69,7 @@ impl Governor {
     /// A job that ended without an epilog: its GPUs are given back, and its line says so.
     fn close(&self, look: &Look, id: u32, state: Option<JobState>) {
         log::warn!("job {id}: slurmctld knows it no more, and its epilog never came; its GPUs are put back");
-        let done = epilog::make_up_for(look.store, look.node, id, state, &self.config, look.now);
-        look.totals.borrow_mut().jobs_booked += u64::from(done.is_ok());
-        if let Err(error) = done {
-            log::error!("job {id}: {error:#}");
-        }
+        epilog::make_up_for(look.store, look.node, id, state, &self.config, look.now);
     }
 }
 
@@ -81,7 +77,7 @@ impl Governor {
 pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, outlook: Option<&Outlook>) {
     let site = config.site_of(state.partition.as_deref(), look.node).map(|(_, site)| site);
     let parts = parts(look, state);
-    if parts.iter().any(Option::is_none) {
+    if state.end.is_some() || parts.iter().any(Option::is_none) {
         // Its epilog is giving the GPUs back, and counts it to the end; to count meanwhile would find its energy lost.
         return;
     }
@@ -114,16 +110,12 @@ fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
     state.gpus.iter().map(|gpu| part(&gpu.uuid)).collect()
 }
 
-/// The line of a day. One that cannot be written is no loss: the span goes on, and the next look tries again.
+/// The line of a day. Where it cannot be spooled, the span goes on, and the next look tries again.
 fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<Part>], outlook: Option<&Outlook>) {
-    let job = state.to_job(look.node);
-    let record = booking::record(&job, config, Some(state), parts, outlook, look.now);
-    match carm::ledger::append(&config.node.ledger_dir, &Record { closed: false, ..record }, look.now) {
-        Ok(_) => count::begin_span(state, look.now),
-        Err(error) => {
-            log::warn!("job {}: its line of the day: {error}; it grows until it can be written", state.job);
-            look.totals.borrow_mut().ledger_errors += 1;
-        }
+    let record = booking::record(state, look.node, config, parts, outlook, look.now);
+    match look.store.spool_line(&Record { closed: false, ..record }) {
+        Ok(()) => count::begin_span(state, look.now),
+        Err(error) => log::warn!("job {}: its line of the day: {error:#}; it grows until it can be written", state.job),
     }
 }
 

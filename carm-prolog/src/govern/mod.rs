@@ -3,6 +3,7 @@
 
 pub mod alive;
 mod clock;
+mod delivery;
 mod hands;
 mod job;
 mod shown;
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use carm::config::Config;
@@ -22,13 +23,13 @@ use chrono::{DateTime, Utc};
 use crate::clocks::{self, Seen};
 use crate::gpu::{Driver, GpuError, Nvml};
 use crate::metrics::Totals;
-use crate::notify;
 use crate::settings::{self, Settings};
 use crate::shared;
 use crate::state::Store;
-use crate::strict;
 use crate::upkeep::this_host;
+use crate::{logging, notify};
 use alive::Questions;
+use delivery::Delivery;
 use shown::Shown;
 
 /// Waiting for a GPU that a prolog or epilog holds: the next look comes soon enough.
@@ -39,24 +40,27 @@ const NAP: Duration = Duration::from_millis(250);
 
 /// Governs until it is told to end.
 pub fn run(config_path: &Path) -> Result<()> {
-    let Settings { config, fault } = settings::read(config_path);
-    if let Some(fault) = fault {
+    let Settings { config, fault, distrust } = settings::read(config_path);
+    if let Some(fault) = fault.or(distrust) {
         anyhow::bail!("{fault}");
     }
-    strict::check(&config).map_err(anyhow::Error::msg)?;
-    crate::logging::start(&config.node.log);
-    let _alone = Store::be_governor(&config.node.state_dir)?;
+    logging::start(&config.node);
+    let alone = Store::be_governor(&config.node.state_dir)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("listening for signals")?;
     }
-    let mut governor = Governor::new(config);
+    let delivery = Delivery::start(&config).context("starting a thread")?;
+    let mut governor = Governor::new(config, delivery);
     log::info!("governing, every {} s", governor.config.node.interval_s);
     while !stop.load(Ordering::Relaxed) {
         governor.reload(config_path);
-        match strict::check(&governor.config) {
-            Ok(()) => governor.tick(Utc::now()),
-            Err(fault) => {
+        if let Err(error) = alone.set_modified(SystemTime::now()) {
+            log::debug!("that a governor is at work: {error}");
+        }
+        match governor.distrust.clone() {
+            None => governor.tick(Utc::now()),
+            Some(fault) => {
                 governor.say("strict modes", format!("{fault}; GPUs are left alone"));
                 governor.shown.tell(0);
             }
@@ -72,6 +76,9 @@ type Known = HashMap<(String, u32), Option<u32>>;
 
 struct Governor {
     config: Config,
+    delivery: Delivery,
+    /// Whose hands the files are in that the governor goes by, if not root's alone.
+    distrust: Option<String>,
     nvml: Option<Nvml>,
     questions: Questions,
     /// Jobs by node, and the run that was taken up; none while its prolog is at work. A new one is looked at before the interval
@@ -100,9 +107,11 @@ struct Look<'a> {
 }
 
 impl Governor {
-    fn new(config: Config) -> Self {
+    fn new(config: Config, delivery: Delivery) -> Self {
         Self {
             config,
+            delivery,
+            distrust: None,
             nvml: None,
             questions: Questions::default(),
             known: Known::new(),
@@ -116,10 +125,14 @@ impl Governor {
 
     /// Reads the configuration again, as prolog and epilog do; a broken one changes nothing.
     fn reload(&mut self, path: &Path) {
-        let Settings { config, fault } = settings::read(path);
+        let Settings { config, fault, distrust } = settings::read(path);
+        logging::distrust_state_dir(distrust.is_some());
+        self.delivery.pause(distrust.is_some());
+        self.distrust = distrust;
         match fault {
             None => {
                 self.config = config;
+                self.delivery.set_config(&self.config);
                 self.said.remove("configuration");
             }
             Some(fault) => self.say("configuration", format!("{fault}; the last good one holds")),
@@ -168,6 +181,8 @@ impl Governor {
                 Err(error) => self.say(&node, format!("node {node}: {error:#}")),
             }
         }
+        let delivered = self.delivery.done();
+        (self.totals.jobs_booked, self.totals.ledger_errors) = (delivered.lines, delivered.errors);
         self.totals.last_tick = Some(now.timestamp_millis() as f64 / 1e3);
         if let Err(error) = self.shown.show(&self.config, &nvml, &cards, &self.totals, now) {
             self.say("metrics", format!("{error:#}"));
@@ -272,5 +287,6 @@ impl Governor {
         }
         self.shown.end(&self.config);
         log::info!("ended; every job keeps a clock that holds to its end");
+        self.delivery.finish();
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use std::path::PathBuf;
 
-use carm::ledger::{Mark, Tally};
+use carm::ledger::{Exit, Mark, Tally};
 use carm::quantity::{format_instant, parse_instant};
 use carm::request::variables;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::clocks::Part;
 use crate::job::{GpuNames, Job};
 use crate::modelled::KnownProfile;
 use crate::uptime::Uptime;
@@ -21,7 +22,7 @@ pub struct JobState {
     pub version: u32,
     pub job: u32,
     pub run: u32,
-    /// RFC 3339 UTC.
+    /// RFC 3339 UTC; empty where no prolog came.
     pub start: String,
     /// Whether its end is worth a ledger line; a job that only shares a GPU with one of CARM's is not.
     pub booked: bool,
@@ -61,10 +62,23 @@ pub struct JobState {
     /// The prolog has come to its end. One of an earlier release did not say so.
     #[serde(default = "yes")]
     pub ready: bool,
-    /// When an epilog, or the governor in its place, began to close the run, RFC 3339 UTC: what the GPUs' counters show from
-    /// then on is not the job's.
+    /// The end of the run, once an epilog, or the governor in its place, has read the GPUs' counters: what they show from then
+    /// on is not the job's.
     #[serde(default)]
-    pub ended: Option<String>,
+    pub end: Option<End>,
+}
+
+/// What is left to know of a run at its end: the rest of its ledger line follows from the job's state and the grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// RFC 3339 UTC.
+    pub at: String,
+    /// The node's name: a folder's name may differ from it.
+    pub node: String,
+    /// The job's part of each of its GPUs, in their order; none where it could not be read.
+    pub parts: Vec<Option<Part>>,
+    /// The exit code in slurmd's environment.
+    pub exit: Option<Exit>,
 }
 
 fn one() -> u32 {
@@ -229,8 +243,14 @@ impl JobState {
             counted: Counted { uptime: Uptime::of(now), ..Counted::default() },
             governed: Governed::default(),
             ready: false,
-            ended: None,
+            end: None,
         }
+    }
+
+    /// A job whose prolog never came, or left no state that can be read.
+    pub fn without_prolog(job: &Job) -> Self {
+        let begun = Self::begun(job, true, DateTime::UNIX_EPOCH);
+        Self { start: String::new(), decision: String::new(), marks: vec![Mark::NoProlog], ..begun }
     }
 
     /// The job as slurmd told the prolog of it, on the node whose state this is.

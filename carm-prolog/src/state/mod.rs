@@ -13,9 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use carm::config::Config;
+use carm::ledger::Record;
+use chrono::{DateTime, Utc};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 
+pub use files::safe as safe_name;
+pub use files::write as write_whole;
 use files::{Found, read, remove, safe, write};
-pub use kinds::{GpuState, Holder, JobGpu, JobState, SharedGpus};
+pub use kinds::{End, GpuState, Holder, JobGpu, JobState, SharedGpus};
 
 /// The version of the files that this release writes.
 const VERSION: u32 = 1;
@@ -28,6 +35,53 @@ const SHARED_DIR: &str = ".shared";
 
 /// Locked by the governor for as long as it runs: the lock goes with its process, however that ends.
 const GOVERNOR: &str = "governor";
+
+/// Prefixes of the spool's files: runs that have ended, and whole lines.
+const ENDED: &str = "ended-";
+const LINE: &str = "line-";
+
+/// A file of the spool.
+pub struct Spooled {
+    path: PathBuf,
+    pub entry: Entry,
+}
+
+/// What it holds.
+pub enum Entry {
+    Ended(Box<JobState>),
+    Line(Box<Record>),
+}
+
+/// A line's file has the version of the state files beside the line's own.
+#[derive(Serialize, Deserialize)]
+struct SpooledLine {
+    version: u32,
+    record: Record,
+}
+
+impl Spooled {
+    /// Its line is in the ledger.
+    pub fn remove(&self) -> Result<()> {
+        remove(&self.path)
+    }
+}
+
+fn whole<T>(found: Found<T>) -> Option<T> {
+    match found {
+        Found::Whole(file) => Some(file),
+        Found::Absent | Found::Broken => None,
+    }
+}
+
+/// A file that was written whole; none where it is absent or broken.
+pub fn read_whole<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    whole(read(path))
+}
+
+/// Makes a folder for root alone.
+pub fn make_private_dir(dir: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("making {}", dir.display()))
+}
 
 /// The state folder of one node.
 pub struct Store {
@@ -51,8 +105,7 @@ impl Store {
     pub fn open(state_dir: &Path, node: &str, patience: Duration) -> Result<Self> {
         let store = Self::at(state_dir, node, patience);
         for dir in [&store.node_dir, &store.lock_dir] {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            made.with_context(|| format!("making {}", dir.display()))?;
+            make_private_dir(dir)?;
         }
         files::sweep(&store.node_dir);
         Ok(store)
@@ -61,20 +114,31 @@ impl Store {
     /// Makes this process the host's governor, until what is given is dropped.
     pub fn be_governor(state_dir: &Path) -> Result<File> {
         let dir = state_dir.join(LOCK_DIR);
-        DirBuilder::new().recursive(true).mode(0o700).create(&dir).with_context(|| format!("making {}", dir.display()))?;
+        make_private_dir(&dir)?;
         let path = dir.join(GOVERNOR);
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.with_context(|| format!("opening {}", path.display()))?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),
             Err(_) => bail!("{}: another governor runs on this host", path.display()),
         }
     }
 
-    /// Whether a governor runs on this host.
-    pub fn is_governed(state_dir: &Path) -> bool {
+    /// Whether a governor works on this host: it runs, and has looked at its jobs lately. One that is stuck in the driver is
+    /// alive and decides nothing.
+    pub fn is_governed(config: &Config) -> bool {
+        let state_dir = &config.node.state_dir;
         let file = File::open(state_dir.join(LOCK_DIR).join(GOVERNOR));
-        file.is_ok_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_err())
+        let runs = file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err());
+        let looked = std::fs::metadata(state_dir.join(LOCK_DIR).join(GOVERNOR)).and_then(|file| file.modified());
+        let age_s = looked.map(|looked| (Utc::now() - DateTime::<Utc>::from(looked)).as_seconds_f64());
+        runs && age_s.is_ok_and(|age_s| age_s.abs() < (3.0 * config.node.interval_s).max(10.0))
+    }
+
+    /// A lock of this host by name, if nobody else holds it for so long; it is released when the file is dropped.
+    pub fn try_lock(state_dir: &Path, name: &str, patience: Duration) -> Option<File> {
+        make_private_dir(&state_dir.join(LOCK_DIR)).ok()?;
+        Self::at(state_dir, "", patience).lock(name).ok()
     }
 
     /// As [`Self::open`], to look at: makes nothing.
@@ -102,10 +166,7 @@ impl Store {
 
     /// A job's state; `None` where the prolog left none that can be read: a broken state must not stop an epilog.
     pub fn job(&self, job: u32) -> Option<JobState> {
-        match read::<JobState>(&self.job_path(job)) {
-            Found::Whole(state) => Some(state),
-            Found::Absent | Found::Broken => None,
-        }
+        whole(read(&self.job_path(job)))
     }
 
     /// Whether the job has been taken up and not yet given back, as far as is known.
@@ -121,11 +182,46 @@ impl Store {
     /// looking, must not bring it back. Gives whether the job is still there.
     pub fn rewrite_job(&self, state: &JobState) -> Result<bool> {
         let _lock = self.lock_jobs()?;
-        let is_here = self.has_job(state.job);
-        if is_here {
+        let is_open = match self.job(state.job) {
+            Some(stored) => stored.end.is_none() || state.end.is_some(),
+            None => self.has_job(state.job),
+        };
+        if is_open {
             self.write_job(state)?;
         }
-        Ok(is_here)
+        Ok(is_open)
+    }
+
+    /// Moves a job's state to the spool, where it waits for its ledger line. A rename: it is in one place or the other, and it
+    /// needs no space.
+    pub fn spool_job(&self, job: u32, run: u32) -> Result<()> {
+        let path = self.node_dir.join(format!("{ENDED}{job:010}-{run}.json"));
+        std::fs::rename(self.job_path(job), &path).with_context(|| format!("moving the job's state to {}", path.display()))
+    }
+
+    /// Spools a line that is complete but for its place in the ledger.
+    pub fn spool_line(&self, record: &Record) -> Result<()> {
+        let since = safe(record.since.as_deref().unwrap_or("start"));
+        let path = self.node_dir.join(format!("{LINE}{:010}-{}-{since}.json", record.job, record.run));
+        write(&path, &SpooledLine { version: VERSION, record: record.clone() })
+    }
+
+    /// What waits for the ledger, days before the end of their runs.
+    pub fn spool(&self) -> Vec<Spooled> {
+        let entry = |prefix: &str, name: &String, load: fn(&Path) -> Option<Entry>| {
+            let path = self.node_dir.join(format!("{prefix}{name}.json"));
+            load(&path).map(|entry| Spooled { path, entry })
+        };
+        let line = |path: &Path| whole(read::<SpooledLine>(path)).map(|line| Entry::Line(Box::new(line.record)));
+        let ended = |path: &Path| whole(read::<JobState>(path)).map(|state| Entry::Ended(Box::new(state)));
+        let mut all: Vec<Spooled> = self.file_names(LINE).iter().filter_map(|name| entry(LINE, name, line)).collect();
+        all.extend(self.file_names(ENDED).iter().filter_map(|name| entry(ENDED, name, ended)));
+        all
+    }
+
+    /// How many lines wait for the ledger.
+    pub fn spooled(&self) -> usize {
+        self.file_names(LINE).len() + self.file_names(ENDED).len()
     }
 
     /// The jobs that have state.
@@ -158,7 +254,7 @@ impl Store {
         let path = self.lock_dir.join(format!("{name}.lock"));
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.with_context(|| format!("opening {}", path.display()))?;
-        while let Err(error) = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK || Instant::now() >= self.wait_until {
                 bail!("waiting for {}: {error}; another prolog, epilog or governor holds it", path.display());
             }

@@ -132,7 +132,7 @@ mod tests {
         let node = "[ node ] # here\nstate_dir = \"/s\"\nsite = \"gone\"\nnonsense = \nledger_dir = \"l\"\nlog = \"/x.log\"\nrestore_mhz = [210, 1800]\n";
         for before in ["[planner\n", "[[site]]\nname = \"a\"\nzone = \"b\"\n", "colour = 1\n", "\u{0}\n"] {
             std::fs::write(&path, format!("{before}{node}[planner]\nstate_dir = \"/wrong\"\n")).expect("a file");
-            let Settings { config, fault } = read(&path);
+            let Settings { config, fault, .. } = read(&path);
             assert!(fault.is_some_and(|fault| fault.contains("carm.toml")), "{before}");
             assert_eq!(config.node.state_dir, Path::new("/s"), "{before}");
             assert_eq!(config.node.ledger_dir, dir.path().join("l"), "{before}");

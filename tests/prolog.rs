@@ -39,6 +39,8 @@ mod remembered;
 mod services;
 #[path = "prolog/sharing.rs"]
 mod sharing;
+#[path = "prolog/stalled.rs"]
+mod stalled;
 #[path = "prolog/strangers.rs"]
 mod strangers;
 #[path = "prolog/strict.rs"]

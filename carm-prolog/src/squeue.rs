@@ -1,5 +1,6 @@
 //! What only slurmctld can tell of a job: when it ends, its name, whether it still runs. One squeue, given one second.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,26 @@ pub enum Answer {
     },
 }
 
+/// Asks how jobs of a node stand, with one squeue for all of them; the error says why there is no answer.
+pub fn ask_all(jobs: &[u32], node: &str, slurm_conf: Option<&Path>) -> HashMap<u32, Result<Answer, String>> {
+    if let [job] = jobs {
+        return HashMap::from([(*job, ask(*job, node, slurm_conf))]);
+    }
+    let answers = find().and_then(|squeue| run(&squeue, &OPTIONS, jobs, slurm_conf));
+    let of_job = |job: u32| {
+        let (text, errors, succeeded) = answers.as_ref().map_err(|cause| format!("asking squeue: {cause}"))?;
+        // Of several jobs squeue leaves out those that slurmctld has forgotten, and does not fail (22.05 to 26.05).
+        match text.lines().find(|line| line.split('|').next() == Some(&job.to_string())) {
+            Some(line) => {
+                read(line, node).ok_or_else(|| format!("asking squeue: its answer was '{}'", carm::request::printable(line)))
+            }
+            None if *succeeded => Ok(Answer::Gone),
+            None => Err(format!("asking squeue: {}", carm::request::printable(errors.lines().next().unwrap_or("no answer")))),
+        }
+    };
+    jobs.iter().map(|&job| (job, of_job(job))).collect()
+}
+
 /// Asks how a job stands; the error says why there is no answer.
 pub fn ask(job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
     ask_by(&find()?, job, node, slurm_conf).map_err(|cause| format!("asking squeue: {cause}"))
@@ -48,9 +69,11 @@ fn find() -> Result<PathBuf, String> {
     squeue.ok_or_else(|| format!("squeue is not in {}", COMMAND_DIRS.join(", ")))
 }
 
+const OPTIONS: [&str; 2] = ["--states=all", "--format=%A|%e|%t|%N|%j"];
+
 fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Result<Answer, String> {
     // The name last: it may be anything.
-    let (text, errors) = run(squeue, &["--states=all", "--format=%A|%e|%t|%N|%j"], &[job], slurm_conf)?;
+    let (text, errors, _) = run(squeue, &OPTIONS, &[job], slurm_conf)?;
     // Asked for the first task of an array, it shows every task.
     let own = text.lines().find(|line| line.split('|').next() == Some(&job.to_string()));
     match own.or(text.lines().next().filter(|line| !line.contains('|'))) {
@@ -62,8 +85,8 @@ fn ask_by(squeue: &Path, job: u32, node: &str, slurm_conf: Option<&Path>) -> Res
     }
 }
 
-/// Standard output and standard error of a squeue about these jobs. A controller that is busy must hold nobody up.
-fn run(squeue: &Path, options: &[&str], jobs: &[u32], slurm_conf: Option<&Path>) -> Result<(String, String), String> {
+/// Standard output and standard error of a squeue about these jobs, and whether it succeeded. A controller that is busy must hold nobody up.
+fn run(squeue: &Path, options: &[&str], jobs: &[u32], slurm_conf: Option<&Path>) -> Result<(String, String, bool), String> {
     let mut command = Command::new(squeue);
     let jobs: Vec<String> = jobs.iter().map(u32::to_string).collect();
     command.arg("--noheader").args(options).args(["--jobs", &jobs.join(",")]);
@@ -76,11 +99,11 @@ fn run(squeue: &Path, options: &[&str], jobs: &[u32], slurm_conf: Option<&Path>)
     let since = Instant::now();
     loop {
         // First whether it has ended: then all that it said is there to be read.
-        let has_ended = child.try_wait().map_err(|e| e.to_string())?.is_some();
+        let ended = child.try_wait().map_err(|e| e.to_string())?;
         output.read()?;
         errors.read()?;
-        if has_ended {
-            return Ok((output.text(), errors.text()));
+        if let Some(status) = ended {
+            return Ok((output.text(), errors.text(), status.success()));
         }
         if since.elapsed() > PATIENCE {
             let _ = child.kill();

@@ -1,5 +1,8 @@
 //! One job at one look: whether it is still there, what it has used, whose hand is on its clocks, and what they shall be.
 
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
 use carm::config::Config;
 use carm::ledger::{Mark, Record};
 use carm::quantity::{format_instant, parse_instant};
@@ -16,9 +19,17 @@ use crate::{booking, epilog};
 /// A prolog takes no longer than this; one that did not come to its end by then never will.
 const PROLOG: TimeDelta = TimeDelta::seconds(10);
 
+/// A job of the state folder, and whether slurmctld is to be asked about it.
+pub(super) struct Found {
+    pub id: u32,
+    state: Option<JobState>,
+    is_silent: bool,
+    asks: bool,
+}
+
 impl Governor {
-    /// The job's state, if it is to be governed now. One that is found gone is closed.
-    pub(super) fn take_up(&mut self, look: &Look, id: u32) -> Option<JobState> {
+    /// Finds a job, if it is its turn.
+    pub(super) fn find(&mut self, look: &Look, id: u32) -> Option<Found> {
         let state = look.store.job(id);
         let started = state.as_ref().and_then(|state| parse_instant(&state.start).ok());
         let age = started.map(|start| look.now - start);
@@ -44,11 +55,25 @@ impl Governor {
         let is_silent = !look.with_steps.contains(&id);
         let may_ask = is_silent || lacks_end || lacks_name;
         // That a job has no limit, or no steps, may last: it is asked about ever more seldom.
-        if !may_ask || !(self.questions.is_time(id, std::time::Instant::now()) || lacks_end && is_new) {
-            return state;
+        let asks = may_ask && (self.questions.is_time(id, std::time::Instant::now()) || lacks_end && is_new);
+        Some(Found { id, state, is_silent, asks })
+    }
+
+    /// What slurmctld knows of jobs that were found, by one squeue for all of them: it may be given a second, and not more.
+    pub(super) fn ask(&self, look: &Look, found: &[Found]) -> HashMap<u32, Result<Answer, String>> {
+        let mut jobs: BTreeMap<Option<PathBuf>, Vec<u32>> = BTreeMap::new();
+        for found in found.iter().filter(|found| found.asks) {
+            let slurm_conf = found.state.as_ref().and_then(|state| state.slurm_conf.clone());
+            jobs.entry(slurm_conf).or_default().push(found.id);
         }
-        let slurm_conf = state.as_ref().and_then(|state| state.slurm_conf.clone());
-        match squeue::ask(id, look.node, slurm_conf.as_deref()) {
+        jobs.iter().flat_map(|(slurm_conf, jobs)| squeue::ask_all(jobs, look.node, slurm_conf.as_deref())).collect()
+    }
+
+    /// The job's state, if it is to be governed now. One that is found gone is closed.
+    pub(super) fn take_up(&mut self, look: &Look, found: Found, answer: Option<Result<Answer, String>>) -> Option<JobState> {
+        let Found { id, state, is_silent, .. } = found;
+        let Some(answer) = answer else { return state };
+        match answer {
             Ok(Answer::Here { end, name }) => state.map(|mut state| {
                 state.ends = state.ends.or(end.map(format_instant));
                 state.name = state.name.or(Some(name));

@@ -25,7 +25,7 @@ use crate::gpu::{Driver, GpuError, Nvml};
 use crate::metrics::Totals;
 use crate::settings::{self, Settings};
 use crate::shared;
-use crate::state::Store;
+use crate::state::{JobState, Store};
 use crate::upkeep::this_host;
 use crate::{logging, notify};
 use alive::Questions;
@@ -227,8 +227,16 @@ impl Governor {
         let mut outlooks: BTreeMap<usize, Option<Outlook>> = BTreeMap::new();
         let mut jobs = Vec::new();
         // A measurement holds its GPUs as a job of its own, and decides their clocks itself.
-        for id in store.jobs().into_iter().filter(|&id| id != crate::profile::JOB) {
-            let taken_up = self.take_up(&look, id);
+        let ids: Vec<u32> = store.jobs().into_iter().filter(|&id| id != crate::profile::JOB).collect();
+        let found: Vec<job::Found> = ids.iter().filter_map(|&id| self.find(&look, id)).collect();
+        let mut answers = self.ask(&look, &found);
+        let mut taken_up: HashMap<u32, JobState> = HashMap::new();
+        for found in found {
+            let (id, answer) = (found.id, answers.remove(&found.id));
+            taken_up.extend(self.take_up(&look, found, answer).map(|state| (id, state)));
+        }
+        for id in ids {
+            let taken_up = taken_up.remove(&id);
             if store.has_job(id) {
                 here.insert((node.to_owned(), id), taken_up.as_ref().map(|state| state.run));
             }

@@ -28,10 +28,8 @@ pub fn device_files(
 ) -> Result<Vec<PathBuf>, String> {
     let slurm_conf = slurm_conf.unwrap_or(Path::new("/etc/slurm/slurm.conf"));
     let gres_conf = slurm_conf.with_file_name("gres.conf");
-    let files = order(&gres_conf, slurm_conf, node, driver, nvml_library).map_err(|cause| {
-        let cause = printable(&cause);
-        format!("{}: {cause}; list the device files as gpu_files under [node]", gres_conf.display())
-    })?;
+    let files = order(&gres_conf, slurm_conf, node, driver, nvml_library)
+        .map_err(|cause| format!("{}: {cause}; list the device files as gpu_files under [node]", gres_conf.display()))?;
     Ok(files.into_iter().map(PathBuf::from).collect())
 }
 
@@ -67,7 +65,7 @@ fn lines(path: &Path) -> Result<Option<Vec<Pairs>>, String> {
     let include = |name: &str| {
         // Slurm looks for a relative name beside slurm.conf; an absolute one replaces the folder in `join`.
         let path = path.parent().unwrap_or(Path::new("/")).join(name);
-        text(&path).map_err(|error| format!("Include: '{}': {error}", path.display()))
+        text(&path).map_err(|error| format!("Include: '{}': {error}", printable(&path.display().to_string())))
     };
     match text(path) {
         Ok(text) => conf::read(&text, &include).map(Some),
@@ -98,7 +96,7 @@ fn check_detection(listing: &Listing, order: &[String], cards: &[Card], driver: 
     }
     let listed = |file: &String| minor(Path::new(file)).is_some_and(|minor| cards.iter().any(|card| card.minor == minor));
     if let Some(lost) = order.iter().find(|file| !listed(file)) {
-        return Err(format!("AutoDetect= is set, and the driver does not list '{lost}'"));
+        return Err(format!("AutoDetect= is set, and the driver does not list '{}'", printable(lost)));
     }
     if listing.detect == AutoDetect::Nvidia {
         return Ok(());

@@ -7,9 +7,10 @@ use carm::quantity::{Moment, parse_instant};
 use carm::slurm::argv::{self, Given};
 use carm::slurm::dependency::{Dependency, read_waited};
 use carm::slurm::grammar::{Arity, Grammar, Owner};
+use carm::slurm::gres_conf::{Detected, Listing};
 use carm::slurm::job::{Job, Options};
 use carm::slurm::queue::{gpu_hours, read_queue};
-use carm::slurm::{directives, grammar, hostlist, partition, test_only};
+use carm::slurm::{conf, directives, grammar, hostlist, partition, test_only};
 
 use super::{assert_message, select};
 
@@ -32,7 +33,10 @@ pub fn run(data: &[u8]) {
             let hours = gpu_hours(&read_queue(&text), 24.0);
             assert!(hours.is_finite() && hours >= 0.0, "{hours} GPU-hours");
         }
-        _ => help(&text),
+        _ => {
+            help(&text);
+            gres(&text);
+        }
     }
 }
 
@@ -110,5 +114,25 @@ fn help(text: &str) {
     let _ = grammar::help_shows_plugin(text);
     for word in text.split_whitespace().take(32) {
         let _ = learned.long(word.trim_start_matches('-'));
+    }
+}
+
+/// gres.conf, and slurm.conf after a NUL: the order has no file twice, and an error is one line.
+fn gres(text: &str) {
+    let (gres, slurm) = text.split_once('\0').unwrap_or((text, "NodeName=n1 Gres=gpu:4"));
+    let include = |path: &str| Err(format!("{path:.80?}: no such file"));
+    let found = |n| Detected { kind: "nvidia_a100".into(), file: format!("/dev/nvidia{}", n ^ 1), nvml_index: n };
+    let order = conf::read(gres, &include).and_then(|gres| {
+        let slurm = conf::read(slurm, &include)?;
+        Listing::read(&gres, Some(&slurm), "n1")?.order(&[0, 1, 2, 3].map(found))
+    });
+    match order {
+        Ok(mut files) => {
+            let count = files.len();
+            files.sort();
+            files.dedup();
+            assert_eq!(files.len(), count, "{files:?}");
+        }
+        Err(error) => assert_message(&error),
     }
 }

@@ -3,6 +3,8 @@
 //! A comment starts at an unescaped `#`, a backslash at a line's end continues the line, and any other backslash escapes one
 //! character. A pair is `Key=value`: blanks around `=` and double quotes around the value are allowed.
 
+use crate::text::printable;
+
 /// `Include` deeper than this is a loop.
 const MAX_DEPTH: usize = 8;
 /// A bound for hostile text: slurm.conf of the largest clusters has some 10,000 lines.
@@ -94,7 +96,7 @@ fn pairs(line: &str) -> Result<Pairs, String> {
     let mut pairs = Vec::new();
     let mut rest = line.trim();
     while !rest.is_empty() {
-        let (key, value, after) = pair(rest).ok_or_else(|| format!("'{}': not Key=value", brief(rest)))?;
+        let (key, value, after) = pair(rest).ok_or_else(|| format!("'{}': not Key=value", printable(rest)))?;
         pairs.push((key.to_ascii_lowercase(), value.to_owned()));
         rest = after.trim_start();
     }
@@ -115,11 +117,6 @@ fn pair(text: &str) -> Option<(&str, &str, &str)> {
     }
     let end = value.find(char::is_whitespace).unwrap_or(value.len());
     Some((key, &value[..end], &value[end..]))
-}
-
-/// A text short and plain enough for a message.
-pub(super) fn brief(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@
 
 use std::cmp::Ordering;
 
-use super::conf::{Pairs, brief};
+use super::conf::Pairs;
 use super::hostlist;
+use crate::text::printable;
 
 /// More GPUs than any node has; a bound for hostile counts.
 const MAX_GPUS: usize = 1024;
@@ -74,21 +75,21 @@ impl Listing {
             None => {
                 let gpus: Vec<Configured> = lines.concat();
                 if gpus.is_empty() || gpus.iter().any(|gpu| gpu.file.is_none()) {
-                    return Err(format!("no File= for every GPU, and no Gres= for node {} in slurm.conf", brief(node)));
+                    return Err(format!("no File= for every GPU, and no Gres= for node {} in slurm.conf", printable(node)));
                 }
                 if gpus.iter().any(|gpu| gpu.kind != gpus[0].kind) {
-                    return Err(format!("several types, and no Gres= for node {} in slurm.conf", brief(node)));
+                    return Err(format!("several types, and no Gres= for node {} in slurm.conf", printable(node)));
                 }
                 gpus
             }
         };
         if gpus.is_empty() {
-            return Err(format!("no GPU is configured for node {}", brief(node)));
+            return Err(format!("no GPU is configured for node {}", printable(node)));
         }
         let mut files: Vec<&String> = gpus.iter().filter_map(|gpu| gpu.file.as_ref()).collect();
         files.sort();
         if let Some(twice) = files.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("'{}': named twice", brief(twice[0])));
+            return Err(format!("'{}': named twice", printable(twice[0])));
         }
         Ok(Self { detect, gpus })
     }
@@ -129,7 +130,7 @@ impl Listing {
                     let found = system.remove(at).1;
                     order.push((links.then_some(found.nvml_index), found.file.clone()));
                 }
-                (None, Some(file)) if gpu.links => return Err(format!("'{}': Links= of a GPU not detected", brief(file))),
+                (None, Some(file)) if gpu.links => return Err(format!("'{}': Links= of a GPU not detected", printable(file))),
                 (None, Some(file)) => order.push((None, file.clone())),
                 (None, None) => return Err("slurm.conf counts more GPUs than the driver lists".into()),
             }
@@ -192,7 +193,7 @@ fn gres_lines(lines: &[Pairs], node: &str) -> Result<(AutoDetect, Vec<Vec<Config
                 }
                 of_node.extend(gpu_line(rest)?);
             }
-            _ => return Err(format!("'{}': neither Name=, NodeName= nor AutoDetect= starts the line", brief(key))),
+            _ => return Err(format!("'{}': neither Name=, NodeName= nor AutoDetect= starts the line", printable(key))),
         }
     }
     named.extend(of_node);
@@ -225,7 +226,7 @@ fn gpu_line(line: &[(String, String)]) -> Result<Option<Vec<Configured>>, String
 fn hosts(list: &str) -> Result<Vec<String>, String> {
     let parts: Vec<&str> =
         list.split(char::is_whitespace).map(|part| part.trim_matches(',')).filter(|part| !part.is_empty()).collect();
-    hostlist::expand(&parts.join(",")).ok_or_else(|| format!("'{}': not a list", brief(list)))
+    hostlist::expand(&parts.join(",")).ok_or_else(|| format!("'{}': not a list", printable(list)))
 }
 
 /// The last value counts, as in Slurm's hash table.
@@ -242,7 +243,7 @@ fn auto_detect(how: &str) -> Result<AutoDetect, String> {
         _ if how.contains("nvidia") => AutoDetect::Nvidia,
         _ if how.contains("full") => AutoDetect::Full,
         "off" => AutoDetect::Off,
-        _ => return Err(format!("AutoDetect={}: not known", brief(&how))),
+        _ => return Err(format!("AutoDetect={}: not known", printable(&how))),
     })
 }
 
@@ -276,7 +277,7 @@ fn gpu_counts(gres: &str) -> Result<Vec<(Option<String>, usize)>, String> {
             [number] if digit(number) => (None, count(number)?),
             [kind] => (Some(kind.to_owned()), 1),
             [kind, number] => (Some(kind.to_owned()), count(number)?),
-            _ => return Err(format!("Gres={}: not GPUs", brief(part))),
+            _ => return Err(format!("Gres={}: not GPUs", printable(part))),
         };
         match counts.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, sum)) => *sum += number,
@@ -293,7 +294,7 @@ fn gpu_counts(gres: &str) -> Result<Vec<(Option<String>, usize)>, String> {
 }
 
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&number| number <= MAX_GPUS).ok_or_else(|| format!("'{}': not a count of GPUs", brief(text)))
+    text.parse().ok().filter(|&number| number <= MAX_GPUS).ok_or_else(|| format!("'{}': not a count of GPUs", printable(text)))
 }
 
 /// `_merge_gres2`: slurm.conf's types in order, each with gres.conf's lines of that type up to its count, then without a file.

@@ -92,7 +92,7 @@ fn uncertain_detection_leaves_gpus_alone() {
     // 15 is NVML_ERROR_GPU_IS_LOST.
     let lost = "[[fault]]\ncall = \"nvmlDeviceGetUUID\"\ngpu = 2\ncode = 15\n";
     for (gres_conf, plugin, faults, cause) in [
-        ("AutoDetect=nvml\nName=gpu File=/dev/nvidia[0-7]", false, "", "gpu_nvml.so"),
+        ("AutoDetect=nvml\nName=gpu File=/dev/nvidia[0-7]", false, "", "without NVML slurmd uses the order of the files;"),
         ("AutoDetect=nvml\nName=gpu File=/dev/nvidia[0-7]", true, lost, "GPU 2 does not respond"),
         ("AutoDetect=nvml", true, lost, "more GPUs than the driver"),
         ("AutoDetect=full", true, "", "two orders"),

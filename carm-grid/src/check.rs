@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command as Process, ExitCode, Stdio};
 
-use carm::config::{Source, Zone};
+use carm::config::{Service, Source, Zone};
 use carm::grid::cache;
 use carm::quantity::rough_duration;
 use carm::site::Outlook;
@@ -34,6 +34,18 @@ Run it as the user that fetches, for whom the tokens are: sudo -u carm carm-grid
 
 Exit status: 0 all is well; 3 something is not; 4 a zone has no data that are young enough.
 ";
+
+/// Past that `check` requests. EIA publishes more than a day late, so one day can be empty.
+const REQUESTED_PAST: TimeDelta = TimeDelta::days(3);
+
+/// Age of the newest observation from which a note is due: several times the source's usual delay. EIA publishes about
+/// a day late, the others within a few hours. The limits are a judgement, not a service's promise.
+fn late_after(service: Service) -> TimeDelta {
+    match service {
+        Service::Eia => TimeDelta::days(3),
+        _ => TimeDelta::hours(12),
+    }
+}
 
 /// How a thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +101,7 @@ pub fn run(found: &ArgMatches) -> Result<ExitCode, Refusal> {
     if !live.is_empty() {
         lines.push(folder(&setup.config.grid.cache_dir));
         lines.extend(clock(&http));
-        lines.extend(timer());
+        lines.extend(timer(live.iter().all(|zone| is_young(&setup, zone))));
     }
     if found.get_many::<String>("zone").is_none() {
         lines.extend(sites(&setup));
@@ -116,9 +128,15 @@ fn text_of(lines: &[Line]) -> String {
 fn answer(http: &Http, setup: &Setup, question: &Question) -> (Verdict, String) {
     let now = setup.now;
     let live = question.live;
+    if let Some(path) = live.token_file.as_ref().filter(|path| matches!(path.try_exists(), Ok(false)))
+        && question.zones.iter().all(|zone| is_young(setup, zone))
+    {
+        let text = format!("not requested: no token_file {} on this host; another host fetches the data", path.display());
+        return (Verdict::Odd, text);
+    }
     let frame =
         Frame { zone: &question.zones[0].name, source: live.service.name(), intensity: question.intensity, now, until: None };
-    let reading = asking::ask(http, question, now, now - TimeDelta::days(1), now + TimeDelta::days(3));
+    let reading = asking::ask(http, question, now, now - REQUESTED_PAST, now + TimeDelta::days(3));
     let assembled = match reading {
         Err(fault) => return (Verdict::Fails, fault.to_string()),
         Ok(reading) => match assemble(&reading, None, &frame) {
@@ -144,7 +162,13 @@ fn not_fetched(zone: &Zone) -> Line {
     }
 }
 
-/// How old a zone's data are.
+/// Whether a zone's cached data are within `max_age`: then some host fetches them.
+fn is_young(setup: &Setup, zone: &Zone) -> bool {
+    let grid = &setup.config.grid;
+    cache::read(&grid.cache_dir, &zone.name).is_ok_and(|data| (setup.now - data.fetched).as_seconds_f64() <= grid.max_age_s)
+}
+
+/// Ages of a zone's last request and of its newest observation.
 fn cached(setup: &Setup, zone: &Zone) -> Line {
     let about = format!("data {}", zone.name);
     let grid = &setup.config.grid;
@@ -160,12 +184,23 @@ fn cached(setup: &Setup, zone: &Zone) -> Line {
             } else if age_s > grid.max_age_s {
                 (Verdict::NoData, format!("{age} old, max_age is {most}: plans mark them as estimated; look at the timer"))
             } else {
-                (Verdict::Ok, format!("{age} old"))
+                observed(setup, zone, &data, &age)
             }
         }
         Err(error) => (Verdict::NoData, error.to_string()),
     };
     Line { about, verdict, text }
+}
+
+fn observed(setup: &Setup, zone: &Zone, data: &cache::ZoneData, age: &str) -> (Verdict, String) {
+    let behind = setup.now - data.observed_until;
+    let ages = format!("{age} old, observed up to {} ago", rough_duration(behind.as_seconds_f64().max(0.0)));
+    match &zone.source {
+        Source::Live(live) if behind > late_after(live.service) => {
+            (Verdict::Odd, format!("{ages}: the source has no newer values, which is unusual; plans use CARM's forecast"))
+        }
+        _ => (Verdict::Ok, ages),
+    }
 }
 
 /// Whether everybody can read the cache folder, and this user write to it.
@@ -206,7 +241,8 @@ fn clock(http: &Http) -> Option<Line> {
 }
 
 /// Whether something fetches: carm-grid.timer, or a carm-grid.service that goes on by itself. None where there is no systemd.
-fn timer() -> Option<Line> {
+/// Hosts that share a cache folder have one timer: where all data are young (`fetched`), an inactive one is no fault.
+fn timer(fetched: bool) -> Option<Line> {
     let active = |unit: &str| {
         let asked =
             Process::new("systemctl").args(["is-active", unit]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
@@ -218,6 +254,10 @@ fn timer() -> Option<Line> {
     let word = active("carm-grid.timer")?;
     let text = match word.as_str() {
         "active" => return Some(Line { about, verdict: Verdict::Ok, text: "carm-grid.timer is active".to_owned() }),
+        word if fetched => {
+            let text = format!("carm-grid.timer is {word} here; the data are young, so another host fetches them");
+            return Some(Line { about, verdict: Verdict::Odd, text });
+        }
         word => {
             format!("carm-grid.timer is {word}: nothing fetches; systemctl enable --now carm-grid.timer, on one host a cache")
         }

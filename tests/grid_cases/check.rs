@@ -39,11 +39,11 @@ fn where_all_is_well_every_line_says_so() {
     let said = check(&desk, "active");
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
     let zone = line(&said, "zone GB");
-    assert!(zone.starts_with("zone GB ok carbon-intensity-gb: average intensity from 2026-04-30 12:"), "{zone}");
+    assert!(zone.starts_with("zone GB ok carbon-intensity-gb: average intensity from 2026-04-28 12:"), "{zone}");
     assert!(zone.contains(" with a forecast to 2026-05-03 "), "{zone}");
     for expected in [
         "zone typical ok typical-day: a model, nothing to fetch",
-        "data GB ok 0 s old",
+        "data GB ok 0 s old, observed up to 40 min ago",
         "clock ok as the services' own",
         "timer ok carm-grid.timer is active",
         "site north ok plans with zone GB: carbon-intensity-gb, average intensity, grid data 0 s old",
@@ -101,4 +101,38 @@ fn a_clock_that_is_off_fails() {
     let expected =
         "clock FAILS this host's clock is 10 min ahead of the services' own; data and forecasts are dated by it: set it";
     assert!(line(&said, "clock").starts_with(expected), "{}", said.out);
+}
+
+#[test]
+fn eia_zone_a_day_late_is_ok() {
+    let desk = Desk::new().zone("ERCO", "eia", "TOKEN");
+    desk.fetches();
+    // Its newest hour is 23 h before its clock: 26 h before the desk's.
+    desk.server.set_now(desk.now - TimeDelta::hours(3));
+    let said = check(&desk, "active");
+    assert!(line(&said, "zone ERCO").starts_with("zone ERCO ok eia: "), "{}", said.out);
+}
+
+#[test]
+fn other_host_fetches_without_fault() {
+    let desk = Desk::new().zone("DE", "electricity-maps", "TOKEN");
+    desk.fetches();
+    fs::remove_file(desk.folder().join("token")).expect("removed");
+    let said = check(&desk, "inactive");
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert!(line(&said, "zone DE").contains("note electricity-maps: not requested: no token_file "), "{}", said.out);
+    let timer = "timer note carm-grid.timer is inactive here; the data are young, so another host fetches them";
+    assert_eq!(line(&said, "timer"), timer);
+}
+
+#[test]
+fn observations_that_stand_still_are_a_note() {
+    let desk = Desk::new().zone("GB", "carbon-intensity-gb", "");
+    desk.fetches();
+    let path = desk.cache_dir().join("GB.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("cached")).expect("JSON");
+    json["observed_until"] = "2026-04-26T12:10:00.000Z".into();
+    fs::write(&path, json.to_string()).expect("written");
+    let expected = "data GB note 0 s old, observed up to 5 d ago: the source has no newer values, which is unusual";
+    assert!(line(&check(&desk, "active"), "data GB").starts_with(expected));
 }

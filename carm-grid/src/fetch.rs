@@ -399,7 +399,8 @@ pub fn what_came(data: &ZoneData) -> String {
         // The last step that the source itself gave.
         let index = signal.steps().iter().rposition(|step| !step.estimated)?;
         let until = signal.steps().get(index + 1).map_or(signal.end(), |next| next.from);
-        Some(if until > data.fetched {
+        // The step of the present ends later than now and is no forecast.
+        Some(if signal.steps().get(index)?.from > data.fetched {
             format!("{name} from {} with a forecast to {}", minute(signal.start()), minute(until))
         } else {
             format!("{name} from {} to {}", minute(signal.start()), minute(until))

@@ -136,3 +136,11 @@ fn observations_that_stand_still_are_a_note() {
     let expected = "data GB note 0 s old, observed up to 5 d ago: the source has no newer values, which is unusual";
     assert!(line(&check(&desk, "active"), "data GB").starts_with(expected));
 }
+
+#[test]
+fn no_forecast_is_named_where_none_came() {
+    let desk = Desk::new().zone("DE", "electricity-maps", "TOKEN");
+    desk.server.trouble("forecast", Trouble::Status { status: 403, retry_after: None });
+    let zone = line(&check(&desk, "active"), "zone DE");
+    assert!(zone.contains(" intensity from ") && !zone.contains("with a forecast to"), "{zone}");
+}

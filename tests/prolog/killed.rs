@@ -103,3 +103,17 @@ fn a_child_killed_alone_leaves_a_parent_that_succeeds_and_says_so() {
     assert_eq!(node.line().marks, [carm::ledger::Mark::CutShort]);
     assert!(node.line().decision.contains("its work ended early"), "{:?}", node.line());
 }
+
+#[test]
+fn a_parent_killed_before_its_child_is_marked() {
+    let node = Node::new().faulty("[[fault]]\ncall = \"nvmlInit\"\nsleep_ms = 1000\ntimes = 1\n");
+    let mut parent = node.start_prolog(&green(7));
+    std::thread::sleep(Duration::from_millis(400));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let state = || std::fs::read_to_string(node.path("state/wind1/job-7.json")).unwrap_or_default();
+    crate::govern::until("the child's end", || state().contains("\"ready\":true"));
+    node.epilog(&green(7)).assert_clean();
+    // The child met the job late: what its GPU used before is not in the line.
+    assert_eq!(node.line().marks, [carm::ledger::Mark::CutShort]);
+}

@@ -14,6 +14,7 @@ use super::job::end_of;
 use crate::brief::{self, Brief, No, horizon, no};
 use crate::clocks::{self, Applied};
 use crate::gpu::{Card, Driver};
+use crate::job::Job;
 use crate::prolog::LEFT_TO_GOVERNOR;
 use crate::state::{JobState, Store};
 use crate::{decide, history};
@@ -80,17 +81,14 @@ fn decision(
     now: DateTime<Utc>,
 ) -> Result<Chosen, No> {
     let job = state.to_job(look.node);
-    if state.decision == LEFT_TO_GOVERNOR {
-        state.work_s = brief::work_s(&job, config, &cards(state), now);
-    }
+    recall(config, look, state, &job, now)?;
     let mut known = None;
     let brief = Brief::of(&job, config, look.driver, &cards(state), state.work_s, &mut known);
     state.profile = state.profile.take().or(known);
     let brief = brief?;
     let outlook = outlook.ok_or_else(|| no("no grid data for now", Mark::NoGrid))?;
     let end = end_of(state).ok_or_else(|| no("its time limit is not known", Mark::LimitUnknown))?;
-    // Asked of the ledger once: what earlier runs emitted changes no more.
-    let earlier_g = *state.governed.earlier_g.get_or_insert_with(|| history::spent_g(&job, config, now));
+    let earlier_g = state.governed.earlier_g.unwrap_or(0.0);
     let left_g = brief.request.budget_g.map(|budget| {
         let own_g = budget / f64::from(job.nodes) - earlier_g;
         (own_g - state.done_so_far().0).max(0.0)
@@ -136,6 +134,29 @@ fn decision(
         None => None,
     };
     Ok((clock_mhz, reason, over_budget))
+}
+
+/// Has the job's past from the ledger, if that is needed: it changes no more.
+fn recall(config: &Config, look: &Look, state: &mut JobState, job: &Job, now: DateTime<Utc>) -> Result<(), No> {
+    if state.governed.earlier_g.is_some() {
+        return Ok(());
+    }
+    let request = job.request.as_ref().ok().and_then(Option::as_ref);
+    let by_request = request.and_then(|request| request.work_s.or(request.runtime_s));
+    let is_first = state.decision == LEFT_TO_GOVERNOR;
+    let (work_s, earlier_g) = if job.restart_count == 0 && (by_request.is_some() || !is_first) {
+        (by_request, 0.0)
+    } else {
+        let (job, config, cards) = (job.clone(), config.clone(), cards(state));
+        let read = move || (brief::work_s(&job, &config, &cards, now), history::spent_g(&job, &config, now));
+        let past = look.pasts.borrow_mut().get((look.node.to_owned(), state.job, state.run), read);
+        past.ok_or_else(|| no("the ledger is not read yet", Mark::ClocksUntouched))?
+    };
+    if is_first {
+        state.work_s = work_s;
+    }
+    state.governed.earlier_g = Some(earlier_g);
+    Ok(())
 }
 
 fn rules(config: &Config, outlook: &Outlook) -> Rules {

@@ -6,6 +6,7 @@ mod clock;
 mod delivery;
 mod hands;
 mod job;
+mod past;
 mod shown;
 
 use std::cell::RefCell;
@@ -30,6 +31,7 @@ use crate::upkeep::this_host;
 use crate::{logging, notify};
 use alive::Questions;
 use delivery::Delivery;
+use past::Pasts;
 use shown::Shown;
 
 /// Waiting for a GPU that a prolog or epilog holds: the next look comes soon enough.
@@ -77,6 +79,7 @@ type Known = HashMap<(String, u32), Option<u32>>;
 struct Governor {
     config: Config,
     delivery: Delivery,
+    pasts: Pasts,
     /// Whose hands the files are in that the governor goes by, if not root's alone.
     distrust: Option<String>,
     nvml: Option<Nvml>,
@@ -104,6 +107,7 @@ struct Look<'a> {
     now: DateTime<Utc>,
     /// What this look adds up to.
     totals: RefCell<Totals>,
+    pasts: RefCell<Pasts>,
 }
 
 impl Governor {
@@ -111,6 +115,7 @@ impl Governor {
         Self {
             config,
             delivery,
+            pasts: Pasts::default(),
             distrust: None,
             nvml: None,
             questions: Questions::default(),
@@ -223,7 +228,8 @@ impl Governor {
             }
         }
         let totals = RefCell::new(std::mem::take(&mut self.totals));
-        let look = Look { store, node, driver, seen, with_steps, now, totals };
+        let pasts = RefCell::new(std::mem::take(&mut self.pasts));
+        let look = Look { store, node, driver, seen, with_steps, now, totals, pasts };
         let mut outlooks: BTreeMap<usize, Option<Outlook>> = BTreeMap::new();
         let mut jobs = Vec::new();
         // A measurement holds its GPUs as a job of its own, and decides their clocks itself.
@@ -255,6 +261,7 @@ impl Governor {
             }
         }
         self.totals = look.totals.into_inner();
+        self.pasts = look.pasts.into_inner();
     }
 
     /// Until the interval is over; a new job, or a signal, ends it.

@@ -247,3 +247,17 @@ fn pages_link_to_pages_that_exist() {
         }
     }
 }
+
+#[test]
+fn pages_name_every_tested_slurm_release() {
+    let list = text("tests/slurm/releases");
+    let majors: Vec<&str> =
+        list.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(' ').nth(1).expect("a major release")).collect();
+    assert!(!majors.is_empty());
+    for page in ["README.md", "docs/install.md", "docs/troubleshooting.md"] {
+        let text = text(page);
+        for major in &majors {
+            assert!(text.contains(major), "{page}: no {major}; tests/slurm/releases has it");
+        }
+    }
+}

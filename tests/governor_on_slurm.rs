@@ -145,7 +145,7 @@ fn a_job_of_plain_sbatch_is_governed(release: SlurmRelease) {
             assert!(line.clock_changes >= 1, "{line:#?}");
         }
         // The prolog's clock is good enough to be kept.
-        SlurmRelease::Debian13 => assert!(line.decision.starts_with("least carbon"), "{line:#?}"),
+        SlurmRelease::Debian13 | SlurmRelease::DebianSid => assert!(line.decision.starts_with("least carbon"), "{line:#?}"),
     }
     assert_true_statement(&site, &line, 0.0);
     site.assert_nothing_is_left();
@@ -173,7 +173,7 @@ fn a_job_with_gpu_freq_is_governed_on_the_installed_slurm() {
 
 #[test]
 fn a_job_with_gpu_freq_is_governed_on_debian_13() {
-    a_job_with_gpu_freq_is_governed(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(a_job_with_gpu_freq_is_governed);
 }
 
 #[test]
@@ -183,5 +183,5 @@ fn a_job_of_plain_sbatch_is_governed_by_one_question() {
 
 #[test]
 fn on_debian_13_by_one_too() {
-    a_job_of_plain_sbatch_is_governed(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(a_job_of_plain_sbatch_is_governed);
 }

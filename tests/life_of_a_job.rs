@@ -62,7 +62,12 @@ fn a_job_with_a_deadline_runs_slower_is_put_back_and_booked() {
 
 #[test]
 fn the_same_holds_on_debian_13() {
-    a_whole_life(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(a_whole_life);
+}
+
+#[test]
+fn the_same_holds_on_debian_sid() {
+    SlurmRelease::DebianSid.run(a_whole_life);
 }
 
 /// Submits the same named job twice, the second time without a word on its run time; and one that is cancelled, which must
@@ -110,7 +115,7 @@ fn the_second_run_of_a_name_is_planned_with_the_firsts_time() {
 
 #[test]
 fn the_same_is_learned_on_debian_13() {
-    the_second_run_is_planned_with_the_firsts_time(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(the_second_run_is_planned_with_the_firsts_time);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `spank_carm.so` in a real Slurm, the installed release and Debian 13's: what users give, what prolog, epilog and job
+//! `spank_carm.so` in a real Slurm, the installed release and those of tests/slurm/releases: what users give, what prolog, epilog and job
 //! get, and that nothing happens to anybody else. The finished file itself is looked at in `spank_plugin/file.rs`, wrong
 //! values and wrong set-ups are tried in `spank_plugin/refusals.rs` and `spank_plugin/setups.rs`.
 
@@ -16,16 +16,17 @@ mod setups;
 
 use common::{Cluster, Environment, SlurmRelease};
 
-/// Makes each function a test on both releases.
-macro_rules! on_both_releases {
+/// Makes each function a test on every release.
+macro_rules! on_every_release {
     ($($test:ident),+ $(,)?) => {
         mod installed { $(#[test] fn $test() { super::$test(super::SlurmRelease::Installed); })+ }
-        mod debian_13 { $(#[test] fn $test() { super::$test(super::SlurmRelease::Debian13); })+ }
+        mod debian_13 { $(#[test] fn $test() { super::SlurmRelease::Debian13.run(super::$test); })+ }
+        mod debian_sid { $(#[test] fn $test() { super::SlurmRelease::DebianSid.run(super::$test); })+ }
     };
 }
-pub(crate) use on_both_releases;
+pub(crate) use on_every_release;
 
-on_both_releases!(
+on_every_release!(
     every_command_lists_the_options_and_hides_what_only_carm_submit_writes,
     every_way_to_give_an_option_reaches_the_prolog,
     prolog_and_epilog_get_every_value_normalised,

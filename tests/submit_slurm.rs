@@ -162,7 +162,12 @@ fn a_job_starts_where_and_when_the_plan_says_on_the_installed_slurm() {
 
 #[test]
 fn a_job_starts_where_and_when_the_plan_says_on_debian_13() {
-    a_job_starts_where_and_when_the_plan_says(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(a_job_starts_where_and_when_the_plan_says);
+}
+
+#[test]
+fn a_job_starts_where_and_when_the_plan_says_on_debian_sid() {
+    SlurmRelease::DebianSid.run(a_job_starts_where_and_when_the_plan_says);
 }
 
 #[test]
@@ -178,5 +183,10 @@ fn the_option_table_agrees_with_getopt_of_the_installed_slurm() {
 
 #[test]
 fn the_option_table_agrees_with_getopt_of_debian_13() {
-    the_option_table_agrees_with_getopt(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(the_option_table_agrees_with_getopt);
+}
+
+#[test]
+fn the_option_table_agrees_with_getopt_of_debian_sid() {
+    SlurmRelease::DebianSid.run(the_option_table_agrees_with_getopt);
 }

@@ -43,6 +43,14 @@ mod tests {
     }
 
     #[test]
+    fn estimate_of_26_05_is_read() {
+        let text = "sbatch: Job 3 to start at 2026-11-30T08:41:10 a using 1 processors on nodes n1 in partition main\n";
+        let estimate = read_estimate(text).expect("an estimate");
+        assert_eq!(estimate.start.to_string(), "2026-11-30 08:41:10");
+        assert_eq!((estimate.nodes.as_deref(), estimate.partition.as_deref()), (Some("n1"), Some("main")));
+    }
+
+    #[test]
     fn an_answer_without_a_time_is_none() {
         for text in
             ["", "allocation failure: Requested node configuration is not available", "Job 3 to start at soon", "x to start at "]

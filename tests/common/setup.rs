@@ -1,18 +1,81 @@
 //! How a test's Slurm is set up: which release, which nodes, which prolog and which plugin.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Cluster;
+
+/// Suite, major release and folder below target/ of each release beside the installed one.
+const RELEASES: &str = include_str!("../slurm/releases");
 
 /// Which Slurm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlurmRelease {
     /// The one that this machine has installed.
     Installed,
-    /// Debian 13's (24.11), in a folder tree of its own.
+    /// Debian 13's, in a folder tree of its own.
     Debian13,
+    /// Debian sid's, in a folder tree of its own.
+    DebianSid,
+}
+
+impl SlurmRelease {
+    /// Runs a test on this release; without the release it prints `SKIPPED` and runs nothing.
+    pub fn run(self, test: fn(Self)) {
+        if self.is_there() {
+            test(self);
+        }
+    }
+
+    /// Whether this release can run here. Its folder tree is made on the first call.
+    pub fn is_there(self) -> bool {
+        static MADE: [OnceLock<bool>; 2] = [const { OnceLock::new() }; 2];
+        let made = match self {
+            Self::Installed => return true,
+            Self::Debian13 => &MADE[0],
+            Self::DebianSid => &MADE[1],
+        };
+        let there = *made.get_or_init(|| {
+            self.root().join("usr/include/slurm/spank.h").exists()
+                || privileged(&repository().join("tests/slurm/release"))
+                    .args([self.suite().as_ref(), self.root().as_os_str()])
+                    .status()
+                    .is_ok_and(|status| status.success())
+        });
+        if !there {
+            // To the descriptor: cargo test captures what the macros print.
+            let thread = std::thread::current();
+            let line = format!("SKIPPED {}: no Slurm of Debian {}\n", thread.name().unwrap_or("a test"), self.suite());
+            std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+        }
+        there
+    }
+
+    fn suite(self) -> &'static str {
+        match self {
+            Self::Installed => "",
+            Self::Debian13 => "trixie",
+            Self::DebianSid => "sid",
+        }
+    }
+
+    /// The rest of its line in the list: major release and folder.
+    fn line(self) -> (&'static str, &'static str) {
+        let line = RELEASES.lines().find_map(|line| line.strip_prefix(self.suite())?.strip_prefix(' '));
+        line.and_then(|rest| rest.split_once(' ')).expect("the suite in tests/slurm/releases")
+    }
+
+    /// `24.11`.
+    pub fn major(self) -> &'static str {
+        self.line().0
+    }
+
+    fn root(self) -> PathBuf {
+        target().join(self.line().1).join("root")
+    }
 }
 
 /// A cluster to be.
@@ -112,8 +175,9 @@ impl Setup {
         for (option, script, then) in [("--prolog", "prolog", &self.prolog), ("--epilog", "epilog", &self.epilog)] {
             start.arg(option).arg(recorder(&folder, script, then.as_deref()));
         }
-        if self.release == SlurmRelease::Debian13 {
-            start.arg("--root").arg(debian_13());
+        if self.release != SlurmRelease::Installed {
+            assert!(self.release.is_there(), "no Slurm {}", self.release.major());
+            start.arg("--root").arg(self.release.root());
         }
         if self.arguments.iter().all(|argument| argument != "--node") {
             start.args(["--gpus-per-node", "4"]);
@@ -167,7 +231,7 @@ pub fn built(name: &str) -> PathBuf {
     test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name)
 }
 
-/// `spank_carm.so` for that Slurm. A plugin fits one major release alone, so Debian 13's is built here, by its header.
+/// `spank_carm.so` for that Slurm. A plugin fits one major release alone, so another release's is built here, by its header.
 pub fn plugin_for(release: SlurmRelease) -> PathBuf {
     if release == SlurmRelease::Installed {
         // In deps/, where cargo puts it for `build` and for `test`; only `build` copies it one folder up.
@@ -175,20 +239,12 @@ pub fn plugin_for(release: SlurmRelease) -> PathBuf {
         assert!(plugin.exists(), "{} is not built; cargo build -p spank-plugin", plugin.display());
         return plugin;
     }
-    let target = target().join("debian-13/build");
+    assert!(release.is_there(), "no Slurm {}", release.major());
+    let target = target().join(release.line().1).join("build");
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "-p", "spank-plugin", "--target-dir"]).arg(&target).current_dir(repository());
-    run(build.env("SPANK_INCLUDE", debian_13().join("usr/include")).env_remove("CARGO_TARGET_DIR"));
+    run(build.env("SPANK_INCLUDE", release.root().join("usr/include")).env_remove("CARGO_TARGET_DIR"));
     target.join("debug/libspank_carm.so")
-}
-
-/// Debian 13's folder tree, made on the first call.
-pub fn debian_13() -> PathBuf {
-    let root = target().join("debian-13/root");
-    if !root.join("usr/include/slurm/spank.h").exists() {
-        run(privileged(&repository().join("tests/slurm/debian-13")).arg(&root));
-    }
-    root
 }
 
 pub fn throwaway() -> PathBuf {

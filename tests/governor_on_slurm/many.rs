@@ -144,7 +144,7 @@ fn later_plain_job_on_shards_is_not_slowed() {
 
 #[test]
 fn earlier_plain_job_is_not_slowed_on_debian_13() {
-    plain_job_is_not_slowed(SlurmRelease::Debian13, true);
+    SlurmRelease::Debian13.run(|release| plain_job_is_not_slowed(release, true));
 }
 
 #[test]

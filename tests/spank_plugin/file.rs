@@ -25,11 +25,13 @@ const WANTED_FROM_SLURM: [&str; 6] = [
     "spank_option_register",
 ];
 
-fn with_plugin<T>(look: impl Fn(&ElfFile64) -> T) -> [T; 2] {
-    [SlurmRelease::Installed, SlurmRelease::Debian13].map(|release| {
-        let bytes = std::fs::read(plugin_for(release)).expect("reading the plugin");
-        look(&ElfFile64::parse(&*bytes).expect("an ELF file"))
-    })
+fn plugins() -> impl Iterator<Item = Vec<u8>> {
+    let releases = [SlurmRelease::Installed, SlurmRelease::Debian13, SlurmRelease::DebianSid].into_iter();
+    releases.filter(|release| release.is_there()).map(|release| std::fs::read(plugin_for(release)).expect("reading the plugin"))
+}
+
+fn with_plugin<T>(look: impl Fn(&ElfFile64) -> T) -> Vec<T> {
+    plugins().map(|bytes| look(&ElfFile64::parse(&*bytes).expect("an ELF file"))).collect()
 }
 
 #[test]
@@ -62,8 +64,7 @@ fn the_plugin_wants_only_what_every_slurm_has() {
 fn the_plugin_needs_only_libc_and_stays_loaded() {
     use object::elf;
     use object::read::elf::{Dyn, FileHeader};
-    for release in [SlurmRelease::Installed, SlurmRelease::Debian13] {
-        let bytes = std::fs::read(plugin_for(release)).expect("reading the plugin");
+    for bytes in plugins() {
         let data = &*bytes;
         let header = elf::FileHeader64::<object::Endianness>::parse(data).expect("an ELF header");
         let endian = header.endian().expect("its byte order");

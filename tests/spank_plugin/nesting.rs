@@ -1,9 +1,9 @@
 //! Commands inside a job: they inherit nothing of its carbon request, and may make their own.
 
 use crate::common::{Cluster, Setup, SlurmRelease};
-use crate::{anything_of_carm, carbon, on_both_releases, printed};
+use crate::{anything_of_carm, carbon, on_every_release, printed};
 
-on_both_releases!(
+on_every_release!(
     what_a_job_submits_inherits_nothing,
     a_job_can_submit_with_options_of_its_own,
     a_step_changes_nothing_and_keeps_what_the_job_knows,

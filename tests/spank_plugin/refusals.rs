@@ -1,9 +1,9 @@
 //! Values that are none: refused at submission, in one line of CARM's, and no job comes of it.
 
 use crate::common::{Cluster, Ran, SlurmRelease};
-use crate::on_both_releases;
+use crate::on_every_release;
 
-on_both_releases!(
+on_every_release!(
     every_malformed_value_is_refused_with_the_option_the_value_and_a_way_out,
     a_malformed_value_is_refused_wherever_it_stands,
 );

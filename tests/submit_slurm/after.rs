@@ -50,5 +50,5 @@ fn a_plan_starts_after_the_jobs_that_it_waits_for_on_the_installed_slurm() {
 
 #[test]
 fn a_plan_starts_after_the_jobs_that_it_waits_for_on_debian_13() {
-    a_plan_starts_after_the_jobs_that_it_waits_for(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(a_plan_starts_after_the_jobs_that_it_waits_for);
 }

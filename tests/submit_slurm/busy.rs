@@ -91,7 +91,7 @@ fn a_job_waits_for_room_and_not_for_slurms_estimate_on_the_installed_slurm() {
 
 #[test]
 fn a_job_waits_for_room_and_not_for_slurms_estimate_on_debian_13() {
-    a_job_waits_for_room_and_not_for_slurms_estimate(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(a_job_waits_for_room_and_not_for_slurms_estimate);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn the_queue_is_counted_in_gpu_hours_on_the_installed_slurm() {
 
 #[test]
 fn the_queue_is_counted_in_gpu_hours_on_debian_13() {
-    the_queue_is_counted_in_gpu_hours(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(the_queue_is_counted_in_gpu_hours);
 }
 
 #[test]
@@ -111,5 +111,5 @@ fn a_plan_keeps_clear_of_jobs_that_are_put_off_on_the_installed_slurm() {
 
 #[test]
 fn a_plan_keeps_clear_of_jobs_that_are_put_off_on_debian_13() {
-    a_plan_keeps_clear_of_jobs_that_are_put_off(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(a_plan_keeps_clear_of_jobs_that_are_put_off);
 }

@@ -39,5 +39,5 @@ fn the_job_gets_the_width_that_the_plan_chose_on_the_installed_slurm() {
 
 #[test]
 fn the_job_gets_the_width_that_the_plan_chose_on_debian_13() {
-    the_job_gets_the_width_that_the_plan_chose(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(the_job_gets_the_width_that_the_plan_chose);
 }

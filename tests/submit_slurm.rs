@@ -87,6 +87,37 @@ fn a_job_starts_where_and_when_the_plan_says(release: SlurmRelease) {
     }
 }
 
+/// sbatch reads `<(...)`, /dev/stdin and /proc/self/fd/0 once; so does carm-submit, and hands over what it read.
+fn a_piped_script_is_submitted(release: SlurmRelease) {
+    let cluster = start(Setup::on(release));
+    sites(&cluster, 0);
+    let submit = env!("CARGO_BIN_EXE_carm-submit");
+    let config = cluster.folder().join("jobs/carm.toml").display().to_string();
+    for (gpus, plan) in [("--gres=gpu:1", "--carbon-max-delay=0s"), ("", ""), ("--gres=gpu:1", "--carbon-off")] {
+        let script = format!("printf '#!/bin/sh\\n#SBATCH {gpus} -t 2\\necho \"$0 $1\"\\n'");
+        for (line, name) in [
+            (format!("{submit} {plan} <({script}) argument"), None),
+            (format!("{script} | {submit} {plan} /dev/stdin argument"), Some("stdin")),
+            (format!("{script} | {submit} {plan} /proc/self/fd/0 argument"), Some("0")),
+            (format!("{script} | {submit} {plan}"), Some("sbatch")),
+        ] {
+            let ran = cluster.with_env("CARM_CONFIG", &config).run("bash", &["-c", &line]);
+            let job = ran.job();
+            if let Some(name) = name {
+                assert_eq!(cluster.job(job).get("JobName").map(String::as_str), Some(name), "{line}: {ran:?}");
+            }
+            assert_eq!(cluster.wait_for_job(job), "COMPLETED", "{line}: {ran:?}");
+            let expected = if name == Some("sbatch") { "slurm_script" } else { "argument" };
+            assert!(cluster.output_of(job).trim_end().ends_with(expected), "{line}: {}", cluster.output_of(job));
+        }
+    }
+}
+
+#[test]
+fn piped_scripts_are_submitted() {
+    a_piped_script_is_submitted(SlurmRelease::Installed);
+}
+
 fn without_the_plugin_a_script_with_carbon_lines_is_accepted(release: SlurmRelease) {
     let cluster = start(Setup::on(release).without_plugin());
     sites(&cluster, 0);

@@ -33,7 +33,7 @@ pub struct Gathered {
 pub fn directives(grammar: &Grammar, script: &Script) -> anyhow::Result<Directives> {
     directives::read(grammar, script.text()).map_err(|error| {
         let place = match script {
-            Script::File { path, .. } => shown(path),
+            Script::File { path, .. } | Script::Pipe { path, .. } => shown(path),
             Script::Input(_) | Script::Wrap => "standard input".to_owned(),
         };
         anyhow::anyhow!("{place}: {error}")

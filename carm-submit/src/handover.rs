@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::io::{Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use carm::request::{CarbonRequest, JobName, variables};
@@ -126,12 +127,12 @@ impl Handover<'_> {
                 sbatch.args(self.line.for_sbatch(options, &added, &[])).stdin(Stdio::from(file));
             }
             (Some(Script::File { path, .. }), Some(text)) => {
-                // Under the same name in a folder of its own: sbatch calls the job after its script.
-                let own = tempfile::tempdir()?;
-                let copy = own.path().join(path.file_name().unwrap_or("script".as_ref()));
-                std::fs::write(&copy, text)?;
-                let arguments = self.line.script.iter().skip(1).cloned();
-                let script: Vec<OsString> = std::iter::once(copy.into_os_string()).chain(arguments).collect();
+                let (own, script) = self.copy(path, &text)?;
+                sbatch.args(self.line.for_sbatch(options, &added, &script));
+                folder = Some(own);
+            }
+            (Some(Script::Pipe { path, text }), changed) => {
+                let (own, script) = self.copy(path, changed.as_deref().unwrap_or(text))?;
                 sbatch.args(self.line.for_sbatch(options, &added, &script));
                 folder = Some(own);
             }
@@ -140,6 +141,17 @@ impl Handover<'_> {
             }
         }
         Ok((sbatch, folder))
+    }
+
+    /// A copy of the script in a folder of its own, and the words that name it with its arguments. It keeps its file name:
+    /// sbatch names the job after it.
+    fn copy(&self, path: &Path, text: &[u8]) -> std::io::Result<(TempDir, Vec<OsString>)> {
+        let folder = tempfile::tempdir()?;
+        let copy = folder.path().join(path.file_name().unwrap_or("script".as_ref()));
+        std::fs::write(&copy, text)?;
+        let arguments = self.line.script.iter().skip(1).cloned();
+        let words = std::iter::once(copy.into_os_string()).chain(arguments).collect();
+        Ok((folder, words))
     }
 
     /// The script without its carbon lines, where this sbatch would not know them.

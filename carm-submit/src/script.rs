@@ -1,6 +1,7 @@
 //! The batch script: where sbatch would find it, and its text.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,13 @@ pub enum Script {
     /// A file.
     File {
         /// As sbatch would find it.
+        path: PathBuf,
+        /// Its text.
+        text: Vec<u8>,
+    },
+    /// A pipe or device with a path (`<(...)`, /dev/stdin, /proc/self/fd/0): the first read empties it, so sbatch gets a copy.
+    Pipe {
+        /// As the user named it.
         path: PathBuf,
         /// Its text.
         text: Vec<u8>,
@@ -30,8 +38,11 @@ impl Script {
             Some(word) => {
                 let chdir = line.options.iter().rev().find(|o| o.name == "chdir").and_then(|o| o.value.as_deref());
                 let path = find(word, chdir);
-                let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-                Ok(Self::File { path, text })
+                let mut file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+                let is_regular = file.metadata().is_ok_and(|about| about.is_file());
+                let mut text = Vec::new();
+                file.read_to_end(&mut text).with_context(|| format!("reading {}", path.display()))?;
+                Ok(if is_regular { Self::File { path, text } } else { Self::Pipe { path, text } })
             }
             None if line.wrapped() => Ok(Self::Wrap),
             None => {
@@ -45,7 +56,7 @@ impl Script {
     /// The text that may hold directives.
     pub fn text(&self) -> &[u8] {
         match self {
-            Self::File { text, .. } | Self::Input(text) => text,
+            Self::File { text, .. } | Self::Pipe { text, .. } | Self::Input(text) => text,
             Self::Wrap => &[],
         }
     }
@@ -53,7 +64,9 @@ impl Script {
     /// The name that sbatch gives a job without `--job-name`.
     pub fn name(&self) -> String {
         match self {
-            Self::File { path, .. } => path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            Self::File { path, .. } | Self::Pipe { path, .. } => {
+                path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+            }
             Self::Input(_) => "sbatch".to_owned(),
             Self::Wrap => "wrap".to_owned(),
         }

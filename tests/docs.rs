@@ -39,7 +39,7 @@ fn first_cells(section: &str) -> Vec<String> {
 /// The keys that a table of carm.toml takes, from the refusal of one that it does not.
 fn keys_of(table: &str) -> BTreeSet<String> {
     let error = Config::parse(&format!("{table}\nno_such_key = 1\n"), Path::new("carm.toml")).expect_err("no key").to_string();
-    let (_, expected) = error.split_once("expected one of ").unwrap_or_else(|| panic!("{error}"));
+    let (_, expected) = error.split_once(", expected ").unwrap_or_else(|| panic!("{error}"));
     set(expected.split('`').skip(1).step_by(2))
 }
 

@@ -223,3 +223,47 @@ fn the_option_table_agrees_with_getopt_of_debian_13() {
 fn the_option_table_agrees_with_getopt_of_debian_sid() {
     SlurmRelease::DebianSid.run(the_option_table_agrees_with_getopt);
 }
+
+/// The ways in which sites put carm-submit in front of sbatch.
+fn shims(submit: &str) -> [(&'static str, String); 4] {
+    [
+        ("link", String::new()),
+        ("exec wrapper", format!("#!/bin/sh\nexec {submit} \"$@\"\n")),
+        ("forking wrapper", format!("#!/bin/bash\nunset LD_PRELOAD\n{submit} \"$@\"\nexit $?\n")),
+        ("two processes deep", format!("#!/bin/bash\nbash -c '{submit} \"$@\"; exit $?' sbatch \"$@\"\nexit $?\n")),
+    ]
+}
+
+#[test]
+fn carm_submit_serves_as_sbatch() {
+    let cluster = start(Setup::on(SlurmRelease::Installed));
+    sites(&cluster, 0);
+    let submit = env!("CARGO_BIN_EXE_carm-submit");
+    let config = cluster.folder().join("jobs/carm.toml").display().to_string();
+    let script = cluster.script("train.sh", "#!/bin/sh\n#SBATCH --gres=gpu:1 -t 2\nenv | grep CARM_SUBMIT\nexit 0\n");
+    for (kind, text) in shims(submit) {
+        let folder = cluster.folder().join("shims").join(kind);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let shim = folder.join("sbatch");
+        if text.is_empty() {
+            std::os::unix::fs::symlink(submit, &shim).expect("a link");
+        } else {
+            std::fs::write(&shim, text).expect("a script");
+            std::process::Command::new("chmod").arg("755").arg(&shim).status().expect("chmod");
+        }
+        let call = |arguments: &str| {
+            let line = format!("PATH='{}':$PATH timeout 60 sbatch {arguments}", folder.display());
+            cluster.with_env("CARM_CONFIG", &config).run("bash", &["-c", &line])
+        };
+        let ran = call(&format!("--carbon-max-delay=0s {script}"));
+        assert_eq!(ran.stderr.matches("carm-submit: train.sh:").count(), 1, "{kind}: one plan: {ran:?}");
+        let job = ran.job();
+        assert_eq!(cluster.wait_for_job(job), "COMPLETED", "{kind}");
+        assert_eq!(cluster.output_of(job), "", "{kind}: no mark reaches the job");
+        let refused = call("-p nowhere --wrap true");
+        assert_eq!(refused.code, cluster.sbatch(&["-p", "nowhere", "--wrap", "true"]).code, "{kind}: {refused:?}");
+        if kind == "link" {
+            assert_eq!(call("--version").stdout, cluster.sbatch(&["--version"]).stdout);
+        }
+    }
+}

@@ -124,14 +124,11 @@ impl Assembled {
     }
 }
 
-/// The configuration: `--config`, else `CARM_CONFIG`, else the installed one, else the embedded default.
-pub fn configuration(flag: Option<&Path>, utc_offset_s: i32) -> anyhow::Result<Config> {
+/// The configuration file's: `--config`, else `CARM_CONFIG`, else the installed one; `None` without any.
+pub fn configured(flag: Option<&Path>) -> Option<anyhow::Result<Config>> {
     let named = flag.map(Path::to_owned).or_else(|| variable("CARM_CONFIG").map(PathBuf::from));
-    match named {
-        Some(path) => Ok(Config::load(&path)?),
-        None if Path::new(DEFAULT_PATH).exists() => Ok(Config::load(Path::new(DEFAULT_PATH))?),
-        None => Ok(Config::embedded(utc_offset_s)),
-    }
+    let path = named.or_else(|| Some(PathBuf::from(DEFAULT_PATH)).filter(|path| path.exists()))?;
+    Some(Config::load(&path).map_err(anyhow::Error::from))
 }
 
 /// When a job may begin: not before `--begin`, not after its user's patience.

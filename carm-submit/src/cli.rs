@@ -12,6 +12,7 @@ use carm::slurm::grammar::{Arity, Grammar, Owner};
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use crate::exit::Refusal;
+use crate::sbatch;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ pub fn read(words: &[OsString]) -> Result<Call, Refusal> {
     if line.options.iter().any(|o| o.name == "help") {
         return Ok(Call::Show(command().render_help().to_string()));
     }
-    if line.options.iter().any(|o| o.name == "version") {
+    if line.options.iter().any(|o| o.name == "version") && !sbatch::is_own_name() {
         return Ok(Call::Show(command().render_version()));
     }
     let own = line.options.iter().filter(|o| o.owner == Owner::Submit).map(|o| {

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::decide::Decided;
 use crate::exit::Refusal;
+use crate::sbatch::Sbatch;
 use crate::script::Script;
 
 /// Set where sbatch is asked and not told: carm-submit asks nothing below it, and the sample of a CLI filter does not call it.
@@ -32,6 +33,8 @@ pub enum Carbon<'a> {
 
 /// A job to hand over.
 pub struct Handover<'a> {
+    /// Slurm's own sbatch.
+    pub sbatch: &'a Sbatch,
     /// The command line.
     pub line: &'a CommandLine,
     /// The script, where it could be read.
@@ -83,7 +86,7 @@ impl Handover<'_> {
     /// be cleared away after it.
     pub fn submit(self) -> Result<ExitCode, Refusal> {
         let failed = |error: std::io::Error| Refusal::wrong(format!("handing the script to sbatch: {error}"));
-        match self.sbatch(&[]).map_err(failed)? {
+        match self.command(&[]).map_err(failed)? {
             (mut sbatch, None) => Err(Refusal::no_sbatch(&sbatch.exec())),
             (mut sbatch, Some(_folder)) => {
                 let status = sbatch.status();
@@ -95,7 +98,7 @@ impl Handover<'_> {
     /// The same submission as a question to Slurm, which answers on standard error and starts nothing. The folder, where
     /// there is one, has to outlive the command.
     pub fn test_only(&self) -> std::io::Result<(Command, Option<TempDir>)> {
-        let (mut sbatch, folder) = self.sbatch(&["--test-only"])?;
+        let (mut sbatch, folder) = self.command(&["--test-only"])?;
         // A CLI filter that calls carm-submit must see that this is its question.
         sbatch.env(TEST_ONLY, "1");
         // Its user's own form of times is not for us to read.
@@ -107,7 +110,7 @@ impl Handover<'_> {
     }
 
     /// sbatch with its words, `first` before all others, and the folder of its script where that is a copy.
-    fn sbatch(&self, first: &[&str]) -> std::io::Result<(Command, Option<TempDir>)> {
+    fn command(&self, first: &[&str]) -> std::io::Result<(Command, Option<TempDir>)> {
         let mut added: Vec<OsString> = self.added.iter().map(OsString::from).collect();
         let options = match (&self.carbon, self.plugin) {
             (Carbon::AsWritten, true) => &self.line.written,
@@ -117,7 +120,7 @@ impl Handover<'_> {
             }
             (_, false) => &self.line.sbatch,
         };
-        let mut sbatch = Command::new("sbatch");
+        let mut sbatch = self.sbatch.command();
         sbatch.args(first);
         let mut folder = None;
         match (self.script, self.script_text()) {

@@ -17,6 +17,7 @@ mod history;
 mod json;
 mod offers;
 mod places;
+mod sbatch;
 mod script;
 mod slurm;
 mod submit;
@@ -24,10 +25,17 @@ mod unfit;
 mod warning;
 mod widths;
 
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
+
+use exit::Refusal;
+use sbatch::Sbatch;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(sbatch) = Sbatch::behind_wrapper() {
+        return Refusal::no_sbatch(&sbatch.command().args(&words).exec()).report();
+    }
     match cli::read(&words) {
         Ok(cli::Call::Show(text)) => exit::show(&text),
         Ok(cli::Call::Submit(call)) => submit::run(*call),

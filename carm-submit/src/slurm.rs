@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use carm::slurm::grammar::{Grammar, help_shows_plugin};
 use carm::slurm::partition::{Partition, read_partitions};
 
+use crate::sbatch::Sbatch;
+
 /// A controller that answers later than this is no help to a submission.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -108,8 +110,8 @@ fn read(output: Pipe) -> Option<Vec<u8>> {
 }
 
 /// Asks `sbatch --help`.
-pub fn ask_help() -> Asked {
-    Asked::start_words("sbatch", &["--help"], PATIENCE_WITH_HELP)
+pub fn ask_help(sbatch: &Sbatch) -> Asked {
+    Asked::start(sbatch.command().arg("--help").stdin(Stdio::null()), Says::Stdout, PATIENCE_WITH_HELP)
 }
 
 /// Asks `scontrol show partition`.

@@ -23,6 +23,7 @@ use crate::decide::{self, Decided, Missed};
 use crate::exit::{Obstacle, Refusal, say, show, tell};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
+use crate::sbatch::Sbatch;
 use crate::script::Script;
 use crate::slurm::{self, Asked, Installed, Partitions, Says};
 use crate::warning::Warning;
@@ -41,6 +42,7 @@ enum Decision {
 
 /// A submission's parts as far as they could be read.
 struct Parts {
+    sbatch: Sbatch,
     words: Vec<OsString>,
     grammar: Grammar,
     line: CommandLine,
@@ -55,9 +57,13 @@ struct Parts {
 
 /// Plans, explains, hands over.
 pub fn run(call: Submission) -> ExitCode {
-    // Both commands answer while CARM reads its own files.
-    let (help, partitions) = (slurm::ask_help(), slurm::ask_partitions());
+    let configuration = assemble::configured(call.flags.config.as_deref());
+    let configured = configuration.as_ref().and_then(|config| config.as_ref().ok()?.submit.sbatch.as_deref());
+    let sbatch = Sbatch::find(configured);
+    // Both commands answer while CARM reads its other files.
+    let (help, partitions) = (slurm::ask_help(&sbatch), slurm::ask_partitions());
     let mut parts = Parts {
+        sbatch,
         line: argv::divide(&call.grammar, &call.words),
         words: call.words,
         grammar: call.grammar,
@@ -69,12 +75,12 @@ pub fn run(call: Submission) -> ExitCode {
         now: Utc::now(),
         warnings: Vec::new(),
     };
-    if parts.line.options.iter().any(|o| o.name == "usage") {
+    if parts.line.options.iter().any(|o| matches!(o.name.as_str(), "usage" | "version")) {
         parts.learn();
         return ended(parts.hand_over(Carbon::AsWritten, Vec::new()));
     }
     // A bug of CARM's must not cost a submission: a panic is a fault like any other.
-    let decision = catch_unwind(AssertUnwindSafe(|| parts.decide(&call.flags, partitions)))
+    let decision = catch_unwind(AssertUnwindSafe(|| parts.decide(&call.flags, configuration, partitions)))
         .unwrap_or_else(|_| Err(Obstacle::Fault(anyhow!("a bug in carm-submit"))));
     parts.learn();
     if parts.installed.without_plugin() && parts.asks_for_carbon() {
@@ -96,7 +102,12 @@ impl Parts {
         }
     }
 
-    fn decide(&mut self, flags: &Flags, partitions: Asked) -> Result<Decision, Obstacle> {
+    fn decide(
+        &mut self,
+        flags: &Flags,
+        configuration: Option<anyhow::Result<Config>>,
+        partitions: Asked,
+    ) -> Result<Decision, Obstacle> {
         if let Some(text) = &flags.now {
             self.now = parse_instant(text).map_err(|error| Refusal::wrong(format!("--now: '{text}': {error}")))?;
         }
@@ -126,7 +137,7 @@ impl Parts {
         };
 
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
-        let config = assemble::configuration(flags.config.as_deref(), offset_s)?;
+        let config = configuration.unwrap_or_else(|| Ok(Config::embedded(offset_s)))?;
         assemble::check_objective(gathered.request.objective_or(config.planner.objective), gathered)?;
         let elsewhere = ask_elsewhere(&config, &gathered.job);
         let after = match &gathered.job.dependency {
@@ -167,11 +178,11 @@ impl Parts {
             Partitions { here: partitions.partitions(), elsewhere: elsewhere.into_iter().filter_map(told).collect() };
         let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
         if asks_slurm(&config) && self.installed.slurm {
-            let (line, plugin) = (&self.line, self.installed.plugin);
+            let (line, plugin, sbatch) = (&self.line, self.installed.plugin, &self.sbatch);
             busy::ask(&mut assembled, &config, |place, gpus| {
                 let added = place.iter().cloned().chain(widths.options(gpus)).collect();
                 let carbon = Carbon::Request(&gathered.request);
-                let job = Handover { line, script: Some(script), directives: Some(directives), plugin, carbon, added };
+                let job = Handover { sbatch, line, script: Some(script), directives: Some(directives), plugin, carbon, added };
                 job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
             });
             after.into_iter().for_each(|after| after::wait(&mut assembled, after));
@@ -273,6 +284,7 @@ impl Parts {
 
     fn hand_over(&self, carbon: Carbon, added: Vec<String>) -> Result<ExitCode, Refusal> {
         Handover {
+            sbatch: &self.sbatch,
             line: &self.line,
             script: self.script.as_ref(),
             directives: self.directives.as_ref(),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::live::{self, Quantity, Service};
-use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawZone};
-use super::{Account, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Zone};
+use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawSubmit, RawZone};
+use super::{Account, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Submit, Zone};
 use crate::grid::Intensity;
 use crate::located::{Located, TomlError};
 use crate::quantity::parse_duration;
@@ -13,6 +13,7 @@ use crate::request::Objective;
 pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config, TomlError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let planner = check_planner(&raw.planner, at)?;
+    let submit = check_submit(raw.submit, at)?;
     let grid = check_grid(&raw.grid, at)?;
     let mut zones: Vec<Zone> = Vec::new();
     for (index, zone) in raw.zone.into_iter().enumerate() {
@@ -30,7 +31,7 @@ pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config,
         sites.push(check_site(site, index, at, folder, &planner, &grid, &zones)?);
     }
     let node = check_node(raw.node, at, folder, &sites)?;
-    Ok(Config { path: Some(path.to_owned()), planner, grid, zones, sites, node })
+    Ok(Config { path: Some(path.to_owned()), planner, submit, grid, zones, sites, node })
 }
 
 pub(super) fn embedded(utc_offset_s: i32) -> Config {
@@ -57,7 +58,7 @@ pub(super) fn embedded(utc_offset_s: i32) -> Config {
         closed: Vec::new(),
         embodied_g_per_gpu_h: 0.0,
     };
-    Config { path: None, planner, grid, zones, sites: vec![site], node: node_defaults() }
+    Config { path: None, planner, submit: Submit::default(), grid, zones, sites: vec![site], node: node_defaults() }
 }
 
 fn planner_defaults() -> Planner {
@@ -116,6 +117,16 @@ fn check_planner(raw: &RawPlanner, at: &Located) -> Result<Planner, TomlError> {
         pue: pue(at, "planner.pue", raw.pue, defaults.pue)?,
         ask_slurm: raw.ask_slurm.unwrap_or(defaults.ask_slurm),
     })
+}
+
+fn check_submit(raw: RawSubmit, at: &Located) -> Result<Submit, TomlError> {
+    let sbatch = raw.sbatch.map(PathBuf::from);
+    match sbatch {
+        Some(path) if path.is_relative() => {
+            Err(at.refuse("submit.sbatch", path.display().to_string(), "not an absolute path; give one such as /usr/bin/sbatch"))
+        }
+        sbatch => Ok(Submit { sbatch }),
+    }
 }
 
 fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {

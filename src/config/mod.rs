@@ -27,6 +27,8 @@ pub struct Config {
     pub path: Option<PathBuf>,
     /// `[planner]`
     pub planner: Planner,
+    /// `[submit]`
+    pub submit: Submit,
     /// `[grid]`
     pub grid: Grid,
     /// `[[zone]]`, in the file's order.
@@ -52,6 +54,13 @@ pub struct Planner {
     pub pue: f64,
     /// Whether carm-submit asks Slurm, before it plans, when there is room and how long the queue is.
     pub ask_slurm: bool,
+}
+
+/// `[submit]`: how carm-submit submits.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Submit {
+    /// Slurm's own sbatch (absolute path); `None`: the first in PATH that is not carm-submit.
+    pub sbatch: Option<PathBuf>,
 }
 
 /// `[grid]`: what holds for every zone.

@@ -13,6 +13,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub planner: RawPlanner,
     #[serde(default)]
+    pub submit: RawSubmit,
+    #[serde(default)]
     pub grid: RawGrid,
     #[serde(default)]
     pub zone: Vec<RawZone>,
@@ -31,6 +33,12 @@ pub(super) struct RawPlanner {
     pub host_watts: Option<f64>,
     pub pue: Option<f64>,
     pub ask_slurm: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSubmit {
+    pub sbatch: Option<String>,
 }
 
 #[derive(Deserialize, Default)]

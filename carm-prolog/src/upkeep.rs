@@ -60,8 +60,8 @@ pub fn reset(config: &Config, every_gpu: bool) -> Result<()> {
 struct GpuStatus {
     node: Option<String>,
     uuid: String,
-    /// As nvidia-smi counts; none where the driver does not answer.
-    index: Option<u32>,
+    /// As nvidia-smi counts.
+    index: u32,
     minor: u32,
     model: String,
     sm_clock_mhz: Option<u32>,
@@ -88,7 +88,7 @@ pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
             power_w: nvml.power_w(&card.uuid).ok(),
             locked_mhz: held.and_then(|(_, gpu)| gpu.locked_mhz),
             jobs: held.map(|(_, gpu)| gpu.holders.clone()).unwrap_or_default(),
-            index: nvml.index(&card.uuid).ok(),
+            index: card.index,
             uuid: card.uuid,
             minor: card.minor,
             model: card.name,
@@ -108,7 +108,7 @@ pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
         writeln!(
             out,
             "{:<5} {:<5} {:<42} {:>9} {:>9} {:>12}  {}",
-            or_dash(gpu.index.map(|index| index.to_string())),
+            gpu.index,
             gpu.minor,
             gpu.uuid,
             or_dash(gpu.sm_clock_mhz.map(|mhz| format!("{mhz} MHz"))),

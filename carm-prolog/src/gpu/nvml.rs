@@ -34,11 +34,6 @@ impl Nvml {
             .map_err(|e| fault(format!("finding GPU {index}"), &e))
     }
 
-    /// The card's index, as nvidia-smi counts.
-    pub fn index(&self, uuid: &str) -> Result<u32, GpuError> {
-        self.on(uuid, || "reading its index".into(), |device| device.index())
-    }
-
     /// The driver's version.
     pub fn driver_version(&self) -> Result<String, GpuError> {
         self.0.sys_driver_version().map_err(|e| fault("reading the driver's version".into(), &e))

@@ -187,7 +187,8 @@ fn after(mark: Mark) -> Option<Mark> {
         Mark::CutShort => Some(Mark::NoEpilog),
         Mark::NoEpilog => Some(Mark::OtherHand),
         Mark::OtherHand => Some(Mark::Throttled),
-        Mark::Throttled => Some(Mark::Other),
+        Mark::Throttled => Some(Mark::ClocksOff),
+        Mark::ClocksOff => Some(Mark::Other),
         Mark::Other => None,
     }
 }

@@ -25,6 +25,8 @@ mod hung;
 mod job;
 #[path = "prolog/killed.rs"]
 mod killed;
+#[path = "prolog/measure_only.rs"]
+mod measure_only;
 #[path = "prolog/node.rs"]
 mod node;
 #[path = "prolog/outlived.rs"]

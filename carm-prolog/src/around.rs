@@ -95,7 +95,7 @@ fn watch(side: Side, config_path: &Path) {
     };
     // What the configuration said is sure to hold where a governor reads it again and again.
     let may_concern = |config: &Config| match side {
-        _ if job.gpus != GpuNames::None && !Store::is_governed(config) => true,
+        _ if job.gpus != GpuNames::None && !Store::is_governed(&config.node) => true,
         Side::Prolog => prolog::concerns_at_start(&job, config),
         Side::Epilog => prolog::concerns(&job, config),
     };
@@ -135,7 +135,7 @@ fn work(side: Side, config_path: &Path) {
     bounded::begin();
     let job = read_job();
     // A governor keeps what it has read in step with the file; an epilog gives clocks back before it reads any file.
-    let known = settings::mirrored(config_path).filter(|known| side == Side::Epilog || Store::is_governed(&known.config));
+    let known = settings::mirrored(config_path).filter(|known| side == Side::Epilog || Store::is_governed(&known.config.node));
     let Settings { config, fault, distrust } = known.unwrap_or_else(|| settings::read(config_path));
     logging::distrust_state_dir(distrust.is_some());
     logging::start(&config.node);
@@ -176,7 +176,7 @@ fn work(side: Side, config_path: &Path) {
 /// Has lines delivered that a governor does not deliver.
 fn deliver(config_path: &Path, config: &Config, homeless: Option<Box<JobState>>, wait: Duration) {
     let has_lines = || matches!(config.node.log, LogTarget::File(_)) || deliver::spooled(&config.node.state_dir) > 0;
-    if homeless.is_some() || !Store::is_governed(config) && has_lines() {
+    if homeless.is_some() || !Store::is_governed(&config.node) && has_lines() {
         deliver::start(config_path, homeless.map(|state| *state), wait);
     }
 }

@@ -1,7 +1,7 @@
 //! What a decision about a job is made from: its request, its site, its cards, its profile, as the planner's candidate. The
 //! prolog decides once from it, the governor again and again.
 
-use carm::config::{Config, Site};
+use carm::config::{Clocks, Config, Site};
 use carm::ledger::Mark;
 use carm::plan::Start;
 use carm::profile::{Level, Profile, Profiles};
@@ -64,6 +64,9 @@ impl<'a> Brief<'a> {
         let clocks_mhz = usable(clocks_mhz, config.node.restore_mhz);
         let profile = profile_for(request, config, site.1, card, &clocks_mhz)?;
         *known = KnownProfile::of(&profile, site.1.host_watts, site.1.clock_floor_mhz);
+        if config.node.clocks == Clocks::Off {
+            return Err(no("clocks = \"off\"", Mark::ClocksOff));
+        }
         if work_s.is_none() && request.latency_s.is_none() {
             return Err(no("its run time is not known; --carbon-runtime tells it", Mark::WorkUnknown));
         }

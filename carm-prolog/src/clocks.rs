@@ -5,6 +5,7 @@
 //! neither exceeded nor forgotten. While somebody else is on a GPU ([`shared::foreign`]) it has full clock, whatever its jobs wish.
 
 use anyhow::{Result, bail};
+use carm::config::{Clocks, Node};
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::{Driver, GpuError};
@@ -86,7 +87,7 @@ pub fn hold(
     uuid: &str,
     (job, wish_mhz): (u32, Option<u32>),
     metered: bool,
-    restore_mhz: Option<Range>,
+    node: &Node,
 ) -> Result<Held> {
     let mut gpu = store.gpu(uuid)?;
     gpu.drop_gone(Some(job));
@@ -94,12 +95,12 @@ pub fn hold(
         gpu.state.lose();
     }
     gpu.state.add(job, wish_mhz);
-    let unmetered = if metered { stay_loaded(&mut gpu, driver).err() } else { None };
+    let unmetered = if metered { keep_counter(&mut gpu, driver, node).err() } else { None };
     if unmetered.is_some() {
         gpu.state.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.lost = true);
     }
     let shared = gpu.state.holders.len() > 1;
-    let applied = apply(&mut gpu, driver, restore_mhz)?;
+    let applied = apply(&mut gpu, driver, node)?;
     if matches!(applied, Applied::Untouched(_)) {
         // Nobody decides for such a job any more: what may be locked all the same is to be taken off.
         gpu.state.wish(job, None);
@@ -110,13 +111,7 @@ pub fn hold(
 
 /// Takes a job off a GPU and puts the clocks back as the jobs that are left wish, or as they were. Gives the job's part;
 /// none for a job that the journal does not know.
-pub fn release(
-    store: &Store,
-    driver: Option<&dyn Driver>,
-    uuid: &str,
-    job: u32,
-    restore_mhz: Option<Range>,
-) -> Result<Option<Part>> {
+pub fn release(store: &Store, driver: Option<&dyn Driver>, uuid: &str, job: u32, node: &Node) -> Result<Option<Part>> {
     let mut gpu = store.gpu(uuid)?;
     gpu.drop_gone(Some(job));
     if !driver.is_some_and(|driver| share_out(&mut gpu.state, driver)) {
@@ -125,7 +120,7 @@ pub fn release(
     let part = part_of(&gpu.state, job);
     gpu.state.holders.retain(|holder| holder.job != job);
     match driver {
-        Some(driver) => give_back(&mut gpu, driver, restore_mhz)?,
+        Some(driver) => give_back(&mut gpu, driver, node)?,
         // Without a driver there is nothing to put back now; the journal keeps what is owed.
         None => gpu.save()?,
     }
@@ -133,20 +128,20 @@ pub fn release(
 }
 
 /// Brings a GPU to what its living holders wish: after a prolog or epilog that did not come to its end.
-pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<()> {
+pub fn settle(store: &Store, driver: &dyn Driver, uuid: &str, node: &Node) -> Result<()> {
     let mut gpu = store.gpu(uuid)?;
     share_out_and_drop_gone(&mut gpu, driver);
-    give_back(&mut gpu, driver, restore_mhz)
+    give_back(&mut gpu, driver, node)
 }
 
 /// Looks at a GPU: shares out what it has used, and brings it to what those wish who are still there, where somebody has gone or the driver
 /// failed at it before.
-pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<Seen> {
+pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, node: &Node) -> Result<Seen> {
     let mut gpu = store.gpu(uuid)?;
-    if share_out_and_drop_gone(&mut gpu, driver) || gpu.state.holders.is_empty() || is_foreign_new(&mut gpu, driver) {
-        give_back(&mut gpu, driver, restore_mhz)?;
-    } else if owes(&gpu.state) {
-        apply(&mut gpu, driver, restore_mhz)?;
+    if share_out_and_drop_gone(&mut gpu, driver) || gpu.state.holders.is_empty() || is_foreign_new(&mut gpu, driver, node) {
+        give_back(&mut gpu, driver, node)?;
+    } else if owes(&gpu.state, node) {
+        apply(&mut gpu, driver, node)?;
     } else {
         gpu.save()?;
     }
@@ -156,7 +151,7 @@ pub fn look(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<
         utilization: driver.utilization(uuid).ok(),
         throttled: driver.throttled(uuid).unwrap_or(false),
         lock_mhz: gpu.state.locked_mhz.filter(|&range| range != GpuState::UNKNOWN).map(|(_, highest)| highest),
-        unsure: owes(&gpu.state),
+        unsure: owes(&gpu.state, node),
     })
 }
 
@@ -175,16 +170,10 @@ pub fn part_of(gpu: &GpuState, job: u32) -> Option<Part> {
 }
 
 /// Changes the wish of a job that is on a GPU.
-pub fn wish(
-    store: &Store,
-    driver: &dyn Driver,
-    uuid: &str,
-    (job, wish_mhz): (u32, Option<u32>),
-    restore_mhz: Option<Range>,
-) -> Result<Applied> {
+pub fn wish(store: &Store, driver: &dyn Driver, uuid: &str, (job, wish_mhz): (u32, Option<u32>), node: &Node) -> Result<Applied> {
     let mut gpu = store.gpu(uuid)?;
     gpu.state.wish(job, wish_mhz);
-    apply(&mut gpu, driver, restore_mhz)
+    apply(&mut gpu, driver, node)
 }
 
 /// A lock of CARM's that is no longer in force because another hand has taken it off: nothing is owed any more, nor wished for the job.
@@ -196,9 +185,9 @@ pub fn forget_lock(store: &Store, uuid: &str, job: u32) -> Result<()> {
 }
 
 /// Whether somebody else has come to a GPU that is to be slowed, or has gone.
-fn is_foreign_new(gpu: &mut LockedGpu, driver: &dyn Driver) -> bool {
+fn is_foreign_new(gpu: &mut LockedGpu, driver: &dyn Driver, node: &Node) -> bool {
     let (uuid, before) = (gpu.state.uuid.clone(), gpu.state.foreign.take());
-    watch(gpu, driver);
+    watch(gpu, driver, node);
     match (&before, &gpu.state.foreign) {
         (None, Some(foreign)) => log::info!("gpu {uuid}: {foreign}, is on it: full clock while it is there"),
         (Some(_), None) => log::info!("gpu {uuid}: nobody else is on it any more"),
@@ -208,9 +197,9 @@ fn is_foreign_new(gpu: &mut LockedGpu, driver: &dyn Driver) -> bool {
 }
 
 /// Looks who else is on a GPU that is to be slowed.
-fn watch(gpu: &mut LockedGpu, driver: &dyn Driver) {
+fn watch(gpu: &mut LockedGpu, driver: &dyn Driver, node: &Node) {
     gpu.state.foreign = None;
-    if wished(&gpu.state).is_some() {
+    if wished(&gpu.state, node).is_some() {
         gpu.state.foreign = shared::foreign(gpu.store(), &gpu.state, driver);
     }
     if gpu.state.foreign.is_some() {
@@ -219,8 +208,8 @@ fn watch(gpu: &mut LockedGpu, driver: &dyn Driver) {
 }
 
 /// Whether the driver failed at what is wished: a lock of which nobody knows whether it was set, or one that was not taken off.
-fn owes(gpu: &GpuState) -> bool {
-    gpu.locked_mhz == Some(GpuState::UNKNOWN) || gpu.locked_mhz.is_some() && wished(gpu).is_none()
+fn owes(gpu: &GpuState, node: &Node) -> bool {
+    gpu.locked_mhz == Some(GpuState::UNKNOWN) || gpu.locked_mhz.is_some() && wished(gpu, node).is_none()
 }
 
 /// Shares out what a GPU has used, as far as it can be read now. Gives whether it can.
@@ -252,11 +241,11 @@ fn reading(gpu: &mut GpuState, driver: &dyn Driver) -> Option<f64> {
 }
 
 /// Gives up every job's hold on a GPU and puts its clocks back: at boot, or by an admin's hand. Gives whether a lock was owed.
-pub fn reset(store: &Store, driver: &dyn Driver, uuid: &str, restore_mhz: Option<Range>) -> Result<bool> {
+pub fn reset(store: &Store, driver: &dyn Driver, uuid: &str, node: &Node) -> Result<bool> {
     let mut gpu = store.gpu(uuid)?;
     let owed = gpu.state.locked_mhz.is_some();
     gpu.state.holders.clear();
-    match apply(&mut gpu, driver, restore_mhz)? {
+    match apply(&mut gpu, driver, node)? {
         Applied::Untouched(cause) => bail!("{cause}"),
         Applied::Full | Applied::Locked(_) => Ok(owed),
     }
@@ -268,8 +257,8 @@ fn part(holder: &Holder) -> Part {
 }
 
 /// Applies what is left to wish; what fails stays owed in the journal, for the next epilog, prolog or reset.
-fn give_back(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<()> {
-    if let Applied::Untouched(cause) = apply(gpu, driver, restore_mhz)? {
+fn give_back(gpu: &mut LockedGpu, driver: &dyn Driver, node: &Node) -> Result<()> {
+    if let Applied::Untouched(cause) = apply(gpu, driver, node)? {
         log::error!(
             "gpu {}: {cause}; its clocks stay as they are until the next prolog, epilog or carm-prolog reset",
             gpu.state.uuid
@@ -279,17 +268,20 @@ fn give_back(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range
 }
 
 /// The clock that a GPU's jobs together wish: the fastest of their wishes; none is full clock, as while somebody else is on it.
-fn wished(gpu: &GpuState) -> Option<u32> {
+fn wished(gpu: &GpuState, node: &Node) -> Option<u32> {
+    if node.clocks == Clocks::Off {
+        return None;
+    }
     let mut wishes = gpu.holders.iter().filter(|_| gpu.foreign.is_none()).map(|holder| holder.wish_mhz);
     wishes.try_fold(0, |fastest, wish| Some(fastest.max(wish?))).filter(|&mhz| mhz > 0)
 }
 
 /// Brings the GPU to what its holders wish.
-fn apply(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<Applied> {
-    watch(gpu, driver);
-    let done = match wished(&gpu.state) {
-        Some(mhz) => lock(gpu, driver, mhz, restore_mhz).map(|()| Applied::Locked(mhz)),
-        None => unlock(gpu, driver, restore_mhz).map(|()| Applied::Full),
+fn apply(gpu: &mut LockedGpu, driver: &dyn Driver, node: &Node) -> Result<Applied> {
+    watch(gpu, driver, node);
+    let done = match wished(&gpu.state, node) {
+        Some(mhz) => lock(gpu, driver, mhz, node).map(|()| Applied::Locked(mhz)),
+        None => unlock(gpu, driver, node).map(|()| Applied::Full),
     };
     if gpu.state.holders.is_empty() && gpu.state.locked_mhz.is_none() {
         let_unload(&mut gpu.state, driver);
@@ -298,13 +290,13 @@ fn apply(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -
     Ok(done.unwrap_or_else(|error| Applied::Untouched(format!("{error:#}"))))
 }
 
-fn lock(gpu: &mut LockedGpu, driver: &dyn Driver, mhz: u32, restore_mhz: Option<Range>) -> Result<()> {
+fn lock(gpu: &mut LockedGpu, driver: &dyn Driver, mhz: u32, node: &Node) -> Result<()> {
     let uuid = gpu.state.uuid.clone();
     if driver.mig(&uuid)? {
         bail!("MIG is on, and its instances share the GPU's clocks");
     }
     stay_loaded(gpu, driver)?;
-    let lowest_mhz = usable(driver.clocks_mhz(&uuid)?, restore_mhz).first().copied().unwrap_or(mhz).min(mhz);
+    let lowest_mhz = usable(driver.clocks_mhz(&uuid)?, node.restore_mhz).first().copied().unwrap_or(mhz).min(mhz);
     // Journalled before the driver is asked: whoever is killed in between leaves a reset owed, never a lock forgotten.
     let before = gpu.state.locked_mhz.replace((lowest_mhz, mhz));
     gpu.save()?;
@@ -317,15 +309,31 @@ fn lock(gpu: &mut LockedGpu, driver: &dyn Driver, mhz: u32, restore_mhz: Option<
     Ok(locked?)
 }
 
-fn unlock(gpu: &mut LockedGpu, driver: &dyn Driver, restore_mhz: Option<Range>) -> Result<()> {
+fn unlock(gpu: &mut LockedGpu, driver: &dyn Driver, node: &Node) -> Result<()> {
     if gpu.state.locked_mhz.is_some() {
-        match restore_mhz {
+        match node.restore_mhz {
             Some((lowest, highest)) => driver.lock(&gpu.state.uuid, lowest, highest)?,
             None => driver.unlock(&gpu.state.uuid)?,
         }
         gpu.state.locked_mhz = None;
     }
     Ok(())
+}
+
+/// Keeps the driver loaded, and so the energy counter. With `clocks = "off"` only a governor may do that, as the driver's client.
+fn keep_counter(gpu: &mut LockedGpu, driver: &dyn Driver, node: &Node) -> Result<(), GpuError> {
+    if node.clocks == Clocks::On {
+        return stay_loaded(gpu, driver);
+    }
+    if Store::is_governed(node) || driver.persistent(&gpu.state.uuid)? {
+        return Ok(());
+    }
+    Err(GpuError {
+        call: "reading energy".into(),
+        cause: "persistence mode is off, and clocks = \"off\" leaves it so".into(),
+        refused: true,
+        busy: false,
+    })
 }
 
 /// With persistence mode off the driver unloads with its last client and forgets every lock and its energy counter; so it is
@@ -357,6 +365,8 @@ fn let_unload(gpu: &mut GpuState, driver: &dyn Driver) {
 
 #[cfg(test)]
 mod tests {
+    use carm::config::Config;
+
     use super::*;
 
     #[test]
@@ -366,9 +376,9 @@ mod tests {
             wishes.iter().zip(1..).for_each(|(&wish, job)| gpu.add(job, wish));
             gpu
         };
-        assert_eq!(wished(&holders(&[])), None);
-        assert_eq!(wished(&holders(&[Some(900), Some(1500)])), Some(1500));
-        assert_eq!(wished(&holders(&[Some(900), None])), None);
+        assert_eq!(wished(&holders(&[]), &Config::embedded(0).node), None);
+        assert_eq!(wished(&holders(&[Some(900), Some(1500)]), &Config::embedded(0).node), Some(1500));
+        assert_eq!(wished(&holders(&[Some(900), None]), &Config::embedded(0).node), None);
     }
 
     #[test]
@@ -376,7 +386,7 @@ mod tests {
         let mut gpu = GpuState::default();
         gpu.add(7, Some(900));
         gpu.foreign = Some("process 1 (python) of job 9".into());
-        assert_eq!(wished(&gpu), None);
+        assert_eq!(wished(&gpu, &Config::embedded(0).node), None);
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn end(
     });
     let stored = state.as_ref().map(|state| note(store, state));
     let release = |uuid: &str| {
-        clocks::release(store, driver, uuid, id, config.node.restore_mhz).map_err(|error| {
+        clocks::release(store, driver, uuid, id, &config.node).map_err(|error| {
             log::error!(
                 "job {id}: gpu {uuid}: {error:#}; its clocks are put back by the next prolog, epilog or carm-prolog reset"
             );

@@ -1,7 +1,7 @@
 //! The prolog: takes a job up. Journal, decision, clocks; whatever fails, the job runs, at full clock.
 
 use anyhow::Result;
-use carm::config::{Account, Config};
+use carm::config::{Account, Clocks, Config};
 use carm::ledger::Mark;
 use carm::quantity::format_instant;
 use chrono::{DateTime, Utc};
@@ -31,7 +31,7 @@ pub fn concerns_at_start(job: &Job, config: &Config) -> bool {
 
 /// Whether a job is taken up. Without a governor's note Slurm's files are read.
 pub fn takes_up(job: &Job, config: &Config) -> bool {
-    let is_shared = || match Store::is_governed(config) {
+    let is_shared = || match Store::is_governed(&config.node) {
         true => shared::concerns(job, config),
         false => shared::cause_for(job, config).is_some(),
     };
@@ -45,7 +45,7 @@ fn is_booked(job: &Job, config: &Config) -> bool {
 /// Takes the job up. `fault` is what is wrong with the configuration: then no GPU is touched for it.
 pub fn run(job: &Job, config: &Config, fault: Option<String>, store: &Store, now: DateTime<Utc>) -> Result<()> {
     let booked = is_booked(job, config);
-    let is_governed = Store::is_governed(config);
+    let is_governed = Store::is_governed(&config.node);
     // A governor reads Slurm's files, and notes what they say.
     let shared = if is_governed { shared::cause_by_job(job) } else { shared::cause_for(job, config) };
     if (shared.is_some() || !is_governed)
@@ -86,7 +86,8 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, store: &Store, now
     let gpus = carm::quantity::counted(state.gpus.len(), "GPU");
     match taken {
         Ok(()) if !booked => return Ok(()),
-        Ok(()) if state.marks.is_empty() => {
+        // The admin's own setting is nothing to warn of.
+        Ok(()) if state.marks.iter().all(|&mark| mark == Mark::ClocksOff) => {
             log::info!("job {}: {gpus} at {clock}: {}", job.id, state.decision)
         }
         Ok(()) => log::warn!("job {}: {gpus} at {clock}: {}", job.id, state.decision),
@@ -121,7 +122,7 @@ pub fn cut_short(job: &Job, store: &Store, cause: &str) -> Result<()> {
 fn settle(store: &Store, driver: &dyn Driver, config: &Config) {
     for uuid in store.gpus() {
         if store.peek_gpu(&uuid).is_some_and(|gpu| !store.is_held(&gpu))
-            && let Err(error) = clocks::settle(store, driver, &uuid, config.node.restore_mhz)
+            && let Err(error) = clocks::settle(store, driver, &uuid, &config.node)
         {
             log::warn!("gpu {uuid}: {error:#}");
         }
@@ -143,6 +144,7 @@ fn take(
     if is_governed {
         // It looks at once, and has at hand what would have to be read from files here.
         state.decision = LEFT_TO_GOVERNOR.to_owned();
+        state.mark((config.node.clocks == Clocks::Off && job.is_carbon()).then_some(Mark::ClocksOff));
     } else {
         // Where a file hangs, the job is metered all the same.
         write(state)?;
@@ -158,7 +160,7 @@ fn take(
         None => faults.push((cause, vec![uuid])),
     };
     for (card, gpu) in cards.iter().zip(&mut state.gpus) {
-        let held = clocks::hold(store, driver, &card.uuid, (job.id, clock_mhz), true, config.node.restore_mhz);
+        let held = clocks::hold(store, driver, &card.uuid, (job.id, clock_mhz), true, &config.node);
         let held = held.unwrap_or_else(|error| clocks::Held {
             applied: Applied::Untouched(format!("{error:#}")),
             shared: false,
@@ -212,7 +214,7 @@ fn join(store: &Store, driver: &dyn Driver, config: &Config, cards: &[Card], job
     }
     store.write_job(&state).map_err(|error| format!("{error:#}"))?;
     for card in shared {
-        let held = clocks::hold(store, driver, &card.uuid, (job.id, None), false, config.node.restore_mhz);
+        let held = clocks::hold(store, driver, &card.uuid, (job.id, None), false, &config.node);
         match held.map(|held| (held.applied, held.shared)) {
             Ok((Applied::Untouched(cause), _)) => log::error!("job {}: gpu {}: {cause}", job.id, card.uuid),
             Ok((_, true)) => log::info!("job {}: shares gpu {} with another job; full clock", job.id, card.uuid),

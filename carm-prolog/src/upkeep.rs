@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use carm::config::Config;
+use carm::config::{Clocks, Config};
 use chrono::Utc;
 use serde::Serialize;
 
@@ -36,13 +36,13 @@ pub fn reset(config: &Config, every_gpu: bool) -> Result<()> {
     for node in Store::nodes(&config.node.state_dir) {
         let store = Store::open(&config.node.state_dir, &node, PATIENCE)?;
         for uuid in store.gpus() {
-            tell(&uuid, clocks::reset(&store, &nvml, &uuid, restore_mhz));
+            tell(&uuid, clocks::reset(&store, &nvml, &uuid, &config.node));
             seen.push(uuid);
         }
         // No epilog comes for a measurement that was killed.
         store.remove_job(crate::profile::JOB)?;
     }
-    if every_gpu {
+    if every_gpu && config.node.clocks == Clocks::On {
         for card in nvml.cards().context("listing GPUs")?.iter().filter(|card| !seen.contains(&card.uuid)) {
             let done = match restore_mhz {
                 Some((lowest, highest)) => nvml.lock(&card.uuid, lowest, highest),
@@ -99,6 +99,9 @@ pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
         let shown = serde_json::json!({ "version": 1, "gpus": gpus, "unreadable": unreadable });
         writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
         return refuse_partial(unreadable);
+    }
+    if config.node.clocks == Clocks::Off {
+        writeln!(out, "clocks = off")?;
     }
     writeln!(out, "{:<5} {:<5} {:<42} {:>9} {:>9} {:>12}  JOBS", "INDEX", "MINOR", "UUID", "CLOCK", "POWER", "LOCKED")?;
     for gpu in gpus {

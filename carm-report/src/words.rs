@@ -97,6 +97,7 @@ pub fn mark(mark: Mark) -> &'static str {
         Mark::NoEpilog => "the epilog never came; the account was closed when the job was found gone",
         Mark::OtherHand => "something other than CARM moved the clocks",
         Mark::Throttled => "the card slowed itself down: heat or a power limit",
+        Mark::ClocksOff => "full clock, because the node only measures (clocks = \"off\")",
         Mark::Other => "a mark of a later release",
     }
 }

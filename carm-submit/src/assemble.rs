@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use carm::config::{Config, DEFAULT_PATH};
+use carm::config::{Clocks, Config, DEFAULT_PATH};
 use carm::plan::{self, Plan, Request, Start, Tables};
 use carm::request::{Objective, ProfileName};
 use carm::site::Offer;
@@ -202,7 +202,7 @@ pub fn assemble(
         }
         cards.push(offered.made_for.clone());
         for (mut candidate, mut table, band) in std::mem::take(&mut offered.widths) {
-            if installed.without_plugin() {
+            if installed.without_plugin() || config.node.clocks == Clocks::Off {
                 // Nobody will move this job's clocks.
                 let full = candidate.full_clock().map(|level| candidate.levels[level]);
                 candidate.levels = full.into_iter().collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::live::{self, Quantity, Service};
 use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawSubmit, RawZone};
-use super::{Account, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Submit, Zone};
+use super::{Account, Clocks, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Submit, Zone};
 use crate::grid::Intensity;
 use crate::located::{Located, TomlError};
 use crate::quantity::parse_duration;
@@ -88,6 +88,7 @@ fn node_defaults() -> Node {
         nvml_library: "libnvidia-ml.so.1".into(),
         state_dir: "/run/carm".into(),
         ledger_dir: "/var/lib/carm/ledger".into(),
+        clocks: Clocks::On,
         interval_s: 60.0,
         ask_limit: true,
         dwell_s: 300.0,
@@ -304,6 +305,7 @@ fn check_node(raw: RawNode, at: &Located, folder: &Path, sites: &[Site]) -> Resu
         nvml_library,
         state_dir: raw.state_dir.map_or(defaults.state_dir, |path| folder.join(path)),
         ledger_dir: raw.ledger_dir.map_or(defaults.ledger_dir, |path| folder.join(path)),
+        clocks: raw.clocks.unwrap_or(defaults.clocks),
         interval_s,
         ask_limit: raw.ask_limit.unwrap_or(defaults.ask_limit),
         dwell_s: duration(at, "node.dwell", raw.dwell.as_deref(), defaults.dwell_s)?,

@@ -172,6 +172,16 @@ pub enum Account {
     All,
 }
 
+/// Whether CARM sets GPU clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clocks {
+    /// Energy and carbon are booked alone.
+    Off,
+    /// Clocks follow the plan.
+    On,
+}
+
 /// What happens to the clocks of a job that has used up its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -204,6 +214,8 @@ pub struct Node {
     pub state_dir: PathBuf,
     /// The ledger.
     pub ledger_dir: PathBuf,
+    /// Whether clocks and persistence mode may be set.
+    pub clocks: Clocks,
     /// How often a governor re-decides, in seconds.
     pub interval_s: f64,
     /// Whether an unknown time limit may be asked for with one squeue.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::live::{Api, Quantity};
-use super::{Account, OnBudget};
+use super::{Account, Clocks, OnBudget};
 use crate::grid::Intensity;
 use crate::request::Objective;
 
@@ -101,6 +101,7 @@ pub(super) struct RawNode {
     pub nvml_library: Option<String>,
     pub state_dir: Option<String>,
     pub ledger_dir: Option<String>,
+    pub clocks: Option<Clocks>,
     pub interval: Option<String>,
     pub ask_limit: Option<bool>,
     pub dwell: Option<String>,

@@ -146,6 +146,8 @@ pub enum Mark {
     OtherHand,
     /// The card slowed itself down: heat or a power limit.
     Throttled,
+    /// The node only measured (`clocks = "off"`): the job kept full clock.
+    ClocksOff,
     /// A mark that a later release writes.
     #[serde(other)]
     Other,

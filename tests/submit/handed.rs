@@ -161,6 +161,20 @@ fn without_the_plugin_carbon_options_are_dropped_everywhere_with_one_warning() {
 }
 
 #[test]
+fn measure_only_plans_full_clock() {
+    let login = Login::new();
+    login.write("north.csv", &fake::trace(|_| 300.0));
+    let config = std::fs::read_to_string(login.home.path().join("carm.toml")).expect("a configuration");
+    for (clocks, is_longer) in [("on", true), ("off", false)] {
+        login.write("carm.toml", &config.replace("[node]", &format!("[node]\nclocks = \"{clocks}\"")));
+        let ended = login.submit("--carbon-deadline=now+5h --partition=gpu-north train.sh");
+        let given = ended.given();
+        assert_eq!(given.iter().any(|word| word.starts_with("--time=")), is_longer, "{clocks}: {given:?}");
+        assert_eq!(ended.stderr.contains("extra GPU-hours"), is_longer, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_site_plugins_option_with_a_separate_value_is_learned_from_sbatchs_help() {
     let login = Login::new();
     let help = include_str!("../slurm-help/22.05.txt");

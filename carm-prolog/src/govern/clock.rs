@@ -8,6 +8,7 @@ use carm::ledger::Mark;
 use carm::quantity::{format_instant, parse_instant};
 use carm::site::{Offer, Outlook};
 use chrono::{DateTime, Utc};
+use log::Level;
 
 use super::Look;
 use super::job::end_of;
@@ -57,14 +58,20 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
                 state.decision.clone_from(&cause);
             }
             if !state.marks.contains(&mark) && mark != Mark::Other {
-                log::warn!("job {}: {cause}", state.job);
+                let level = if mark == Mark::ClocksOff { Level::Info } else { Level::Warn };
+                log::log!(level, "job {}: {cause}", state.job);
                 state.mark([mark]);
             }
-            if mark == Mark::NoGrid || mark == Mark::LimitUnknown {
-                let reason = if mark == Mark::NoGrid { "no grid data" } else { "the time limit is not known" };
-                if set(config, look.store, look.driver, state, None, &cause, now) {
-                    look.totals.borrow_mut().count_clock_change(reason);
-                }
+            let reason = match mark {
+                Mark::NoGrid => Some("no grid data"),
+                Mark::LimitUnknown => Some("the time limit is not known"),
+                Mark::ClocksOff => Some("clocks = \"off\""),
+                _ => None,
+            };
+            if let Some(reason) = reason
+                && set(config, look.store, look.driver, state, None, &cause, now)
+            {
+                look.totals.borrow_mut().count_clock_change(reason);
             }
         }
     }
@@ -226,7 +233,7 @@ fn set(
     }
     let name = |mhz: Option<u32>| mhz.map_or("full clock".to_owned(), |mhz| format!("{mhz} MHz"));
     // Before any clock moves: whoever comes after a kill must wish what may have been set.
-    let wish = |uuid: &str| match clocks::wish(store, driver, uuid, (state.job, clock_mhz), config.node.restore_mhz) {
+    let wish = |uuid: &str| match clocks::wish(store, driver, uuid, (state.job, clock_mhz), &config.node) {
         Ok(Applied::Untouched(cause)) => Some(format!("gpu {uuid}: {cause}")),
         Ok(_) => None,
         Err(error) => Some(format!("gpu {uuid}: {error:#}")),
@@ -237,7 +244,7 @@ fn set(
         let cause = untaken.join("; ");
         log::warn!("job {}: its GPUs are left alone: {cause}", state.job);
         for gpu in &state.gpus {
-            if let Err(error) = clocks::wish(store, driver, &gpu.uuid, (state.job, None), config.node.restore_mhz) {
+            if let Err(error) = clocks::wish(store, driver, &gpu.uuid, (state.job, None), &config.node) {
                 log::warn!("gpu {}: {error:#}", gpu.uuid);
             }
         }

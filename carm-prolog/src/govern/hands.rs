@@ -1,6 +1,6 @@
 //! Whether another hand is on a job's clocks. NVML cannot be asked for a lock: it is inferred from the clock under load.
 
-use carm::config::Config;
+use carm::config::{Clocks, Config};
 use carm::ledger::Mark;
 
 use super::Look;
@@ -27,7 +27,7 @@ impl Strange<'_> {
 
 /// Compares the clocks under load with the ones that were set; whether a hand is suspected.
 pub(super) fn watch(config: &Config, look: &Look, state: &mut JobState) -> bool {
-    if state.governed.hands_off {
+    if state.governed.hands_off || config.node.clocks == Clocks::Off {
         return false;
     }
     let uuids: Vec<String> = state.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
@@ -63,7 +63,7 @@ pub(super) fn watch(config: &Config, look: &Look, state: &mut JobState) -> bool 
             // Of a card that is idle nobody knows whose lock it has: CARM's stays owed.
             None if !look.seen.get(uuid).is_some_and(is_telling) => Ok(()),
             // It runs as CARM set it, and nobody will speed it up any more when time runs out.
-            None => clocks::wish(look.store, look.driver, uuid, (state.job, None), config.node.restore_mhz).map(|_| ()),
+            None => clocks::wish(look.store, look.driver, uuid, (state.job, None), &config.node).map(|_| ()),
         };
         if let Err(error) = done {
             log::warn!("gpu {uuid}: {error:#}");

@@ -217,7 +217,7 @@ impl Governor {
     fn node(&mut self, store: &Store, node: &str, driver: &dyn Driver, with_steps: &[u32], now: DateTime<Utc>, here: &mut Known) {
         let mut seen = HashMap::new();
         for uuid in store.gpus() {
-            match clocks::look(store, driver, &uuid, self.config.node.restore_mhz) {
+            match clocks::look(store, driver, &uuid, &self.config.node) {
                 Ok(look) => _ = seen.insert(uuid, look),
                 Err(error) => {
                     if let Some(error) = error.downcast_ref::<GpuError>() {

@@ -101,7 +101,7 @@ impl<'a> Hold<'a> {
         let hold = Self { config, nvml, node, cards, is_held: true, _alone: alone };
         for card in &hold.cards {
             let wish = (JOB, Some(clock_mhz));
-            let held = clocks::hold(&hold.store()?, nvml, &card.uuid, wish, true, config.node.restore_mhz)?;
+            let held = clocks::hold(&hold.store()?, nvml, &card.uuid, wish, true, &config.node)?;
             if let Applied::Untouched(cause) = held.applied {
                 bail!("gpu {}: {cause}; {root}", card.uuid);
             }
@@ -119,7 +119,7 @@ impl<'a> Hold<'a> {
         self.check()?;
         for card in &self.cards {
             let wish = (JOB, Some(clock_mhz));
-            let applied = clocks::wish(&self.store()?, self.nvml, &card.uuid, wish, self.config.node.restore_mhz)?;
+            let applied = clocks::wish(&self.store()?, self.nvml, &card.uuid, wish, &self.config.node)?;
             if applied != Applied::Locked(clock_mhz) {
                 bail!("gpu {}: its clock cannot be set to {clock_mhz} MHz: {applied:?}", card.uuid);
             }
@@ -150,7 +150,7 @@ impl<'a> Hold<'a> {
         let store = self.store()?;
         let mut owed = Vec::new();
         for card in &self.cards {
-            let done = clocks::release(&store, Some(self.nvml), &card.uuid, JOB, self.config.node.restore_mhz);
+            let done = clocks::release(&store, Some(self.nvml), &card.uuid, JOB, &self.config.node);
             if done.is_err() || store.peek_gpu(&card.uuid).is_some_and(|gpu| gpu.holders.is_empty() && gpu.locked_mhz.is_some()) {
                 owed.push(card.uuid.as_str());
             }
@@ -208,7 +208,7 @@ fn mend(config: &Config, nvml: &Nvml) -> Result<()> {
         let store = Store::open(&config.node.state_dir, &node, PATIENCE)?;
         for uuid in store.gpus() {
             if store.peek_gpu(&uuid).is_some_and(|gpu| gpu.holders.iter().any(|holder| holder.job == JOB)) {
-                clocks::release(&store, Some(nvml), &uuid, JOB, config.node.restore_mhz)?;
+                clocks::release(&store, Some(nvml), &uuid, JOB, &config.node)?;
                 log::warn!("gpu {uuid}: an earlier profile was killed; its clocks are put back");
             }
         }

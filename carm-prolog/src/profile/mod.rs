@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use carm::config::Config;
+use carm::config::{Clocks, Config};
 
 pub use arguments::Arguments;
 use file::{Output, Provenance};
@@ -34,6 +34,8 @@ use crate::gpu::{Driver, Nvml};
 
 /// Measures, gives the clocks back, and writes. A signal ends it with the signal's own status.
 pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
+    let may_lock = config.node.clocks == Clocks::On;
+    ensure!(may_lock, "[node] clocks: 'off': profile locks GPU clocks; set clocks = \"on\" on the node to measure");
     let output = Output::of(arguments)?;
     let stop = Stop::listen()?;
     let nvml = Nvml::load(&config.node.nvml_library)?;

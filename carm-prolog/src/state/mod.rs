@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use carm::config::Config;
+use carm::config::Node;
 use carm::ledger::Record;
 use chrono::{DateTime, Utc};
 use rustix::fs::{FlockOperation, flock};
@@ -126,13 +126,13 @@ impl Store {
 
     /// Whether a governor works on this host: it runs, and has looked at its jobs lately. One that is stuck in the driver is
     /// alive and decides nothing.
-    pub fn is_governed(config: &Config) -> bool {
-        let state_dir = &config.node.state_dir;
+    pub fn is_governed(node: &Node) -> bool {
+        let state_dir = &node.state_dir;
         let file = File::open(state_dir.join(LOCK_DIR).join(GOVERNOR));
         let runs = file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err());
         let looked = std::fs::metadata(state_dir.join(LOCK_DIR).join(GOVERNOR)).and_then(|file| file.modified());
         let age_s = looked.map(|looked| (Utc::now() - DateTime::<Utc>::from(looked)).as_seconds_f64());
-        runs && age_s.is_ok_and(|age_s| age_s.abs() < (3.0 * config.node.interval_s).max(10.0))
+        runs && age_s.is_ok_and(|age_s| age_s.abs() < (3.0 * node.interval_s).max(10.0))
     }
 
     /// A lock of this host by name, if nobody else holds it for so long; it is released when the file is dropped.

@@ -136,3 +136,48 @@ fn start_asks_slurmctld_once_for_all_jobs() {
     assert!(std::fs::read_to_string(&asked).unwrap().lines().count() <= 2);
     governor.kill();
 }
+
+#[test]
+fn frozen_log_holds_up_no_job() {
+    for is_governed in [true, false] {
+        let node = Node::new();
+        let node = {
+            let log = node.path("logs/carm.log");
+            node.node(&format!("interval = \"1s\"\nlog = \"{}\"", log.display()))
+        };
+        let Some(freezer) = Freezer::at(&node, "logs") else { return };
+        std::fs::write(node.path("logs/carm.log"), "").unwrap();
+        let _governor = is_governed
+            .then(|| {
+                let governor = Command::new(env!("CARGO_BIN_EXE_carm-prolog"))
+                    .arg("--config")
+                    .arg(node.path("carm.toml"))
+                    .arg("govern")
+                    .spawn();
+                governor.unwrap()
+            })
+            .map(Ended);
+        if is_governed {
+            until("it governs", || std::fs::read_to_string(node.path("logs/carm.log")).unwrap().contains("governing"));
+        }
+        freezer.freeze();
+        for id in [7, 8] {
+            node.prolog(&green(id));
+            until("a clock", || node.lock(0).is_some());
+            node.epilog(&green(id));
+            assert_eq!(node.locked(), [0; 0]);
+        }
+        until("both lines", || node.ledger().len() == 2);
+        freezer.thaw();
+        until("the log", || std::fs::read_to_string(node.path("logs/carm.log")).unwrap().contains("job 8"));
+    }
+}
+
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

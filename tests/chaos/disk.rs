@@ -18,12 +18,22 @@ impl Disk {
     pub fn mount(mount: PathBuf) -> Result<Self, String> {
         let image = mount.with_extension("img");
         std::fs::create_dir_all(&mount).map_err(|error| error.to_string())?;
-        let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
-        file.set_len(32 << 20).map_err(|error| error.to_string())?;
+        // Not sparse: where the host's own disk is full, a write into a hole would be an I/O error of this file system.
+        command("fallocate", &["--length", "32M", &image.display().to_string()])?;
         // No blocks reserved for root: a disk that is full is full for CARM as well.
         command("mkfs.ext4", &["-q", "-m", "0", &image.display().to_string()])?;
         command("mount", &["-o", "loop,noatime", &image.display().to_string(), &mount.display().to_string()])?;
-        Ok(Self { mount, fault: Mutex::new(()) })
+        let disk = Self { mount, fault: Mutex::new(()) };
+        disk.unmount_with_this_process().map_err(|error| error.to_string())?;
+        Ok(disk)
+    }
+
+    /// Unmounts it when this process ends without a `drop`, as one that a signal ends.
+    fn unmount_with_this_process(&self) -> std::io::Result<()> {
+        let text = "tail --pid=\"$1\" -f /dev/null; umount --lazy \"$2\" 2>/dev/null";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", text, "sh", &std::process::id().to_string()]).arg(&self.mount).process_group(0);
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop)
     }
 
     /// Where it is mounted.

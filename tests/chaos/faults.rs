@@ -68,10 +68,6 @@ impl Kind {
         Requeue,
     ];
 
-    /// Those of a run without `--faults`: under them the invariants hold.
-    pub const DEFAULT: [Self; 8] =
-        [FrozenCache, HungDriver, KilledGovernor, KilledProlog, KilledEpilog, KilledSlurmd, Cancel, Requeue];
-
     /// As in `--faults`.
     pub fn name(self) -> &'static str {
         match self {
@@ -97,7 +93,7 @@ impl Kind {
 
     /// The names, for a message.
     pub fn names() -> String {
-        format!("'all' or some of {}", Self::ALL.map(Self::name).join(","))
+        format!("some of {}", Self::ALL.map(Self::name).join(","))
     }
 }
 

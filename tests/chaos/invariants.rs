@@ -19,6 +19,9 @@ const INCOMPLETE: [Mark; 7] =
 /// Seconds that README promises for a prolog and an epilog.
 const BOUND_S: f64 = 5.0;
 
+/// Seconds for which the GPUs of a plain job may be below full clock after a hung driver.
+const SLOWED_S: f64 = 5.0;
+
 /// The highest clock of the stand-in's cards.
 const FULL_MHZ: u32 = 2520;
 
@@ -130,13 +133,15 @@ fn scripts(report: &mut Report, watch: &Watch, runs: &[Run]) {
     report.none("prologs and epilogs that failed", count, failed);
 }
 
-/// A plain job is never below full clock.
+/// A plain job is at full clock. Where the driver hung when the last job's clocks should have gone back, the governor needs a
+/// look to see the plain job's process.
 fn slowed(report: &mut Report, machine: &Machine, power: &PowerLog, plain: &[&Run]) {
     let slowed = plain.iter().filter_map(|run| {
         let (begin, end) = run.span(0.0);
         let cards = run.gpus.iter().map(|&gpu| machine.card(&run.key.2, gpu));
         let seconds: f64 = cards.map(|card| power.slowed_s(card, begin, end, FULL_MHZ)).sum();
-        (seconds > 0.0).then(|| format!("job {} on {}: {seconds:.1} GPU-seconds below {FULL_MHZ} MHz", run.key.0, run.key.2))
+        (seconds > SLOWED_S * run.gpus.len() as f64)
+            .then(|| format!("job {} on {}: {seconds:.1} GPU-seconds below {FULL_MHZ} MHz", run.key.0, run.key.2))
     });
     report.none("runs of plain jobs slowed", plain.len(), slowed.collect());
 }
@@ -160,8 +165,15 @@ fn ledger(report: &mut Report, machine: &Machine, carbon: &[&Run]) -> BTreeMap<K
     report.row("unreadable lines in the ledger", torn.len(), true);
     report.details.extend(torn);
     let mut lines: BTreeMap<Key, Vec<Record>> = BTreeMap::new();
-    for record in records {
-        lines.entry((record.job, record.run, record.node.clone())).or_default().push(record);
+    // Slurm counts the next run already in the epilog of one that is requeued. Without a prolog's state carm-prolog has no other number.
+    let (bare, whole): (Vec<Record>, Vec<Record>) = records.into_iter().partition(|line| line.marks.contains(&Mark::NoProlog));
+    for record in whole {
+        lines.entry(key_of(&record)).or_default().push(record);
+    }
+    for record in bare {
+        let earlier = (record.job, record.run.wrapping_sub(1), record.node.clone());
+        let is_earlier = carbon.iter().any(|run| run.key == earlier) && !lines.contains_key(&earlier);
+        lines.entry(if is_earlier { earlier } else { key_of(&record) }).or_default().push(record);
     }
     let closing = |run: &&Run| lines.get(&run.key).map_or(0, |lines| lines.iter().filter(|line| line.closed).count());
     let name = |run: &&&Run| format!("job {} run {} on {}", run.key.0, run.key.1, run.key.2);
@@ -179,6 +191,10 @@ fn ledger(report: &mut Report, machine: &Machine, carbon: &[&Run]) -> BTreeMap<K
     let other = lines.keys().filter(|key| !expected.contains(key)).map(|key| format!("{key:?}")).collect();
     report.none("lines of runs that never were", lines.len(), other);
     lines
+}
+
+fn key_of(record: &Record) -> Key {
+    (record.job, record.run, record.node.clone())
 }
 
 /// The energy that is booked is the energy of the power log.

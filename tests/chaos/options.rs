@@ -17,13 +17,12 @@ pub struct Options {
 impl Options {
     /// Reads the options. None: the test filter of `cargo test NAME` excludes this test. Other options of libtest are ignored.
     pub fn of(arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { minutes: 2.0, seed: 1, faults: Kind::DEFAULT.to_vec() };
+        let mut options = Self { minutes: 2.0, seed: 1, faults: Kind::ALL.to_vec() };
         let mut filters = Vec::new();
         for argument in arguments {
             match argument.split_once('=') {
                 Some(("--minutes", text)) => options.minutes = text.parse().unwrap_or_else(|_| refuse(&argument, "a number")),
                 Some(("--seed", text)) => options.seed = text.parse().unwrap_or_else(|_| refuse(&argument, "a number")),
-                Some(("--faults", "all")) => options.faults = Kind::ALL.to_vec(),
                 Some(("--faults", list)) => {
                     let kind = |name: &str| Kind::of(name).unwrap_or_else(|| refuse(&argument, &Kind::names()));
                     options.faults = list.split(',').filter(|name| !name.is_empty()).map(kind).collect();

@@ -115,10 +115,15 @@ fn order_equals_slurmds(release: SlurmRelease) {
 
 #[test]
 fn order_equals_that_of_slurmd() {
-    order_equals_slurmds(SlurmRelease::Installed);
+    SlurmRelease::Installed.run(order_equals_slurmds);
 }
 
 #[test]
 fn order_equals_that_of_debian_13() {
-    order_equals_slurmds(SlurmRelease::Debian13);
+    SlurmRelease::Debian13.run(order_equals_slurmds);
+}
+
+#[test]
+fn order_equals_that_of_debian_sid() {
+    SlurmRelease::DebianSid.run(order_equals_slurmds);
 }

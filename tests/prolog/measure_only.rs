@@ -61,6 +61,8 @@ fn governor_gives_locks_back_after_switch() {
     until("the governor locks the clock", || node.locked() == [0]);
     let node = node.node("clocks = \"off\"");
     until("the lock is given back", || node.locked().is_empty());
+    let state = || std::fs::read_to_string(node.path("state/wind1/job-7.json")).unwrap_or_default();
+    until("its state is marked", || state().contains("clocks-off"));
     let before = changes(&node).len();
     node.epilog(&green(7)).assert_clean();
     governor.stop();

@@ -17,6 +17,8 @@ use crate::site::{self, Site};
 
 /// The nodes, with the minor number of the first GPU of each.
 pub const NODES: [(&str, u32); 2] = [("wind1", 0), ("solar1", 4)];
+/// What an idle card draws, in watts: little, since the instants at which the counter is read are not recorded.
+pub const IDLE_W: f64 = 1.0;
 
 /// Prolog and epilog are slow or absent for less than this; after it the machine counts as not repaired.
 const REPAIR: Duration = Duration::from_secs(240);
@@ -38,7 +40,7 @@ pub struct Machine {
 impl Machine {
     /// Two nodes with four GPUs each, and a governor that is ready.
     pub fn start() -> Self {
-        let description = EIGHT_GPUS.replace("idle_watts = 30.0", "idle_watts = 1.0");
+        let description = EIGHT_GPUS.replace("idle_watts = 30.0", &format!("idle_watts = {IDLE_W:.1}"));
         assert_ne!(description, EIGHT_GPUS, "the stand-in's idle power is written in another way");
         let mut disks = Vec::new();
         let setup = Setup::on(SlurmRelease::Installed).node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");

@@ -32,6 +32,8 @@ pub struct Machine {
     pub log: Disk,
     pub cache: Disk,
     pub site: Site,
+    /// The state folder; it goes with this.
+    _state: tempfile::TempDir,
     /// One hung driver at a time.
     pub driver: Mutex<()>,
     description: String,
@@ -43,12 +45,15 @@ impl Machine {
         let description = EIGHT_GPUS.replace("idle_watts = 30.0", &format!("idle_watts = {IDLE_W:.1}"));
         assert_ne!(description, EIGHT_GPUS, "the stand-in's idle power is written in another way");
         let mut disks = Vec::new();
+        // As /run on a node: on a disk each write would wait for all others.
+        let state = tempfile::Builder::new().prefix("carm-chaos-").tempdir_in("/dev/shm").expect("a folder in memory");
         let setup = Setup::on(SlurmRelease::Installed).node("wind1:4:wind:01:00:00").node("solar1:4:solar:01:00:00");
         let setup = setup.extra("PartitionName=all Nodes=wind1,solar1 MaxTime=01:00:00 State=UP").extra(&site::job_numbers());
         // As many sites set it. A requeued job starts only after its credential has expired, by default after two minutes.
         // All jobs stay in slurmctld's memory, for the check of their states.
         let setup = setup.extra("PrologEpilogTimeout=30").extra("AuthInfo=cred_expire=12").extra("MinJobAge=20000");
         let site = Site::prepared(setup, "interval = \"1s\"\ndwell = \"1s\"", site::ALL, |folder| {
+            std::os::unix::fs::symlink(state.path(), folder.join("state")).expect("a link");
             disks = ["ledger", "log", "cache"].map(|name| Disk::mount(folder.join(name)).expect("a disk")).into();
             std::fs::write(folder.join("gpu/gpus.toml"), &description).expect("the cards");
             std::fs::write(folder.join("cache/grid.csv"), grid()).expect("a trace");
@@ -64,7 +69,7 @@ impl Machine {
         });
         let governor = Service::start(&site.cluster, site.path("carm.toml"), site.path("notify"));
         let [ledger, log, cache] = <[Disk; 3]>::try_from(disks).unwrap_or_else(|_| panic!("three disks"));
-        Self { governor, ledger, log, cache, site, driver: Mutex::new(()), description }
+        Self { governor, ledger, log, cache, site, _state: state, driver: Mutex::new(()), description }
     }
 
     /// Sets the faults of the stand-in NVML; none repairs it.

@@ -412,7 +412,10 @@ fn job_without_energy_claims_no_accuracy() {
     assert!(text.contains("GPU energy:   0.00 kWh, in part not known\n"), "{text}");
     assert!(text.contains("Accuracy:     the error of the carbon is not known, because no GPU energy is;"), "{text}");
     let text = clean(&[&ledger.option()]);
-    assert!(text.contains("of 1 job; ") && text.contains("a GPU's energy in 1 line, all carbon in 0 lines"), "{text}");
+    assert!(
+        text.contains("Saved: not known for any of 1 job.") && text.contains("a GPU's energy in 1 line, all carbon in 0 lines"),
+        "{text}"
+    );
     for words in [vec!["7", "--csv"], vec!["7", "--json"], vec!["--csv"], vec!["--json"], vec!["7"], vec![]] {
         let text = clean(&[words, vec![&ledger.option()]].concat());
         assert!(!text.split([',', ' ', '\n']).any(|word| word.starts_with("-0")), "{text}");

@@ -105,8 +105,8 @@ fn read_end(
     state
 }
 
-/// Writes the end to the job's state, before any GPU is free: whoever comes after a kill finds it there. False for a job that
-/// somebody else has spooled meanwhile.
+/// Writes the end to the job's state before any GPU is freed, so that it survives a kill. False if another process has spooled the
+/// job meanwhile.
 fn note(store: &Store, state: &JobState) -> Result<bool> {
     let _lock = store.lock_jobs().inspect_err(|error| log::warn!("job {}: {error:#}", state.job)).ok();
     if !state.start.is_empty() && !store.has_job(state.job) {

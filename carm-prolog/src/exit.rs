@@ -21,7 +21,7 @@ pub fn of_run(job: &Job, state: &JobState) -> Option<Exit> {
     exit.filter(|_| job.restart_count <= state.run).and_then(parse)
 }
 
-/// How runs of jobs ended by slurmctld, of those of which it is sure.
+/// The exit of each run, as far as squeue shows it without doubt.
 pub fn from_slurmctld(runs: &[(u32, u32)], slurm_conf: Option<&Path>) -> HashMap<(u32, u32), Exit> {
     let jobs: Vec<u32> = runs.iter().map(|(job, _)| *job).collect();
     match squeue::show(&jobs, FORMAT, slurm_conf) {

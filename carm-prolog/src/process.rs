@@ -48,7 +48,7 @@ impl Process {
         match self.job {
             Some(job) => !jobs.contains(&job),
             None if users.contains(&self.uid) => false,
-            // Its clients' jobs are not known for certain, whoever runs the server.
+            // Which jobs its clients belong to cannot be determined.
             None if self.command == MPS_SERVER => true,
             None => self.uid >= FIRST_USER && (is_shared || self.is_login),
         }

@@ -1,7 +1,7 @@
 //! The configuration as prolog and epilog go by it: the file's; what can be saved of a broken file; the built-in one.
 //!
-//! The file may lie on a file server that stalls. So whoever has read it leaves its text under /run, where prolog and epilog find
-//! it: the clocks of a job are put back by it though the file itself cannot be reached any more.
+//! The file may lie on a file server that stalls. So each process that reads it copies its text to /run. Prolog and epilog use the
+//! copy: the epilog can put clocks back while the file itself cannot be read.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Owner and mode of what root goes by on a node, checked as sshd does with `StrictModes`: whoever may write the configuration, a
-//! profile, the state folder or the driver's library decides what root does.
+//! Checks owner and mode of configuration, profiles, state folder and driver library, as sshd does with `StrictModes`. A user who
+//! may write one of them decides what root does.
 
 use std::path::{Path, PathBuf};
 

@@ -94,14 +94,18 @@ fn sentences(totals: &Totals, choice: &Choice) -> Vec<String> {
     for sum in &totals.all {
         let (jobs, told) = sum.jobs();
         let kind = if totals.all.len() > 1 { format!(" ({} intensity)", words::intensity(sum.intensity)) } else { String::new() };
-        sentences.push(format!(
-            "Saved{kind}: known for {told} of {}; their runs emitted {} instead of {} at once at full clock, or {} at once \
-             at the profile's economical clock.",
-            counted(jobs, "job"),
-            format_mass(sum.compared.carbon_g),
-            format_mass(sum.compared.full_g),
-            format_mass(sum.compared.economical_g)
-        ));
+        if told == 0 {
+            sentences.push(format!("Saved{kind}: not known for any of {}.", counted(jobs, "job")));
+        } else {
+            sentences.push(format!(
+                "Saved{kind}: known for {told} of {}; their runs emitted {} instead of {} at once at full clock, or {} at once \
+                 at the profile's economical clock.",
+                counted(jobs, "job"),
+                format_mass(sum.compared.carbon_g),
+                format_mass(sum.compared.full_g),
+                format_mass(sum.compared.economical_g)
+            ));
+        }
         if sum.estimated_kwh > 0.0 {
             sentences.push(format!("Grid estimated for {} of the energy.", words::percent(sum.estimated_kwh / sum.energy_kwh)));
         }

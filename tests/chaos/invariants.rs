@@ -12,14 +12,6 @@ use crate::power::PowerLog;
 use crate::runs::{self, Key, Run};
 use crate::watch::Watch;
 
-/// Rows that known defects of CARM break now and then (docs/reliability.md). They fail a run with `--strict` alone, until they are mended.
-const OPEN_DEFECTS: [&str; 4] = [
-    "prologs and epilogs over 5 s",
-    "finished runs missing in the ledger",
-    "finished runs closed twice",
-    "of these within 1 % of the power log",
-];
-
 /// Marks of lines whose figures are incomplete, or shared with another job.
 const INCOMPLETE: [Mark; 7] =
     [Mark::NoProlog, Mark::EnergyLost, Mark::SharedGpu, Mark::CutShort, Mark::NoEpilog, Mark::Unconfigured, Mark::Other];
@@ -49,11 +41,6 @@ impl Report {
     /// Whether all invariants hold.
     pub fn holds(&self) -> bool {
         self.rows.iter().all(|row| row.holds)
-    }
-
-    /// Whether only rows of [`OPEN_DEFECTS`] do not hold.
-    pub fn holds_but_for_open_defects(&self) -> bool {
-        self.rows.iter().all(|row| row.holds || OPEN_DEFECTS.contains(&row.what))
     }
 
     fn row(&mut self, what: &'static str, value: impl fmt::Display, holds: bool) {

@@ -1,4 +1,4 @@
-//! The command line: `--minutes=N --seed=N --faults=LIST --strict`.
+//! The command line: `--minutes=N --seed=N --faults=LIST`.
 
 use std::fmt;
 
@@ -12,14 +12,12 @@ pub struct Options {
     pub seed: u64,
     /// The kinds of faults.
     pub faults: Vec<Kind>,
-    /// Open defects fail the run, too.
-    pub strict: bool,
 }
 
 impl Options {
     /// Reads the options. None: the test filter of `cargo test NAME` excludes this test. Other options of libtest are ignored.
     pub fn of(arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { minutes: 2.0, seed: 1, faults: Kind::ALL.to_vec(), strict: false };
+        let mut options = Self { minutes: 2.0, seed: 1, faults: Kind::ALL.to_vec() };
         let mut filters = Vec::new();
         for argument in arguments {
             match argument.split_once('=') {
@@ -30,7 +28,6 @@ impl Options {
                     options.faults = list.split(',').filter(|name| !name.is_empty()).map(kind).collect();
                 }
                 _ if !argument.starts_with('-') => filters.push(argument),
-                _ if argument == "--strict" => options.strict = true,
                 _ if argument == "--list" => return None,
                 _ => {}
             }

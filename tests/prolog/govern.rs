@@ -133,6 +133,9 @@ fn a_governed_job_is_counted_piece_by_piece_and_booked_once() {
     assert!((work_s - 0.8 * run_s).abs() < 0.15 * run_s, "{work_s} s of work in {run_s} s");
     assert_eq!((line.marks.as_slice(), line.closed, line.gpus[0].meter), (&[][..], true, Meter::Counter), "{}", node.log());
     assert!(!line.grid.is_empty());
+    // What reports compare with needs the profile from the run's first second on.
+    let modelled_j = line.modelled_gpu_energy_j.expect("modelled energy");
+    assert!((line.gpu_energy_j / modelled_j - 1.0).abs() < 0.25, "{modelled_j} J modelled: {line:#?}");
     governor.stop();
 }
 

@@ -80,6 +80,16 @@ pub(super) fn decide(config: &Config, look: &Look, state: &mut JobState, outlook
 /// A clock, why, and whether the budget cannot be kept.
 type Chosen = (Option<u32>, &'static str, bool);
 
+/// Finds the profile of a job that is taken up, before its first energy is counted: modelled energy, and with it the savings in
+/// reports, needs a profile for all of the run.
+pub(super) fn find_profile(config: &Config, look: &Look, state: &mut JobState) {
+    let job = state.to_job(look.node);
+    let mut profile = None;
+    // Why nothing can be decided yet is said where it is decided.
+    let _ = Brief::of(&job, config, look.driver, &cards(state), state.work_s, &mut profile);
+    state.profile = profile;
+}
+
 fn decision(
     config: &Config,
     look: &Look,

@@ -107,6 +107,9 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
         return;
     }
     let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
+    if !state.governed.taken_up && state.profile.is_none() {
+        clock::find_profile(config, look, state);
+    }
     state.governed.taken_up = true;
     let around = Around { config, site, outlook };
     count::count(state, &parts, count::clock_seen(&seen), &around, look.now);

@@ -107,7 +107,9 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
         return;
     }
     let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
-    if !state.governed.taken_up && state.profile.is_none() {
+    // The prolog leaves the first decision to a governor at work.
+    let is_undecided = !state.governed.taken_up && state.profile.is_none();
+    if is_undecided {
         clock::find_profile(config, look, state);
     }
     state.governed.taken_up = true;
@@ -128,7 +130,7 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
         count::reckon(state, &around, now);
     }
     // What a suspected hand set is not undone before it is known: every clock was chosen so that it may stand for two looks.
-    if !hands::watch(config, look, state) {
+    if is_undecided || !hands::watch(config, look, state) {
         clock::decide(config, look, state, outlook);
     }
 }

@@ -10,15 +10,17 @@ use carm::config::{Service, Source, Zone};
 use carm::grid::cache;
 use carm::quantity::rough_duration;
 use carm::site::Outlook;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgMatches, Command};
 
 use crate::asking::{self, Question};
 use crate::assemble::{Frame, assemble};
 use crate::cli::{self, Setup};
-use crate::exit::{A_ZONE_FAILED, A_ZONE_WITHOUT_DATA, Refusal, show};
+use crate::exit::{A_ZONE_FAILED, A_ZONE_WITHOUT_DATA, Refusal, show, width};
 use crate::fetch::{self, address};
+use crate::given;
 use crate::http::Http;
+use crate::wrap::wrapped;
 
 /// Its options.
 pub fn command() -> Command {
@@ -38,8 +40,9 @@ Exit status: 0 all is well; 3 something is not; 4 a zone has no data that are yo
 /// Past that `check` requests. EIA publishes more than a day late, so one day can be empty.
 const REQUESTED_PAST: TimeDelta = TimeDelta::days(3);
 
-/// Age of the newest observation from which a note is due: several times the source's usual delay. EIA publishes about
-/// a day late, the others within a few hours. The limits are a judgement, not a service's promise.
+/// Age of the newest observation from which a note is due. No service promises a delay, so the limits are a judgement: three
+/// times what is usual. EIA-930 is a day late as a rule. The slowest of the others, ENTSO-E's small areas, are some hours
+/// late; a night without news at 12 h is worth a look, and an hour's hiccup is not.
 fn late_after(service: Service) -> TimeDelta {
     match service {
         Service::Eia => TimeDelta::days(3),
@@ -106,7 +109,7 @@ pub fn run(found: &ArgMatches) -> Result<ExitCode, Refusal> {
     if found.get_many::<String>("zone").is_none() {
         lines.extend(sites(&setup));
     }
-    show(&text_of(&lines))?;
+    show(&text_of(&lines, width(&std::io::stdout())))?;
     let worst = |verdict| lines.iter().any(|line| line.verdict == verdict);
     Ok(match (worst(Verdict::NoData), worst(Verdict::Fails)) {
         (true, _) => ExitCode::from(A_ZONE_WITHOUT_DATA),
@@ -115,11 +118,15 @@ pub fn run(found: &ArgMatches) -> Result<ExitCode, Refusal> {
     })
 }
 
-fn text_of(lines: &[Line]) -> String {
+fn text_of(lines: &[Line], columns: Option<usize>) -> String {
     let width = lines.iter().map(|line| line.about.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for Line { about, verdict, text: why } in lines {
-        let _ = writeln!(text, "{about:width$}  {:7}  {why}", verdict.word());
+        let line = format!("{about:width$}  {:7}  {why}", verdict.word());
+        // Under the reason; a long name leaves no room there.
+        let indent = (width + 11).min(24);
+        let lines = columns.map_or_else(|| vec![line.clone()], |columns| wrapped(&line, columns, indent));
+        let _ = writeln!(text, "{}", lines.join("\n"));
     }
     text
 }
@@ -131,7 +138,8 @@ fn answer(http: &Http, setup: &Setup, question: &Question) -> (Verdict, String) 
     if let Some(path) = live.token_file.as_ref().filter(|path| matches!(path.try_exists(), Ok(false)))
         && question.zones.iter().all(|zone| is_young(setup, zone))
     {
-        let text = format!("not requested: no token_file {} on this host; another host fetches the data", path.display());
+        // Whether another host has the token is not known here; that the data are young is.
+        let text = format!("not requested: no token_file {} on this host; its cached data are within max_age", path.display());
         return (Verdict::Odd, text);
     }
     let frame =
@@ -162,7 +170,7 @@ fn not_fetched(zone: &Zone) -> Line {
     }
 }
 
-/// Whether a zone's cached data are within `max_age`: then some host fetches them.
+/// Whether a zone's cached data are within `max_age`.
 fn is_young(setup: &Setup, zone: &Zone) -> bool {
     let grid = &setup.config.grid;
     cache::read(&grid.cache_dir, &zone.name).is_ok_and(|data| (setup.now - data.fetched).as_seconds_f64() <= grid.max_age_s)
@@ -175,16 +183,17 @@ fn cached(setup: &Setup, zone: &Zone) -> Line {
     let (verdict, text) = match cache::read(&grid.cache_dir, &zone.name) {
         Ok(data) => {
             let age_s = (setup.now - data.fetched).as_seconds_f64();
-            let (age, most) = (rough_duration(age_s), rough_duration(grid.max_age_s));
+            let ages = given::ages(data.fetched, data.observed_until, setup.now);
             if age_s < -60.0 {
                 (
                     Verdict::Odd,
                     format!("fetched at {}, which is ahead of this host's clock", data.fetched.format("%Y-%m-%d %H:%MZ")),
                 )
             } else if age_s > grid.max_age_s {
-                (Verdict::NoData, format!("{age} old, max_age is {most}: plans mark them as estimated; look at the timer"))
+                let most = rough_duration(grid.max_age_s);
+                (Verdict::NoData, format!("{ages}; max_age is {most}: plans mark them as estimated; look at the timer"))
             } else {
-                observed(setup, zone, &data, &age)
+                observed(setup, zone, &data, ages)
             }
         }
         Err(error) => (Verdict::NoData, error.to_string()),
@@ -192,15 +201,22 @@ fn cached(setup: &Setup, zone: &Zone) -> Line {
     Line { about, verdict, text }
 }
 
-fn observed(setup: &Setup, zone: &Zone, data: &cache::ZoneData, age: &str) -> (Verdict, String) {
+fn observed(setup: &Setup, zone: &Zone, data: &cache::ZoneData, ages: String) -> (Verdict, String) {
     let behind = setup.now - data.observed_until;
-    let ages = format!("{age} old, observed up to {} ago", rough_duration(behind.as_seconds_f64().max(0.0)));
-    match &zone.source {
-        Source::Live(live) if behind > late_after(live.service) => {
-            (Verdict::Odd, format!("{ages}: the source has no newer values, which is unusual; plans use CARM's forecast"))
-        }
-        _ => (Verdict::Ok, ages),
+    let Source::Live(live) = &zone.source else { return (Verdict::Ok, ages) };
+    let limit = late_after(live.service);
+    if behind <= limit {
+        return (Verdict::Ok, ages);
     }
+    let whose = if has_forecast(data, setup.now) { "the source's own forecast" } else { "CARM's forecast" };
+    let limit = rough_duration(limit.as_seconds_f64());
+    (Verdict::Odd, format!("{ages}: no newer value for more than {limit}; plans go by {whose}; look at the service's own site"))
+}
+
+/// Whether the source itself says something of the present intensity, or of the share where it gives no intensity.
+fn has_forecast(data: &cache::ZoneData, now: DateTime<Utc>) -> bool {
+    let signal = [&data.carbon_g_per_kwh, &data.renewable_share, &data.onsite_w].into_iter().flatten().next();
+    signal.and_then(|signal| signal.at(now)).is_some_and(|step| !step.estimated)
 }
 
 /// Whether everybody can read the cache folder, and this user write to it.
@@ -241,8 +257,8 @@ fn clock(http: &Http) -> Option<Line> {
 }
 
 /// Whether something fetches: carm-grid.timer, or a carm-grid.service that goes on by itself. None where there is no systemd.
-/// Hosts that share a cache folder have one timer: where all data are young (`fetched`), an inactive one is no fault.
-fn timer(fetched: bool) -> Option<Line> {
+/// Hosts that share a cache folder need one timer: while all data are young, an inactive one is no fault here.
+fn timer(young: bool) -> Option<Line> {
     let active = |unit: &str| {
         let asked =
             Process::new("systemctl").args(["is-active", unit]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
@@ -254,8 +270,10 @@ fn timer(fetched: bool) -> Option<Line> {
     let word = active("carm-grid.timer")?;
     let text = match word.as_str() {
         "active" => return Some(Line { about, verdict: Verdict::Ok, text: "carm-grid.timer is active".to_owned() }),
-        word if fetched => {
-            let text = format!("carm-grid.timer is {word} here; the data are young, so another host fetches them");
+        word if young => {
+            let text = format!(
+                "carm-grid.timer is {word} here; the data are within max_age; enable it unless another host fetches for this cache"
+            );
             return Some(Line { about, verdict: Verdict::Odd, text });
         }
         word => {

@@ -1,10 +1,14 @@
 //! How carm-grid ends: the exit codes, the one line that goes with a refusal, warnings, and what is shown.
 
 use std::fmt;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
+use carm::terminal::Terminal;
 use carm::text::legible;
+
+use crate::wrap::wrapped;
 
 /// The command line or the configuration is wrong, or what was asked for is not there.
 pub const REFUSED: u8 = 1;
@@ -41,10 +45,25 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
-/// One line on standard error.
+/// One line on standard error; several with a hanging indent where it has a width.
 pub fn warn(message: impl fmt::Display) {
+    let stderr = std::io::stderr();
+    let line = format!("carm-grid: {}", legible(&message.to_string()));
+    let lines = width(&stderr).map_or_else(|| vec![line.clone()], |width| wrapped(&line, width, 4));
     // Whoever closed standard error does not want to know.
-    let _ = writeln!(std::io::stderr(), "carm-grid: {}", legible(&message.to_string()));
+    let _ = writeln!(stderr.lock(), "{}", lines.join("\n"));
+}
+
+/// What a stream's text may use of the terminal.
+pub fn terminal(stream: &(impl IsTerminal + AsFd)) -> Terminal {
+    let columns = || terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0));
+    Terminal::of(&|name| std::env::var(name).ok(), stream.is_terminal(), columns)
+}
+
+/// The width to wrap lines at: a terminal's, or COLUMNS. None for files, pipes and the journal, which are searched line by line.
+pub fn width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let terminal = terminal(stream);
+    (terminal.real || std::env::var_os("COLUMNS").is_some()).then_some(terminal.width)
 }
 
 /// Text on standard output. A reader that has seen enough (`| head`) is no error.

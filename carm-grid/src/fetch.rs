@@ -20,6 +20,7 @@ use crate::assemble::{Frame, assemble};
 use crate::cli::{self, Setup};
 use crate::exit::{A_ZONE_FAILED, A_ZONE_WITHOUT_DATA, Refusal, warn};
 use crate::fault::Fault;
+use crate::given::ages;
 use crate::http::{self, Http};
 use crate::state::{State, ZoneState, fingerprint, say};
 
@@ -373,12 +374,11 @@ pub fn is_off(ahead: TimeDelta) -> bool {
 fn at_hand(config: &Config, zone: &Zone, now: DateTime<Utc>) -> String {
     match cache::read(&config.grid.cache_dir, &zone.name) {
         Ok(data) => {
-            let age_s = (now - data.fetched).as_seconds_f64();
-            let age = rough_duration(age_s);
-            if age_s <= config.grid.max_age_s {
-                format!("plans go on with data {age} old")
+            let ages = ages(data.fetched, data.observed_until, now);
+            if (now - data.fetched).as_seconds_f64() <= config.grid.max_age_s {
+                format!("plans go on with data {ages}")
             } else {
-                format!("data are {age} old, past max_age: plans go on with CARM's forecast from them")
+                format!("plans go on with data {ages}, past max_age, and mark them as estimated")
             }
         }
         Err(cache::CacheError::Absent { .. }) => "no data yet: plans use the typical day".to_owned(),

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use carm::config::{Config, Source, Zone};
 use carm::grid::{Intensity, Signal, TYPICAL_DAY_SOURCE, Trace, cache, load, typical_day};
+use carm::quantity::rough_duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::exit::Refusal;
+use crate::source;
 
 /// A zone's signals as they were given: nothing is added to them.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +19,8 @@ pub struct Given {
     pub source: String,
     /// Which intensity it is.
     pub intensity: Intensity,
+    /// The unit of the intensity, with its gases.
+    pub unit: &'static str,
     /// When the source last answered; none where nothing is fetched.
     pub fetched: Option<DateTime<Utc>>,
     /// Up to when the data are observations, where that is known.
@@ -46,6 +50,7 @@ pub fn of_zone(config: &Config, zone: &Zone, now: DateTime<Utc>) -> Result<Given
             name: zone.name.clone(),
             source: TYPICAL_DAY_SOURCE.to_owned(),
             intensity: zone.intensity,
+            unit: source::CO2E,
             fetched: None,
             observed_until: None,
             extend: false,
@@ -59,6 +64,7 @@ pub fn of_zone(config: &Config, zone: &Zone, now: DateTime<Utc>) -> Result<Given
                 name: data.zone,
                 source: live.service.name().to_owned(),
                 intensity: data.intensity,
+                unit: source::unit(live.service),
                 fetched: Some(data.fetched),
                 observed_until: Some(data.observed_until),
                 extend: live.extend,
@@ -85,6 +91,7 @@ fn of_trace(name: &str, path: &Path, trace: Trace) -> Given {
         name: name.to_owned(),
         source: path.display().to_string(),
         intensity: Intensity::Average,
+        unit: source::CO2E,
         fetched: None,
         observed_until: None,
         extend: false,
@@ -92,6 +99,12 @@ fn of_trace(name: &str, path: &Path, trace: Trace) -> Given {
         renewable_share: trace.renewable_share,
         onsite_w: trace.onsite_w,
     }
+}
+
+/// The ages of fetched data: of the last request and of the last observed value.
+pub fn ages(fetched: DateTime<Utc>, observed_until: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let ago = |time: DateTime<Utc>| rough_duration((now - time).as_seconds_f64().max(0.0));
+    format!("fetched {} ago, observed up to {} ago", ago(fetched), ago(observed_until))
 }
 
 /// Whether a word names a file rather than a zone.

@@ -18,6 +18,7 @@ mod show;
 mod source;
 mod state;
 mod token;
+mod wrap;
 mod zones;
 
 use std::process::ExitCode;

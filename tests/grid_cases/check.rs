@@ -43,7 +43,7 @@ fn where_all_is_well_every_line_says_so() {
     assert!(zone.contains(" with a forecast to 2026-05-03 "), "{zone}");
     for expected in [
         "zone typical ok typical-day: a model, nothing to fetch",
-        "data GB ok 0 s old, observed up to 40 min ago",
+        "data GB ok fetched 0 s ago, observed up to 40 min ago",
         "clock ok as the services' own",
         "timer ok carm-grid.timer is active",
         "site north ok plans with zone GB: carbon-intensity-gb, average intensity, grid data 0 s old",
@@ -78,7 +78,10 @@ fn what_does_not_work_has_its_reason_and_its_way_out() {
         ("zone DE", &["FAILS electricity-maps: http", "answered 401", "look at the token, and at what its plan includes"]),
         ("zone FR", &["FAILS", "everybody on this host can read it; chmod o= it"]),
         ("zone NOWHERE", &["FAILS", "answered 404", "look at area, base_url and api"]),
-        ("data GB", &["NO DATA 5 h old, max_age is 2 h: plans mark them as estimated; look at the timer"]),
+        (
+            "data GB",
+            &["NO DATA fetched 5 h ago, observed up to 6 h ago; max_age is 2 h: plans mark them as estimated; look at the timer"],
+        ),
         ("data DE", &["NO DATA", "DE.json: not there; run carm-grid fetch, or enable carm-grid.timer"]),
         ("cache", &["NO DATA", "mode 0700: users cannot plan with what is in it; chmod o+rx it"]),
         ("timer", &["FAILS carm-grid.timer is inactive: nothing fetches; systemctl enable --now carm-grid.timer"]),
@@ -121,7 +124,9 @@ fn other_host_fetches_without_fault() {
     let said = check(&desk, "inactive");
     assert_eq!(said.code, 0, "{}", said.out);
     assert!(line(&said, "zone DE").contains("note electricity-maps: not requested: no token_file "), "{}", said.out);
-    let timer = "timer note carm-grid.timer is inactive here; the data are young, so another host fetches them";
+    assert!(line(&said, "zone DE").ends_with("token on this host; its cached data are within max_age"), "{}", said.out);
+    let timer = "timer note carm-grid.timer is inactive here; the data are within max_age; enable it unless another host fetches \
+                 for this cache";
     assert_eq!(line(&said, "timer"), timer);
 }
 
@@ -133,8 +138,33 @@ fn observations_that_stand_still_are_a_note() {
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("cached")).expect("JSON");
     json["observed_until"] = "2026-04-26T12:10:00.000Z".into();
     fs::write(&path, json.to_string()).expect("written");
-    let expected = "data GB note 0 s old, observed up to 5 d ago: the source has no newer values, which is unusual";
-    assert!(line(&check(&desk, "active"), "data GB").starts_with(expected));
+    let expected = "data GB note fetched 0 s ago, observed up to 5 d ago: no newer value for more than 12 h; plans go by the \
+                    source's own forecast; look at the service's own site";
+    assert_eq!(line(&check(&desk, "active"), "data GB"), expected);
+    let steps = json["carbon_g_per_kwh"]["value"].as_array().expect("values").len();
+    json["carbon_g_per_kwh"]["estimated"] = serde_json::json!([[0, steps]]);
+    fs::write(&path, json.to_string()).expect("written");
+    assert!(line(&check(&desk, "active"), "data GB").contains("; plans go by CARM's forecast; "));
+}
+
+#[test]
+fn lines_wrap_on_a_terminal_alone() {
+    let desk = Desk::new().zone("GB", "carbon-intensity-gb", "");
+    desk.server.trouble("carbon-intensity-gb", Trouble::Status { status: 403, retry_after: None });
+    for verb in [&["check"] as &[&str], &["fetch", "--once"]] {
+        let run = |columns: Option<&str>| {
+            let output =
+                desk.command(verb).arg("--zone=GB").envs(columns.map(|columns| ("COLUMNS", columns))).output().expect("running");
+            String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
+        };
+        let (narrow, piped) = (run(Some("80")), run(None));
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&narrow), words(&piped));
+        // An address is never broken.
+        let fits = |line: &str| line.chars().count() <= 80 || line.trim().split(' ').count() == 1;
+        assert!(narrow.lines().all(fits) && narrow.contains("\n    "), "{narrow}");
+        assert!(piped.lines().any(|line| line.chars().count() > 80) && !piped.contains("\n "), "{piped}");
+    }
 }
 
 #[test]

@@ -34,13 +34,55 @@ fn a_chart_keeps_to_its_terminal_and_says_what_it_shows() {
         assert!(said.out.lines().all(|line| line.chars().count() <= width), "{}", said.out);
         assert_eq!(said.out.is_ascii(), !utf8, "{}", said.out);
         assert!(!said.out.contains('\u{1b}'), "a file has no colours");
-        for wanted in
-            ["zone GB: carbon-intensity-gb, data ", "average intensity, gCO2e/kWh", "  now       ", "  best 1 h ", "  best 12 h "]
-        {
+        for wanted in [
+            "zone GB: carbon-intensity-gb, fetched 0 s ago",
+            "average intensity, gCO2/kWh of operation",
+            "  now       ",
+            "  best 12 h ",
+        ] {
             assert!(said.out.contains(wanted), "{wanted}: {}", said.out);
         }
         assert!(said.out.contains("shaded: estimated"), "the service's forecast ends within three days: {}", said.out);
     }
+}
+
+#[test]
+fn words_below_a_chart_wrap_whole() {
+    let mut desk = fetched();
+    desk.now += TimeDelta::hours(5);
+    let wide = shown(&desk, &[("COLUMNS", "200")], &[]).out;
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let of = |text: &str| {
+        [words(&text[..text.find("  average").expect("a chart")]), words(&text[text.find("  now ").expect("words")..])]
+    };
+    for columns in ["60", "80"] {
+        let narrow = shown(&desk, &[("COLUMNS", columns)], &[]).out;
+        assert_eq!(of(&narrow), of(&wide), "{narrow}");
+        assert!(narrow.contains("\n    "), "a hanging indent: {narrow}");
+    }
+}
+
+#[test]
+fn a_chart_names_its_one_time_zone() {
+    if !std::path::Path::new("/usr/share/zoneinfo/Europe/Berlin").exists() {
+        eprintln!("skipped: this host has no time zones (tzdata)");
+        return;
+    }
+    let mut desk = Desk::new().zone("GB", "carbon-intensity-gb", "");
+    let line = |desk: &Desk, zone: &str| {
+        let out = shown(desk, &[("TZ", zone)], &[]).out;
+        out.lines().find_map(|line| line.strip_prefix("  times     ").map(str::to_owned)).unwrap_or(out)
+    };
+    desk.fetches();
+    assert_eq!(line(&desk, "Europe/Berlin"), "local time, UTC+02:00");
+    assert_eq!(line(&desk, "UTC"), "UTC");
+    desk.now = at("2026-10-23T12:10:00Z");
+    desk.server.set_now(desk.now);
+    desk.fetches();
+    assert_eq!(line(&desk, "Europe/Berlin"), "local time, UTC+02:00, later UTC+01:00");
+    desk.now = at("2026-01-23T12:10:00Z");
+    let past = shown(&desk, &[("TZ", "Europe/Berlin")], &[]).err;
+    assert!(past.contains("no data for 2026-01-23 13:10+01:00: they run from 2026-"), "{past}");
 }
 
 #[test]
@@ -53,7 +95,7 @@ fn json_has_the_caches_own_figures_and_windows_that_are_the_least() {
         (zone["zone"].as_str(), zone["intensity"].as_str(), zone["past_max_age"].as_bool()),
         (Some("GB"), Some("average"), Some(false))
     );
-    assert_eq!(zone["age_s"], 0.0);
+    assert_eq!((&zone["age_s"], &zone["intensity_unit"]), (&Value::from(0.0), &Value::from("gCO2/kWh of operation")));
     let cached = desk.cached("GB").carbon_g_per_kwh.expect("an intensity");
     let steps = zone["steps"].as_array().expect("steps");
     assert_eq!(at(steps[0]["from"].as_str().expect("a time")), desk.now);
@@ -109,7 +151,8 @@ fn data_past_their_age_are_estimates_from_where_they_were_observed_on() {
     let mut desk = fetched();
     desk.now += TimeDelta::hours(5);
     let said = shown(&desk, &[("COLUMNS", "200")], &[]);
-    assert!(said.out.contains("data 5 h old, past max_age: all of it is estimated"), "{}", said.out);
+    let expected = "fetched 5 h ago, observed up to 6 h ago; past max_age: all of it is estimated; carm-grid check says why";
+    assert!(said.out.contains(expected), "{}", said.out);
     let json: Value = serde_json::from_str(&shown(&desk, &[], &["--json"]).out).expect("JSON");
     assert!(json["zones"][0]["steps"].as_array().expect("steps").iter().all(|step| step["estimated"][0] == "carbon_g_per_kwh"));
 }

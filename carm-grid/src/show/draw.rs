@@ -2,13 +2,14 @@
 //! them the present and the best times to run.
 
 use carm::grid::Signal;
-use carm::quantity::rough_duration;
 use carm::terminal::{Canvas, Terminal, Tone, ticks};
 use carm::text::legible;
 use chrono::{DateTime, Local, TimeDelta, Utc};
 
 use super::look::Look;
 use super::windows::{self, Window};
+use crate::given::ages as ages_of;
+use crate::wrap::wrapped;
 
 /// Columns left of the bars: a figure, the axis.
 const GUTTER: usize = 12;
@@ -16,6 +17,8 @@ const INTENSITY_ROWS: usize = 7;
 const OTHER_ROWS: usize = 3;
 /// A difference below that is none, in percent.
 const SAME_PERCENT: f64 = 0.5;
+/// Where the text of a line below the chart begins.
+const TEXT: usize = 12;
 
 /// The chart of a zone.
 pub fn lines(look: &Look, terminal: Terminal) -> Vec<String> {
@@ -26,7 +29,7 @@ pub fn lines(look: &Look, terminal: Terminal) -> Vec<String> {
     let windows: Vec<Window> = look.carbon_g_per_kwh.iter().flat_map(windows::best).collect();
     if let Some(signal) = &look.carbon_g_per_kwh {
         let from_share = if look.from_share { ", computed from the renewable share" } else { "" };
-        let title = format!("  {} intensity, gCO2e/kWh{from_share}", look.intensity.word());
+        let title = format!("  {} intensity, {}{from_share}", look.intensity.word(), look.unit);
         drawing.plot(&mut canvas, &title, signal, INTENSITY_ROWS, Tone::Grid, &|value| figure(value));
         drawing.marks(&mut canvas, &windows);
     }
@@ -58,9 +61,16 @@ impl Drawing<'_> {
 
     fn heading(&self, canvas: &mut Canvas) {
         let look = self.look;
-        let age = look.age_s().map(|age_s| format!(", data {} old", rough_duration(age_s))).unwrap_or_default();
-        let old = if look.old { ", past max_age: all of it is estimated; carm-grid check tells why" } else { "" };
-        canvas.line(&self.shown(&format!("zone {}: {}{age}{old}", look.zone, look.source)), Tone::Title);
+        let ages = look.fetched.zip(look.observed_until);
+        let ages = ages.map(|(fetched, observed)| format!(", {}", ages_of(fetched, observed, look.now))).unwrap_or_default();
+        let old = if look.old { "; past max_age: all of it is estimated; carm-grid check says why" } else { "" };
+        let text = self.shown(&format!("zone {}: {}{ages}{old}", look.zone, look.source));
+        self.lines(canvas, &text, 4, Tone::Title);
+    }
+
+    /// A text on as many lines as it needs.
+    fn lines(&self, canvas: &mut Canvas, text: &str, indent: usize, tone: Tone) {
+        wrapped(text, self.terminal.width, indent).iter().for_each(|line| canvas.line(line, tone));
     }
 
     fn label(&self, canvas: &mut Canvas, row: usize, text: &str, tone: Tone) {
@@ -144,7 +154,7 @@ impl Drawing<'_> {
             now(&look.renewable_share).map(|s| format!("renewable share {:.0} %{}", s.value * 100.0, estimated(s.estimated))),
         );
         present.extend(now(&look.onsite_w).map(|s| format!("on-site {}{}", watts(s.value), estimated(s.estimated))));
-        canvas.line(&format!("  now       {}", present.join(", ")), Tone::Plain);
+        self.lines(canvas, &format!("  now       {}", present.join(", ")), TEXT, Tone::Plain);
         let minute = |at: DateTime<Utc>| at.with_timezone(&Local).format("%a %Y-%m-%d %H:%M").to_string();
         for window in windows {
             let against = match 100.0 * (1.0 - window.mean_g_per_kwh / window.at_once_g_per_kwh) {
@@ -163,8 +173,19 @@ impl Drawing<'_> {
                 minute(window.from),
                 figure(window.mean_g_per_kwh)
             );
-            canvas.line(&text, Tone::Plain);
+            self.lines(canvas, &text, TEXT, Tone::Plain);
         }
+        self.lines(canvas, &format!("  times     {}", time_zone(look.now, look.until)), TEXT, Tone::Plain);
+    }
+}
+
+/// The time zone of all times of a chart; two offsets where clocks change in it.
+fn time_zone(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let offset = |at: DateTime<Utc>| at.with_timezone(&Local).format("UTC%:z").to_string();
+    match (offset(from), offset(to)) {
+        (first, last) if first != last => format!("local time, {first}, later {last}"),
+        (first, _) if first == "UTC+00:00" => "UTC".to_owned(),
+        (first, _) => format!("local time, {first}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use carm::config::Config;
 use carm::grid::{Intensity, Quantity, Signal, Step, extend_as};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Local, TimeDelta, Utc};
 
 use crate::exit::Refusal;
 use crate::given::Given;
@@ -13,6 +13,8 @@ pub struct Look {
     pub zone: String,
     pub source: String,
     pub intensity: Intensity,
+    /// The unit of the intensity, with its gases.
+    pub unit: &'static str,
     pub now: DateTime<Utc>,
     pub until: DateTime<Utc>,
     pub fetched: Option<DateTime<Utc>>,
@@ -57,16 +59,17 @@ impl Look {
         let Some(until) = until else {
             let all = [&given.carbon_g_per_kwh, &given.renewable_share, &given.onsite_w];
             let spans = all.into_iter().flatten().map(|signal| (signal.start(), signal.end()));
-            let minute = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%MZ").to_string();
+            // In the chart's own time zone.
+            let minute = |at: DateTime<Utc>| at.with_timezone(&Local).format("%Y-%m-%d %H:%M%:z").to_string();
             let known = spans.map(|(from, to)| format!("from {} to {}", minute(from), minute(to))).next().unwrap_or_default();
-            let way_out =
-                if given.fetched.is_some() { "carm-grid check tells why" } else { "--now=TIME looks from another time" };
+            let way_out = if given.fetched.is_some() { "carm-grid check says why" } else { "--now=TIME looks from another time" };
             return Err(Refusal::new(format!("zone '{}': no data for {}: they run {known}; {way_out}", given.name, minute(now))));
         };
         Ok(Self {
             zone: given.name,
             source: given.source,
             intensity: given.intensity,
+            unit: given.unit,
             now,
             until,
             fetched: given.fetched,

@@ -8,16 +8,14 @@ mod look;
 mod windows;
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
 use carm::quantity::parse_duration;
-use carm::terminal::Terminal;
 use chrono::TimeDelta;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::exit::{REFUSED, Refusal, show, warn};
+use crate::exit::{REFUSED, Refusal, show, terminal, warn};
 use crate::{cli, given};
 use look::Look;
 
@@ -53,7 +51,7 @@ pub fn run(found: &ArgMatches) -> Result<ExitCode, Refusal> {
     } else if found.get_flag("csv") {
         csv::text(&looks)?
     } else {
-        let terminal = terminal();
+        let terminal = terminal(&std::io::stdout());
         let mut text = String::new();
         for (index, look) in looks.iter().enumerate() {
             let between = if index > 0 { "\n" } else { "" };
@@ -102,11 +100,4 @@ fn looks(found: &ArgMatches, length: TimeDelta) -> Result<(Vec<Look>, Vec<Refusa
         }
     }
     Ok((looks, refusals))
-}
-
-/// Standard output's terminal.
-fn terminal() -> Terminal {
-    let stdout = std::io::stdout();
-    let asked = || terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
-    Terminal::of(&|name| std::env::var(name).ok(), stdout.is_terminal(), asked)
 }

@@ -26,6 +26,18 @@ use crate::fault::Fault;
 use crate::http::Http;
 use crate::token::Token;
 
+/// The unit of life-cycle intensities: all greenhouse gases, from plant and fuel on.
+pub const CO2E: &str = "gCO2e/kWh";
+
+/// The unit of a service's intensity. Great Britain's and WattTime's are CO2 from the stacks alone, without other gases and
+/// without what it takes to build plants and to bring fuel; any other is taken for life-cycle CO2e.
+pub fn unit(service: Service) -> &'static str {
+    match service {
+        Service::CarbonIntensityGb | Service::WattTime => "gCO2/kWh of operation",
+        _ => CO2E,
+    }
+}
+
 /// What a source is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {

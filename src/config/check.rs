@@ -14,7 +14,7 @@ pub(super) fn check(raw: RawConfig, at: &Located, path: &Path) -> Result<Config,
     let folder = path.parent().unwrap_or(Path::new("."));
     let planner = check_planner(&raw.planner, at)?;
     let submit = check_submit(raw.submit, at)?;
-    let grid = check_grid(&raw.grid, at)?;
+    let grid = check_grid(&raw.grid, at, folder)?;
     let mut zones: Vec<Zone> = Vec::new();
     for (index, zone) in raw.zone.into_iter().enumerate() {
         let key = format!("zone[{index}].name");
@@ -130,12 +130,12 @@ fn check_submit(raw: RawSubmit, at: &Located) -> Result<Submit, TomlError> {
     }
 }
 
-fn check_grid(raw: &RawGrid, at: &Located) -> Result<Grid, TomlError> {
+fn check_grid(raw: &RawGrid, at: &Located, folder: &Path) -> Result<Grid, TomlError> {
     let defaults = grid_defaults();
     let interval_s = raw.interval.as_deref().map(|text| live::interval(at, "grid.interval", text)).transpose()?;
     Ok(Grid {
         interval_s: interval_s.unwrap_or(defaults.interval_s),
-        cache_dir: raw.cache_dir.as_ref().map_or(defaults.cache_dir, PathBuf::from),
+        cache_dir: raw.cache_dir.as_ref().map_or(defaults.cache_dir, |path| folder.join(path)),
         max_age_s: duration(at, "grid.max_age", raw.max_age.as_deref(), defaults.max_age_s)?,
         renewable_g_per_kwh: intensity(at, "grid.renewable_g_per_kwh", raw.renewable_g_per_kwh, defaults.renewable_g_per_kwh)?,
         fossil_g_per_kwh: intensity(at, "grid.fossil_g_per_kwh", raw.fossil_g_per_kwh, defaults.fossil_g_per_kwh)?,

@@ -106,9 +106,10 @@ fn every_fault_names_file_line_key_and_the_way_out() {
 }
 
 #[test]
-fn metrics_dir_is_relative_to_the_configuration() {
-    let config = parse("[node]\nmetrics_dir = \"metrics\"\n").expect("a folder");
+fn folders_are_relative_to_the_configuration() {
+    let config = parse("[node]\nmetrics_dir = \"metrics\"\n[grid]\ncache_dir = \"cache\"\n").expect("folders");
     assert_eq!(config.node.metrics_dir, Some("/etc/carm/metrics".into()));
+    assert_eq!(config.grid.cache_dir, Path::new("/etc/carm/cache"));
 }
 
 #[test]

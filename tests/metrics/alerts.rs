@@ -131,22 +131,11 @@ fn stopped_governor_fires() {
     fires(&series(&page, None, false), &["CarmGovernorStopped"]);
 }
 
-/// A node whose zone is of a live source, with a cache folder of its own.
-fn live() -> Node {
-    let node = node();
-    std::fs::create_dir(node.path("cache")).unwrap();
-    node.config(&format!(
-        "[grid]\ncache_dir = \"cache\"\n[[zone]]\nname = \"DE\"\nsource = \"energy-charts\"\narea = \"de\"\n\
-         [[site]]\nname = \"north\"\nzone = \"DE\"\nnodelist = \"wind[1-2]\"\ngpus = 8\n{}",
-        node.node_table()
-    ));
-    node.prolog(&green(7));
-    node
-}
-
 #[test]
 fn zone_that_was_never_fetched_fires() {
-    let page = governed(&live(), |page| page.contains("carm_grid_data_available{"));
+    let node = node().live();
+    node.prolog(&green(7));
+    let page = governed(&node, |page| page.contains("carm_grid_data_available{"));
     assert!(!page.contains("carm_grid_data_age_seconds{"), "{page}");
     fires(&series(&page, Some(&page), true), &["CarmGridDataMissing"]);
 }
@@ -176,7 +165,25 @@ fn ledger_that_refuses_a_line_fires() {
     let errors = "carm_ledger_errors_total{node=\"n1\"}";
     let before = after.replace(&format!("{errors} 1\n"), &format!("{errors} 0\n"));
     assert_ne!(before, after);
-    fires(&series(&before, Some(&after), true), &["CarmLedgerFails"]);
+    // What was refused waits.
+    fires(&series(&before, Some(&after), true), &["CarmLedgerFails", "CarmLedgerStalls"]);
+}
+
+#[test]
+fn line_that_waits_for_the_ledger_fires() {
+    let node = node();
+    node.prolog(&green(7));
+    let waiting = |page: &str, lines: u32| page.contains(&format!("\ncarm_ledger_lines_waiting{{node=\"wind1\"}} {lines}\n"));
+    let before = governed(&node, |page| waiting(page, 0));
+    // As a delivery that is stuck in the ledger's file system holds it.
+    let stuck = std::fs::File::create(node.path("state/.locks/deliver.lock")).unwrap();
+    rustix::fs::flock(&stuck, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    node.epilog(&green(7));
+    let after = governed(&node, |page| waiting(page, 1));
+    assert!(after.contains("\ncarm_ledger_errors_total{node=\"wind1\"} 0\n"), "{after}");
+    let by_hand = String::from_utf8(node.by_hand(&["status", "--prometheus"]).stdout).unwrap();
+    assert!(waiting(&by_hand, 1), "{by_hand}");
+    fires(&series(&before, Some(&after), true), &["CarmLedgerStalls"]);
 }
 
 #[test]

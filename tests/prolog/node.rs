@@ -93,12 +93,24 @@ impl Node {
     pub fn node(mut self, lines: &str) -> Self {
         self.node_lines.push_str(lines);
         self.node_lines.push('\n');
+        self.zone("source = \"trace\"\npath = \"de.csv\"");
+        self
+    }
+
+    /// The zone's source is live, with a cache folder of its own.
+    pub fn live(self) -> Self {
+        std::fs::create_dir(self.path("cache")).unwrap();
+        self.zone("source = \"energy-charts\"\narea = \"de\"\n[grid]\ncache_dir = \"cache\"");
+        self
+    }
+
+    /// The configuration with these lines of its zone.
+    pub fn zone(&self, lines: &str) {
         self.config(&format!(
-            "[[zone]]\nname = \"DE\"\nsource = \"trace\"\npath = \"de.csv\"\n\
+            "[[zone]]\nname = \"DE\"\n{lines}\n\
              [[site]]\nname = \"north\"\nzone = \"DE\"\npartition = \"gpu\"\ngpu = \"rtx4090\"\nprofile = \"train\"\ngpus = 8\n{}",
             self.node_table()
         ));
-        self
     }
 
     /// `[node]` as the tests need it.

@@ -142,6 +142,7 @@ pub const FAMILIES: &[Family] = &[
     family("carm_governor_slowest_decision_seconds", Gauge, "s", NODE, "The longest of them since the governor started."),
     family("carm_jobs_booked_total", Counter, "lines", NODE, "Lines that the governor wrote to the ledger since it started."),
     family("carm_ledger_errors_total", Counter, "errors", NODE, "Lines that could not be written to the ledger."),
+    family("carm_ledger_lines_waiting", Gauge, "lines", NODE, "Lines in the state folder that are not in the ledger yet."),
     family(
         "carm_governor_last_tick_timestamp_seconds",
         Gauge,

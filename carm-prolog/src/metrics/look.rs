@@ -35,7 +35,8 @@ pub fn snapshots(
             Some(kind(config.zone_of(site), outlooks.get(&index)?.as_ref()))
         };
         let jobs = states.iter().map(|state| job(state, kind_for(state).unwrap_or_default(), journal, &gpus)).collect();
-        all.push(Snapshot { node: node.clone(), jobs, grid: grids(config, &outlooks, now), gpus, totals: None });
+        let (grid, lines_waiting) = (grids(config, &outlooks, now), store.as_ref().map(Store::spooled));
+        all.push(Snapshot { node: node.clone(), gpus, jobs, grid, lines_waiting, totals: None });
     }
     all
 }

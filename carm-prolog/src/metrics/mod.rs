@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub gpus: Vec<GpuNow>,
     pub jobs: Vec<JobNow>,
     pub grid: Vec<GridNow>,
+    /// None where the node has no state folder.
+    pub lines_waiting: Option<usize>,
     /// The governor's own; none where no governor shows it.
     pub totals: Option<Totals>,
 }

@@ -20,6 +20,7 @@ pub fn render(snapshots: &[Snapshot]) -> String {
         snapshot.gpus.iter().for_each(|gpu| page.gpu(node, gpu));
         snapshot.jobs.iter().for_each(|job| page.job(node, job));
         snapshot.grid.iter().for_each(|grid| page.grid(node, grid));
+        page.put("carm_ledger_lines_waiting", &[node], snapshot.lines_waiting.map(|lines| lines as f64));
         if let Some(totals) = &snapshot.totals {
             page.totals(node, totals);
         }

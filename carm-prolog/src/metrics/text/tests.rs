@@ -49,6 +49,7 @@ fn example() -> [Snapshot; 2] {
         jobs: vec![job],
         // Another site in the same zone: the grid's series must not stand twice.
         grid: vec![grid.clone(), GridNow { site: "roof \"B\"".to_owned(), ..grid }],
+        lines_waiting: Some(2),
         totals: Some(totals),
     };
     let least = Snapshot {
@@ -101,8 +102,20 @@ fn what_is_not_known_or_no_number_is_absent() {
 
 #[test]
 fn names_and_units_follow_prometheus_rules() {
-    let units =
-        ["joules", "grams", "watts", "seconds", "ratio", "info", "megahertz", "per_kwh", "estimated", "available", "throttled"];
+    let units = [
+        "joules",
+        "grams",
+        "watts",
+        "seconds",
+        "ratio",
+        "info",
+        "megahertz",
+        "per_kwh",
+        "estimated",
+        "available",
+        "throttled",
+        "waiting",
+    ];
     for family in FAMILIES {
         let (name, kind) = (family.name, family.kind);
         assert!(name.starts_with("carm_") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");

@@ -98,7 +98,7 @@ pub fn run(config_path: &Path) {
         let exit = state.end.as_ref().and_then(|end| end.exit).filter(|exit| !exit.is_success());
         let record = desk.record(&mut state, &node, exit);
         if let Err(error) = desk.append(&record) {
-            let line = serde_json::to_string(&record).unwrap_or_default();
+            let line = carm::text::json(&serde_json::to_string(&record).unwrap_or_default());
             log::error!("job {}: its ledger line: {error}; the line is: {line}", record.job);
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits. A line for syslog is one datagram that is sent or dropped. A line for a file is appended to a file of the
 //! state folder, in memory, and [`deliver`] takes it from there: a log on a file server that stalls holds up no job.
+//!
+//! Every line is made legible here: job names, paths and replies of services stand in messages as they came.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use carm::config::{LogTarget, Node};
 use carm::files::Folder;
+use carm::text::legible;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::state::Store;
@@ -36,12 +39,29 @@ pub fn start(node: &Node) {
     match &node.log {
         LogTarget::Syslog => start_syslog(),
         LogTarget::File(_) => {
-            let mut builder = env_logger::Builder::new();
-            builder.filter_level(LevelFilter::Info).format_timestamp_millis().format_target(false);
             let outbox = Outbox(node.state_dir.join(OUTBOX));
-            let _ = builder.target(env_logger::Target::Pipe(Box::new(outbox))).try_init();
+            let mut builder = env_logger::Builder::new();
+            builder.filter_level(LevelFilter::Info).target(env_logger::Target::Pipe(Box::new(outbox)));
+            builder.format(|out, record| {
+                let time = out.timestamp_millis();
+                writeln!(out, "[{time} {:<5}] {}", record.level(), message(record))
+            });
+            let _ = builder.try_init();
         }
     }
+}
+
+/// Starts the log of what is done by hand: warnings, on the terminal.
+pub fn start_terminal() {
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(LevelFilter::Warn);
+    builder.format(|out, record| writeln!(out, "[{:<5}] {}", record.level(), message(record)));
+    let _ = builder.try_init();
+}
+
+/// A record's text, on one line that steers no terminal.
+fn message(record: &Record) -> String {
+    legible(&record.args().to_string())
 }
 
 /// Starts the log where no configuration is known.
@@ -89,7 +109,7 @@ pub fn take_homeless() -> String {
 /// Appends lines to the log file, or sends them to syslog.
 pub fn append(path: &Path, lines: &[u8]) {
     if let Err(error) = append_to_file(path, lines) {
-        send(Level::Warn, &format!("log: {}: {error}; logging to syslog", path.display()));
+        send(Level::Warn, &legible(&format!("log: {}: {error}; logging to syslog", path.display())));
         for line in String::from_utf8_lossy(lines).lines() {
             let is_of = |level: &Level| line.contains(&format!(" {level}"));
             send([Level::Error, Level::Warn].into_iter().find(is_of).unwrap_or(Level::Info), line);
@@ -162,7 +182,7 @@ impl Log for Syslog {
 
     fn log(&self, record: &Record) {
         if record.level() <= log::max_level() {
-            send(record.level(), &record.args().to_string());
+            send(record.level(), &message(record));
         }
     }
 

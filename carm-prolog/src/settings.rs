@@ -10,6 +10,7 @@ use carm::config::{Config, DEFAULT_PATH};
 use serde::{Deserialize, Serialize};
 
 use crate::bounded;
+use crate::logging;
 use crate::state::{self, safe_name};
 
 /// A larger file is no configuration.
@@ -91,9 +92,7 @@ fn without_sites(mut config: Config) -> Config {
 
 /// By hand a wrong configuration is an error; a missing default one is not.
 pub fn by_hand(path: &Path) -> anyhow::Result<Config> {
-    // Warnings of what is done by hand belong on the terminal.
-    let mut terminal = env_logger::Builder::new();
-    let _ = terminal.filter_level(log::LevelFilter::Warn).format_timestamp(None).format_target(false).try_init();
+    logging::start_terminal();
     if path == Path::new(DEFAULT_PATH) && !path.exists() {
         return Ok(Config::embedded(0));
     }

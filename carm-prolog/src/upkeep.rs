@@ -29,7 +29,7 @@ pub fn reset(config: &Config, every_gpu: bool) -> Result<()> {
         Ok(true) => println!("gpu {uuid}: clocks put back"),
         Ok(false) => println!("gpu {uuid}: nothing was locked"),
         Err(error) => {
-            eprintln!("carm-prolog: gpu {uuid}: {error:#}");
+            eprintln!("carm-prolog: gpu {uuid}: {}", carm::text::legible(&format!("{error:#}")));
             failed += 1;
         }
     };

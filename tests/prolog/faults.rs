@@ -177,6 +177,19 @@ fn a_log_that_cannot_be_written_costs_nothing() {
 }
 
 #[test]
+fn foreign_text_steers_no_terminal() {
+    let node = Node::new();
+    node.zone("source = \"trace\"\npath = \"de\\u001b[2J\\u202e\\nWARN.csv\"");
+    node.prolog(&green(7));
+    let terminal = String::from_utf8(node.by_hand(&["status", "--prometheus"]).stderr).unwrap();
+    node.epilog(&green(7));
+    let log = node.log();
+    assert!(log.contains("/de\\u{1b}[2J\\u{202e}\\nWARN.csv: "), "{log:?}");
+    assert!(terminal.starts_with("[WARN ] ") && terminal.contains("/de\\u{1b}[2J\\u{202e}\\nWARN.csv: "), "{terminal:?}");
+    assert!(log.lines().all(|line| line == carm::text::legible(line) && line.starts_with('[')), "{log:?}");
+}
+
+#[test]
 fn a_broken_configuration_sets_no_clock_and_still_gives_back_and_books() {
     let node = Node::new();
     node.prolog(&green(7));

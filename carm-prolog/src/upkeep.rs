@@ -96,7 +96,8 @@ pub fn status(config: &Config, json: bool, out: &mut impl Write) -> Result<()> {
     });
     let gpus: Vec<GpuStatus> = gpus.collect();
     if json {
-        let shown = serde_json::json!({ "version": 1, "gpus": gpus, "unreadable": unreadable });
+        let clocks = config.node.clocks;
+        let shown = serde_json::json!({ "version": 1, "clocks": clocks, "gpus": gpus, "unreadable": unreadable });
         writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
         return refuse_partial(unreadable);
     }

@@ -173,7 +173,7 @@ pub enum Account {
 }
 
 /// Whether CARM sets GPU clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clocks {
     /// Energy and carbon are booked alone.

@@ -90,6 +90,11 @@ fn measure_only_is_visible_by_hand() {
     let node = Node::new().node(OFF);
     let status = node.by_hand(&["status"]);
     assert!(status.stdout.starts_with(b"clocks = off\n"), "{status:?}");
+    for (node, switch) in [(&node, "off"), (&Node::new(), "on")] {
+        let status = node.by_hand(&["status", "--json"]);
+        let json: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert_eq!(json["clocks"], switch);
+    }
     let profile = node.by_hand(&["profile", "--name", "mine", "--", "/bin/true"]);
     let message = String::from_utf8(profile.stderr).unwrap();
     assert!(!profile.status.success() && message.contains("[node] clocks: 'off': profile locks GPU clocks"), "{message}");

@@ -27,6 +27,8 @@ mod job;
 mod killed;
 #[path = "prolog/measure_only.rs"]
 mod measure_only;
+#[path = "prolog/mirrors.rs"]
+mod mirrors;
 #[path = "prolog/node.rs"]
 mod node;
 #[path = "prolog/outlived.rs"]

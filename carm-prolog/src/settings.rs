@@ -5,18 +5,21 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use carm::config::{Config, DEFAULT_PATH};
 use serde::{Deserialize, Serialize};
 
 use crate::bounded;
 use crate::logging;
-use crate::state::{self, safe_name};
+use crate::state::{self, Store, safe_name};
+use crate::strict;
 
 /// A larger file is no configuration.
 const MOST_BYTES: u64 = 1 << 20;
 
-use crate::strict;
+/// A copy that was not renewed for so long belongs to no program in use: the governor renews its own at every look.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 86_400);
 
 /// A configuration to go by, and what is wrong with the file.
 pub struct Settings {
@@ -70,6 +73,22 @@ pub fn mirrored(path: &Path) -> Option<Settings> {
     Some(settings)
 }
 
+/// Removes copies of configurations that no process reads any more: a program that reads one renews its copy. One that locks may
+/// rest on stays. Whether the file itself is there is not looked at: it may be on a file server that stalls or is gone for now.
+pub fn sweep(own: &Config) {
+    let folder = mirror_folder();
+    state::sweep(&folder);
+    for path in std::fs::read_dir(&folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+        let renewed = std::fs::metadata(&path).and_then(|file| file.modified());
+        if renewed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > FORGOTTEN)) {
+            let state_dir = state::read_whole(&path).map(|mirror: Mirror| parse(mirror.text, &mirror.path).config.node.state_dir);
+            if !state_dir.is_some_and(|dir| dir != own.node.state_dir && Store::owes(&dir)) {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+}
+
 fn parse(text: Option<String>, path: &Path) -> Settings {
     let Some(text) = text else { return Settings { config: Config::embedded(0), fault: None, distrust: None } };
     match Config::parse(&text, path) {
@@ -78,11 +97,15 @@ fn parse(text: Option<String>, path: &Path) -> Settings {
     }
 }
 
-/// Below /run, and not below the state folder: where that is stands in the configuration.
 fn mirror_file(path: &Path) -> Option<PathBuf> {
+    Some(mirror_folder().join(safe_name(&path.to_str()?.replace('/', "-")) + ".json"))
+}
+
+/// Below /run, and not below the state folder: where that is stands in the configuration.
+fn mirror_folder() -> PathBuf {
     let user = rustix::process::geteuid();
     let run = if user.is_root() { PathBuf::from("/run") } else { PathBuf::from(format!("/run/user/{}", user.as_raw())) };
-    Some(run.join("carm/.settings").join(safe_name(&path.to_str()?.replace('/', "-")) + ".json"))
+    run.join("carm/.settings")
 }
 
 fn without_sites(mut config: Config) -> Config {

@@ -138,6 +138,7 @@ impl Governor {
             None => {
                 self.config = config;
                 self.delivery.set_config(&self.config);
+                settings::sweep(&self.config);
                 self.said.remove("configuration");
             }
             Some(fault) => self.say("configuration", format!("{fault}; the last good one holds")),

@@ -20,6 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 pub use files::safe as safe_name;
+pub use files::sweep;
 pub use files::write as write_whole;
 use files::{Found, read, remove, safe, write};
 pub use kinds::{End, GpuState, Holder, JobGpu, JobState, SharedGpus};
@@ -153,6 +154,11 @@ impl Store {
     pub fn concerns(state_dir: &Path, node: &str, job: u32) -> bool {
         let store = Self::at(state_dir, node, Duration::ZERO);
         store.has_job(job) || !store.file_names("gpu-").is_empty()
+    }
+
+    /// Whether any node has a job, a GPU or a ledger line in hand.
+    pub fn owes(state_dir: &Path) -> bool {
+        Self::nodes(state_dir).iter().any(|node| !Self::at(state_dir, node, Duration::ZERO).file_names("").is_empty())
     }
 
     /// The nodes that have state, for `reset` and `status`.

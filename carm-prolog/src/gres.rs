@@ -14,6 +14,7 @@ use carm::request::printable;
 use carm::slurm::conf::{self, Pairs};
 use carm::slurm::gres_conf::{AutoDetect, Detected, Listing};
 
+use crate::bounded::reading;
 use crate::gpu::{Card, Driver};
 
 /// The character device major of /dev/nvidiaN (Linux's devices.txt).
@@ -61,7 +62,7 @@ fn order(
 }
 
 /// A file's lines; none where there is no such file.
-fn lines(path: &Path) -> Result<Option<Vec<Pairs>>, String> {
+pub fn lines(path: &Path) -> Result<Option<Vec<Pairs>>, String> {
     let include = |name: &str| {
         // Slurm looks for a relative name beside slurm.conf; an absolute one replaces the folder in `join`.
         let path = path.parent().unwrap_or(Path::new("/")).join(name);
@@ -76,7 +77,7 @@ fn lines(path: &Path) -> Result<Option<Vec<Pairs>>, String> {
 
 /// Comments may be in any encoding.
 fn text(path: &Path) -> std::io::Result<String> {
-    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+    Ok(String::from_utf8_lossy(&reading(path, || fs::read(path))?).into_owned())
 }
 
 /// The cards under the names that slurmd uses.

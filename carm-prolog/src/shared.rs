@@ -7,11 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use carm::config::Config;
-use carm::slurm::hostlist;
+use carm::slurm::gres_conf;
 
-use crate::bounded::reading;
 use crate::govern::alive;
 use crate::gpu::Driver;
+use crate::gres;
 use crate::job::Job;
 use crate::process::Process;
 use crate::state::{GpuState, SharedGpus, Store};
@@ -41,12 +41,16 @@ pub fn cause_by_job(job: &Job) -> Option<String> {
 pub fn cause(config: &Config, slurm_conf: Option<&Path>, node: &str) -> Option<String> {
     match config.node.shared_gpus {
         Some(is_shared) => is_shared.then(|| "shared_gpus = true".to_owned()),
-        None => {
-            let files = files(slurm_conf);
-            let read = |path: &PathBuf| reading(path, || std::fs::read_to_string(path));
-            let shares = |path: &&PathBuf| read(path).is_ok_and(|text| has_shares(&text, node));
-            files.iter().find(shares).map(|path| format!("{} has shards or MPS", path.display()))
-        }
+        None => files(slurm_conf).iter().find_map(|path| cause_by_file(path, node)),
+    }
+}
+
+/// What one of Slurm's files says of a node. In doubt its GPUs may be shared: that costs a plain job its registration.
+fn cause_by_file(path: &Path, node: &str) -> Option<String> {
+    let lines = gres::lines(path).transpose()?;
+    match lines.and_then(|lines| gres_conf::has_shares(&lines, node)) {
+        Ok(has_shares) => has_shares.then(|| format!("{} has shards or MPS", path.display())),
+        Err(cause) => Some(format!("{}: {cause}", path.display())),
     }
 }
 
@@ -54,21 +58,6 @@ pub fn cause(config: &Config, slurm_conf: Option<&Path>, node: &str) -> Option<S
 fn files(slurm_conf: Option<&Path>) -> [PathBuf; 2] {
     let slurm_conf = slurm_conf.unwrap_or(Path::new("/etc/slurm/slurm.conf"));
     [slurm_conf.with_file_name("gres.conf"), slurm_conf.to_owned()]
-}
-
-/// Whether a gres.conf or slurm.conf gives a node shards or MPS. A list of nodes that cannot be read may have it.
-fn has_shares(text: &str, node: &str) -> bool {
-    let is_shared = |name: &str| ["shard", "mps"].contains(&name.split(':').next().unwrap_or_default());
-    text.replace("\\\n", " ").lines().any(|line| {
-        let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase().replace('"', "");
-        let words: Vec<&str> = line.split([' ', '\t', '=']).filter(|word| !word.is_empty()).collect();
-        let values = |key: &'static str| words.windows(2).filter(move |pair| pair[0] == key).map(|pair| pair[1]);
-        let is_here = values("nodename").all(|names| {
-            let nodes = hostlist::expand(names);
-            nodes.is_none_or(|nodes| nodes.iter().any(|name| *name == node.to_ascii_lowercase() || name == "default"))
-        });
-        is_here && (values("name").any(is_shared) || values("gres").any(|list| list.split(',').any(is_shared)))
-    })
 }
 
 /// Notes whether the node's GPUs may be shared. Jobs that have a step by now, and were not registered, may be on any of them.
@@ -121,30 +110,4 @@ fn earlier_job(store: &Store, noted: &SharedGpus) -> Option<u32> {
     }
     let alive = alive::jobs_of(Path::new("/proc"), noted.slurm_conf.as_deref());
     noted.earlier_jobs.iter().copied().find(|&job| alive.contains(&job) && !store.has_job(job))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_and_mps_are_found_for_the_node() {
-        for text in [
-            "Name=gpu File=/dev/nvidia[0-1]\nName=shard Count=8\n",
-            "NodeName=n[1-2] name = \"MPS\" Count=200 File=/dev/nvidia0\n",
-            "NodeName=n2 Gres=gpu:2\nNodeName=n1 CPUs=4 \\\n Gres=gpu:a100:2,shard:8\n",
-            "NodeName=DEFAULT Gres=gpu:2,mps:200\n",
-        ] {
-            assert!(has_shares(text, "n1"), "{text}");
-        }
-        for text in [
-            "",
-            "Name=gpu File=/dev/nvidia[0-1]\n# Name=shard Count=8\n",
-            "NodeName=n2 Name=shard Count=8\n",
-            "NodeName=n1 Gres=gpu:shardy:2\nNodeName=n2 Gres=gpu:2,shard:8\n",
-            "GresTypes=gpu,shard,mps\n",
-        ] {
-            assert!(!has_shares(text, "n1"), "{text}");
-        }
-    }
 }

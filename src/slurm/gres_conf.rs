@@ -262,6 +262,28 @@ fn node_gres(lines: &[Pairs], node: &str) -> Result<Option<String>, String> {
     Ok(None)
 }
 
+/// Whether gres.conf's or slurm.conf's lines give a node gres/shard or gres/mps: several jobs may be on one of its GPUs.
+///
+/// # Errors
+/// A list of nodes cannot be read, so that the answer is not certain.
+pub fn has_shares(lines: &[Pairs], node: &str) -> Result<bool, String> {
+    let is_share = |gres: &str| {
+        let name = gres.split([':', '(']).next().unwrap_or_default().trim();
+        ["shard", "mps"].iter().any(|share| name.eq_ignore_ascii_case(share))
+    };
+    if node_gres(lines, node)?.is_some_and(|gres| gres.split(',').any(is_share)) {
+        return Ok(true);
+    }
+    // gres.conf's `Name=` without `NodeName=` is for every node that reads the file.
+    for line in lines.iter().filter(|line| find(line, "name").is_some_and(is_share)) {
+        let names = line.first().filter(|(key, _)| key == "nodename").map(|(_, names)| hosts(names)).transpose()?;
+        if names.is_none_or(|names| names.iter().any(|name| name == node)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// `gpu:a100:2,gpu:4(S:0),shard:8`: the counts of GPUs by type, in order.
 fn gpu_counts(gres: &str) -> Result<Vec<(Option<String>, usize)>, String> {
     let mut counts: Vec<(Option<String>, usize)> = Vec::new();
@@ -388,6 +410,32 @@ mod tests {
         let gres = "Name=gpu Type=b File=/dev/nvidia0\nName=gpu Type=a File=/dev/nvidia[1-2]";
         assert_eq!(order(gres, "NodeName=n1 Gres=gpu:a:2,gpu:b:1").unwrap(), ["1", "2", "0"]);
         assert_eq!(order(gres, "NodeName=DEFAULT Gres=gpu:2\nNodeName=n1").unwrap(), ["0", "1"]);
+    }
+
+    #[test]
+    fn shares_are_found_for_the_node() {
+        let shares = |text: &str| has_shares(&conf::read(text, &|_| Ok("Name=mps Count=200".to_owned()))?, "n1");
+        for text in [
+            "Name=gpu File=/dev/nvidia[0-1]\nName=shard Count=8\n",
+            "NodeName=n[1-2] name = \"MPS\" Count=200 File=/dev/nvidia0\n",
+            "NodeName=n2 Gres=gpu:2\nNodeName=n1 CPUs=4 \\\n Gres=gpu:a100:2,shard:8\n",
+            "NodeName=DEFAULT Gres=gpu:2,mps:200\nNodeName=n[1-2]\n",
+            "NodeName=n1 Gres=\"gpu:2, shard:8(S:0)\"\n",
+            "Name=gpu File=/dev/nvidia0\nInclude more.conf\n",
+        ] {
+            assert_eq!(shares(text), Ok(true), "{text}");
+        }
+        for text in [
+            "",
+            "Name=gpu File=/dev/nvidia[0-1]\n# Name=shard Count=8\n",
+            "NodeName=n2 Name=shard Count=8\n",
+            "NodeName=DEFAULT Gres=gpu:2,mps:200\nNodeName=n1 Gres=gpu:2\n",
+            "NodeName=n1 Gres=gpu:shardy:2\nNodeName=n2 Gres=gpu:2,shard:8\n",
+            "GresTypes=gpu,shard,mps\n",
+        ] {
+            assert_eq!(shares(text), Ok(false), "{text}");
+        }
+        assert_eq!(shares("NodeName=n[ Name=shard Count=8"), Err("'n[': not a list".into()));
     }
 
     #[test]

@@ -23,6 +23,48 @@ fn fifo_as_trace_costs_the_grid_alone() {
 }
 
 #[test]
+fn fifo_as_cache_costs_the_live_data_alone() {
+    let node = Node::new().live();
+    fifo(&node.path("cache/DE.json"));
+    node.prolog(&green(7)).epilog(&green(7)).assert_clean();
+    assert_eq!(node.line().job, 7);
+    let cause = format!("the typical day stands in: {}: not a regular file", node.path("cache/DE.json").display());
+    assert!(node.log().contains(&cause), "{}", node.log());
+}
+
+#[test]
+fn fifo_as_ledger_file_delays_the_line_alone() {
+    let node = Node::new();
+    let file = node.path("ledger").join(carm::ledger::file_name("wind1", chrono::Utc::now()));
+    fifo(&file);
+    node.prolog(&green(7));
+    assert_eq!(node.locked(), [0]);
+    node.epilog(&green(7));
+    assert_eq!(node.locked(), [0; 0]);
+    let cause = format!("job 7: its ledger line: {}: not a regular file; it waits in the state folder", file.display());
+    assert!(node.log().contains(&cause), "{}", node.log());
+    std::fs::remove_file(&file).unwrap();
+    node.prolog(&green(8)).epilog(&green(8)).assert_clean();
+    assert_eq!(node.ledger().iter().map(|line| line.job).collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(raw_lines(&node), 2);
+}
+
+#[test]
+fn file_that_hangs_is_named() {
+    // Slurm's files are read as they come: a FIFO hangs as a file server that stalls.
+    for lines in ["shared_gpus = false", ""] {
+        let node = Node::new().node(lines);
+        fifo(&node.path("gres.conf"));
+        node.prolog(&green(7));
+        assert_eq!(node.locked(), [0; 0]);
+        let message = format!("job 7: prolog: {} did not answer within 4.5 s", node.path("gres.conf").display());
+        assert!(node.log().contains(&message), "{}", node.log());
+        node.epilog(&green(7)).assert_clean();
+        assert_eq!(node.line().job, 7);
+    }
+}
+
+#[test]
 fn fifo_as_log_holds_up_no_job() {
     let node = Node::new();
     fifo(&node.path("carm.log"));

@@ -123,6 +123,35 @@ fn plain_job_is_registered_in_any_configuration() {
 }
 
 #[test]
+fn included_and_quoted_shards_are_seen() {
+    let of_node = "NodeName=wind[1-2] Gres=\"gpu:8,shard:16\"\n";
+    for (file, text, included) in [
+        ("gres.conf", "Include more.conf\n", "NodeName=wind[1-2] \\\n  Name=\"shard\" Count=16\n"),
+        ("slurm.conf", "include more.conf\n", of_node),
+        ("slurm.conf", of_node, ""),
+    ] {
+        let node = Node::new();
+        let before = std::fs::read_to_string(node.path(file)).unwrap_or_default();
+        std::fs::write(node.path(file), before + text).unwrap();
+        std::fs::write(node.path("more.conf"), included).unwrap();
+        node.prolog(&job(7)).prolog(&green(8));
+        assert_eq!(node.locked(), [0; 0], "{file}: {text}: {}", node.log());
+        let note = std::fs::read_to_string(node.path("state/.shared/wind1.json")).unwrap();
+        assert!(note.contains(&format!("{file} has shards or MPS")), "{note}");
+    }
+}
+
+#[test]
+fn uncertain_configuration_registers_plain_jobs() {
+    let node = Node::new();
+    std::fs::write(node.path("slurm.conf"), "Include nowhere.conf\n").unwrap();
+    node.prolog(&job(7)).prolog(&green(8));
+    assert_eq!(node.locked(), [0; 0], "{}", node.log());
+    let note = std::fs::read_to_string(node.path("state/.shared/wind1.json")).unwrap();
+    assert!(note.contains("slurm.conf: Include: '") && note.contains("nowhere.conf': No such file"), "{note}");
+}
+
+#[test]
 fn exclusive_gpus_leave_plain_jobs_untouched() {
     for node in [Node::new(), with_shards(Node::new()).node("shared_gpus = false")] {
         node.prolog(&job(7).set("SLURM_JOB_OVERSUBSCRIBE", "OK"));

@@ -265,7 +265,8 @@ fn piece(name: &str, point: &Point, range: &RangeInclusive<f64>) -> Result<Piece
     }
     let end = point.from.checked_add_signed(point.length).ok_or_else(|| format!("{name} at {}: no time of a grid", time()))?;
     let (low, high) = (low.min(point.value), high.max(point.value));
-    Ok(Piece { step: Step { low, high, ..Step::exact(point.from, point.value) }, end })
+    let step = Step { low, high, provisional: point.provisional, ..Step::exact(point.from, point.value) };
+    Ok(Piece { step, end })
 }
 
 /// What was known, with newer pieces over it.

@@ -12,7 +12,7 @@
 //! ```
 //! Each signal is a list of steps: `at_s` is a step's begin in seconds after `from`, its `value` holds to the next one's, the last
 //! one's to `end_s`. `low` and `high` are the band, both or neither. `estimated` lists the ranges of steps (first, one past the last) that
-//! the source did not give. `renewable_share` (0 to 1) and `onsite_w` (W) have the same form.
+//! the source did not give, `provisional` those that it marked as estimates of its own. `renewable_share` (0 to 1) and `onsite_w` (W) have the same form.
 
 use std::path::{Path, PathBuf};
 
@@ -125,6 +125,8 @@ struct SignalForm {
     high: Vec<f64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     estimated: Vec<(usize, usize)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    provisional: Vec<(usize, usize)>,
 }
 
 /// The file of a zone: its name with every character that is no letter, digit, dash, dot or underscore as `%XX`.
@@ -232,17 +234,36 @@ fn signal(form: &SignalForm, range: std::ops::RangeInclusive<f64>) -> Result<Sig
         }
         steps.push(Step { low, high, ..Step::exact(instant(at_s)?, value) });
     }
-    let mut marked = 0;
-    for &(first, past) in &form.estimated {
+    mark(&mut steps, &form.estimated, |step| step.estimated = true)?;
+    mark(&mut steps, &form.provisional, |step| step.provisional = true)?;
+    Signal::new(steps, instant(form.end_s)?).ok_or_else(|| "no steps, or steps out of order".to_owned())
+}
+
+/// Marks ranges of steps.
+fn mark(steps: &mut [Step], ranges: &[(usize, usize)], set: fn(&mut Step)) -> Result<(), String> {
+    let (count, mut marked) = (steps.len(), 0);
+    for &(first, past) in ranges {
         // Rising: a file of ranges that all cover all steps would take hours.
         if first < marked {
             return Err(format!("steps {first} to {past}: marked twice, or out of order"));
         }
         let range = steps.get_mut(first..past).ok_or_else(|| format!("steps {first} to {past}: there are {count}"))?;
-        range.iter_mut().for_each(|step| step.estimated = true);
+        range.iter_mut().for_each(set);
         marked = past;
     }
-    Signal::new(steps, instant(form.end_s)?).ok_or_else(|| "no steps, or steps out of order".to_owned())
+    Ok(())
+}
+
+/// The ranges of marked steps.
+fn ranges(steps: &[Step], is_marked: fn(&Step) -> bool) -> Vec<(usize, usize)> {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for (index, _) in steps.iter().enumerate().filter(|(_, step)| is_marked(step)) {
+        match ranges.last_mut() {
+            Some(range) if range.1 == index => range.1 = index + 1,
+            _ => ranges.push((index, index + 1)),
+        }
+    }
+    ranges
 }
 
 /// A value to a millionth: nobody knows a grid better, and short numbers are read twice as fast.
@@ -253,13 +274,6 @@ fn short(value: f64) -> f64 {
 
 fn form(signal: &Signal) -> SignalForm {
     let seconds = |instant: DateTime<Utc>| (instant - signal.start()).num_milliseconds() as f64 / 1e3;
-    let mut estimated: Vec<(usize, usize)> = Vec::new();
-    for (index, _) in signal.steps().iter().enumerate().filter(|(_, step)| step.estimated) {
-        match estimated.last_mut() {
-            Some(range) if range.1 == index => range.1 = index + 1,
-            _ => estimated.push((index, index + 1)),
-        }
-    }
     let banded = signal.has_band();
     let edge = |edge: fn(&Step) -> f64| if banded { signal.steps().iter().map(edge).map(short).collect() } else { Vec::new() };
     SignalForm {
@@ -269,7 +283,8 @@ fn form(signal: &Signal) -> SignalForm {
         value: signal.steps().iter().map(|step| short(step.value)).collect(),
         low: edge(|step| step.low),
         high: edge(|step| step.high),
-        estimated,
+        estimated: ranges(signal.steps(), |step| step.estimated),
+        provisional: ranges(signal.steps(), |step| step.provisional),
     }
 }
 
@@ -317,6 +332,7 @@ mod tests {
     fn data() -> ZoneData {
         let from = parse_instant("2026-05-01T00:00:00Z").expect("a time");
         let mut steps: Vec<Step> = (0..4).map(|i| Step::exact(from + TimeDelta::minutes(30 * i), 100.0 + i as f64)).collect();
+        steps[0].provisional = true;
         steps[2] = Step { low: 90.0, high: 120.5, ..Step::estimate(steps[2].from, 102.0) };
         ZoneData {
             zone: "DE".into(),

@@ -15,13 +15,15 @@ pub struct Step {
     pub high: f64,
     /// Forecast by CARM itself or taken from the typical day, rather than given by the source.
     pub estimated: bool,
+    /// Given by the source, and marked by it as an estimate that it will replace (Electricity Maps' `isEstimated`).
+    pub provisional: bool,
 }
 
 impl Step {
     /// A value that is what it is.
     #[must_use]
     pub fn exact(from: DateTime<Utc>, value: f64) -> Self {
-        Self { from, value, low: value, high: value, estimated: false }
+        Self { from, value, low: value, high: value, estimated: false, provisional: false }
     }
 
     /// A value that was not given by the source, with no word on how far it may be off.

@@ -51,3 +51,28 @@ fn a_command_that_fails_is_told_with_its_first_words_and_the_last_good_data_stay
     assert!(said.err.contains("command '/bin/sh': ended with status 4: 'no meter'"), "{}", said.err);
     assert_eq!(desk.cached("roof").onsite_w, before.onsite_w);
 }
+
+#[test]
+fn energy_charts_co2eq_comes_by_a_command() {
+    if !std::path::Path::new("/usr/bin/python3").exists() {
+        eprintln!("skipped: this host has no python3");
+        return;
+    }
+    // /co2eq has measured values, then a forecast, by quarters of an hour.
+    let program = include_str!("recorded/energy-charts-co2eq.py");
+    let mut desk = zone(Desk::new(), &["/usr/bin/python3", "-c", program]);
+    desk.now = at("2026-10-04T04:10:00Z");
+    desk.fetches();
+    let data = desk.cached("roof");
+    assert_eq!(data.observed_until, desk.now);
+    let carbon = data.carbon_g_per_kwh.expect("an intensity");
+    for (time, value) in [
+        ("2026-10-03T22:00:00Z", 64.8),
+        ("2026-10-04T03:45:00Z", 59.6),
+        ("2026-10-04T04:15:00Z", 49.4),
+        ("2026-10-04T09:00:00Z", 47.9),
+    ] {
+        let step = carbon.at(at(time)).expect(time);
+        assert!(step.value == value && !step.estimated, "{time}: {step:?}");
+    }
+}

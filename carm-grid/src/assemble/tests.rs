@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::source::value::{self, point};
 
 const NOW: &str = "2026-05-01T12:10:00Z";
 
@@ -17,7 +18,7 @@ fn frame() -> Frame<'static> {
 /// Points of a length, one after another from a time.
 fn points(from: &str, minutes: i64, values: &[f64]) -> Vec<Point> {
     let length = TimeDelta::minutes(minutes);
-    let point = |(index, &value): (usize, &f64)| Point { from: at(from) + length * index as i32, length, value, band: None };
+    let point = |(index, &value): (usize, &f64)| point(at(from) + length * index as i32, length, value);
     values.iter().enumerate().map(point).collect()
 }
 
@@ -230,7 +231,7 @@ proptest! {
         let start = at(NOW) - TimeDelta::days(2) + TimeDelta::minutes(offset);
         let value = |index: usize| ((seed >> (index % 48)) % 900) as f64;
         let mut given: Vec<Point> =
-            (0..count).map(|i| Point { from: start + length * i as i32, length, value: value(i), band: None }).collect();
+            (0..count).map(|i| point(start + length * i as i32, length, value(i))).collect();
         given.extend(given.clone().into_iter().step_by(3));
         given.rotate_left((seed % count as u64) as usize);
         let assembled = assemble(&reading(given, Vec::new()), None, &frame()).expect("signals");
@@ -249,8 +250,8 @@ proptest! {
         given in prop::collection::vec((-200_i64..200, -10_i64..3000, prop_oneof![0.0..900.0_f64, -1.0..0.0_f64]), 0..60),
         ahead in prop::collection::vec((-50_i64..400, 1_i64..200, 0.0..900.0_f64), 0..30),
     ) {
-        let point = |&(quarters, minutes, value): &(i64, i64, f64)| Point {
-            from: at(NOW) + TimeDelta::minutes(15 * quarters), length: TimeDelta::minutes(minutes), value, band: None,
+        let point = |&(quarters, minutes, value): &(i64, i64, f64)| {
+            value::point(at(NOW) + TimeDelta::minutes(15 * quarters), TimeDelta::minutes(minutes), value)
         };
         let bad = given.iter().any(|&(_, minutes, value)| minutes <= 0 || minutes > 1440 || value < 0.0);
         let reading = reading(given.iter().map(point).collect(), ahead.iter().map(point).collect());

@@ -35,7 +35,7 @@ pub fn text(looks: &[Look]) -> Result<String, Refusal> {
                 figure(carbon.map(|step| step.high)),
                 figure(share.map(|step| step.value)),
                 figure(onsite.map(|step| step.value)),
-                Look::estimated(&at).join(" "),
+                Look::marked(&at, |step| step.estimated).join(" "),
             ];
             writer.write_record(record).map_err(refused)?;
         }

@@ -1,7 +1,7 @@
 //! Draws a zone's coming days as lines of text: bars of intensity, renewable share and on-site power on one time axis, and below
 //! them the present and the best times to run.
 
-use carm::grid::Signal;
+use carm::grid::{Signal, Step};
 use carm::terminal::{Canvas, Terminal, Tone, ticks};
 use carm::text::legible;
 use chrono::{DateTime, Local, TimeDelta, Utc};
@@ -147,13 +147,15 @@ impl Drawing<'_> {
     fn words(&self, canvas: &mut Canvas, windows: &[Window]) {
         let look = self.look;
         let now = |signal: &Option<Signal>| signal.as_ref().and_then(|signal| signal.at(look.now));
-        let estimated = |estimated: bool| if estimated { " (estimated)" } else { "" };
+        let mark = |step: Step| match step {
+            Step { estimated: true, .. } => " (estimated)",
+            Step { provisional: true, .. } => " (provisional)",
+            _ => "",
+        };
         let mut present = Vec::new();
-        present.extend(now(&look.carbon_g_per_kwh).map(|s| format!("{} g/kWh{}", figure(s.value), estimated(s.estimated))));
-        present.extend(
-            now(&look.renewable_share).map(|s| format!("renewable share {:.0} %{}", s.value * 100.0, estimated(s.estimated))),
-        );
-        present.extend(now(&look.onsite_w).map(|s| format!("on-site {}{}", watts(s.value), estimated(s.estimated))));
+        present.extend(now(&look.carbon_g_per_kwh).map(|s| format!("{} g/kWh{}", figure(s.value), mark(s))));
+        present.extend(now(&look.renewable_share).map(|s| format!("renewable share {:.0} %{}", s.value * 100.0, mark(s))));
+        present.extend(now(&look.onsite_w).map(|s| format!("on-site {}{}", watts(s.value), mark(s))));
         self.lines(canvas, &format!("  now       {}", present.join(", ")), TEXT, Tone::Plain);
         let minute = |at: DateTime<Utc>| at.with_timezone(&Local).format("%a %Y-%m-%d %H:%M").to_string();
         for window in windows {

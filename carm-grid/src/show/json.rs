@@ -41,6 +41,7 @@ struct StepForm {
     renewable_share: Option<f64>,
     onsite_w: Option<f64>,
     estimated: Vec<&'static str>,
+    provisional: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -74,7 +75,8 @@ fn zone(look: &Look) -> Zone {
             carbon_high_g_per_kwh: carbon.map(|step| step.high),
             renewable_share: share.map(|step| step.value),
             onsite_w: onsite.map(|step| step.value),
-            estimated: Look::estimated(&at),
+            estimated: Look::marked(&at, |step| step.estimated),
+            provisional: Look::marked(&at, |step| step.provisional),
         }
     };
     let window = |window: windows::Window| WindowForm {

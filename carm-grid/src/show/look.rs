@@ -92,11 +92,10 @@ impl Look {
         [&self.carbon_g_per_kwh, &self.renewable_share, &self.onsite_w].map(|signal| signal.as_ref()?.at(instant))
     }
 
-    /// The names of those among [`Look::at`] that are estimated.
-    pub fn estimated(at: &[Option<Step>; 3]) -> Vec<&'static str> {
+    /// The names of those among [`Look::at`] that are marked, such as estimated.
+    pub fn marked(at: &[Option<Step>; 3], is_marked: fn(&Step) -> bool) -> Vec<&'static str> {
         let names = ["carbon_g_per_kwh", "renewable_share", "onsite_w"];
-        let guessed = names.into_iter().zip(at).filter(|(_, step)| step.is_some_and(|step| step.estimated));
-        guessed.map(|(name, _)| name).collect()
+        names.into_iter().zip(at).filter(|(_, step)| step.as_ref().is_some_and(is_marked)).map(|(name, _)| name).collect()
     }
 
     /// The instants at which anything changes, from now on, without the end.

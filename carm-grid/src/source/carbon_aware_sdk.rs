@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::value::{Number, Time, point};
+use super::value::{Number, Time, point, time_span};
 use super::{Area, Ask, Point, Reading, Source, either, history};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -138,7 +138,7 @@ fn points(answer: &Answer, mut entries: Vec<Emissions>) -> Result<Vec<Point>, Fa
     Ok(points)
 }
 
-/// Minutes as a number, or a span as .NET writes it: `hh:mm:ss`, with days and a fraction where there are any.
+/// Minutes as a number, or a span as .NET writes it.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeDelta>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -146,34 +146,18 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeDel
         Minutes(f64),
         Span(String),
     }
-    let seconds = match Option::<Form>::deserialize(deserializer)? {
-        None => return Ok(None),
-        Some(Form::Minutes(minutes)) => Some(minutes * 60.0),
-        Some(Form::Span(text)) if text.is_empty() => return Ok(None),
-        Some(Form::Span(text)) => {
-            Some(span(&text).ok_or_else(|| D::Error::custom(format!("'{}' is no duration", printable(&text))))?)
+    match Option::<Form>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Form::Minutes(minutes)) if (0.0..=1e5).contains(&minutes) => {
+            Ok(Some(TimeDelta::milliseconds((minutes * 6e4).round() as i64)))
         }
-    };
-    let seconds =
-        seconds.filter(|seconds| (0.0..=1e7).contains(seconds)).ok_or_else(|| D::Error::custom("duration out of range"))?;
-    Ok(Some(TimeDelta::milliseconds((seconds * 1e3).round() as i64)))
-}
-
-fn span(text: &str) -> Option<f64> {
-    let (days, clock) = match text.split_once('.') {
-        Some((days, rest)) if rest.contains(':') => (days.parse::<u32>().ok()?, rest),
-        _ => (0, text),
-    };
-    let mut parts = clock.split(':');
-    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next());
-    // The data files of the SDK write hh:mm.
-    let seconds = seconds.or_else(|| (clock.len() == 5).then_some("0"))?;
-    if parts.next().is_some() {
-        return None;
+        Some(Form::Minutes(_)) => Err(D::Error::custom("duration out of range")),
+        Some(Form::Span(text)) if text.is_empty() => Ok(None),
+        Some(Form::Span(text)) => {
+            let refuse = || D::Error::custom(format!("'{}' is no duration", printable(&text)));
+            time_span(&text).map(Some).ok_or_else(refuse)
+        }
     }
-    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    let seconds: f64 = seconds.parse().ok()?;
-    Some(f64::from(days) * 86_400.0 + f64::from(hours) * 3_600.0 + f64::from(minutes) * 60.0 + seconds)
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@
 //! (`actual`), which goes before the forecast of its half hour, and the generation mix of the past, from which the renewable share
 //! is made; of regions there are forecast and mix, past and to come, and no outturn.
 
-use carm::quantity::format_instant;
+use std::collections::BTreeMap;
+
 use carm::request::printable;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::value::{Number, OneOrMore, Time, point};
-use super::{Area, Ask, Point, Reading, Series, Source, history, optional};
+use super::value::{Number, OneOrMore, Time, point, side_part};
+use super::{Area, Ask, Point, Reading, Series, Source, contradiction, history, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
 
@@ -58,6 +59,7 @@ struct Half {
     from: Time,
     to: Time,
     intensity: Option<HalfIntensity>,
+    #[serde(default, deserialize_with = "side_part")]
     generationmix: Option<Vec<Share>>,
 }
 
@@ -114,7 +116,9 @@ impl Source for CarbonIntensityGb {
                 // It failed for days while the intensity was served (carbon-intensity/api-definitions#14).
                 let mix =
                     history(ask, SPAN, SPAN, remarks, |from, to, _| halves(&get(format!("/generation/{}", span(from, to)))?));
-                share.observed.extend(shares(&optional(mix, "no renewable share", remarks).unwrap_or_default()));
+                let mix = optional(mix, "no renewable share", remarks).unwrap_or_default();
+                share.observed.extend(shares(&mix));
+                contradiction::leave_out(&mut reading, &fossil_g(&mix));
             }
             Some(end) => {
                 // No outturn will come: what the service says of a half hour that has begun is all that will be known of it.
@@ -122,9 +126,9 @@ impl Source for CarbonIntensityGb {
                 let one = |path: String| region(&get(format!("/regional/intensity/{path}/{end}"))?, &place);
                 let mut halves = history(ask, SPAN, SPAN, remarks, |from, to, _| one(span(from, to)))?;
                 halves.extend(optional(one(ahead), "no forecast", remarks).unwrap_or_default());
-                leave_out_contradictions(&mut halves, remarks);
                 put(carbon, intensities(&halves).into_iter().map(|(point, _)| has_begun(point)));
                 put(share, shares(&halves).into_iter().map(has_begun));
+                contradiction::leave_out(&mut reading, &fossil_g(&halves));
             }
         }
         Ok(reading)
@@ -179,28 +183,14 @@ fn minute(time: DateTime<Utc>) -> String {
     (half + TimeDelta::minutes(1)).format("%Y-%m-%dT%H:%MZ").to_string()
 }
 
-/// Leaves half hours out whose intensity is less than a quarter of what the gas and coal of their mix emit: a London answer of
-/// January 2020 has 0 to 2 g/kWh with gas at 99.9 %. Which of the two is wrong is unknown. Zero without gas can be true.
-fn leave_out_contradictions(halves: &mut Vec<Half>, remarks: &mut Vec<String>) {
-    let fossil_g = |half: &Half| {
-        // The service's own factors: /intensity/factors, gas (combined cycle) and coal.
-        let part = |share: &Share| match share.fuel.as_str() {
-            "gas" => share.perc.0.map(|perc| perc / 100.0 * 394.0),
-            "coal" => share.perc.0.map(|perc| perc / 100.0 * 937.0),
-            _ => None,
-        };
-        half.generationmix.iter().flatten().filter_map(part).sum::<f64>()
+/// What the gas and coal of each mix emit, g/kWh, by the service's own factors (`/intensity/factors`).
+fn fossil_g(halves: &[Half]) -> BTreeMap<DateTime<Utc>, f64> {
+    let part = |share: &Share| match share.fuel.as_str() {
+        "gas" => share.perc.0.map(|perc| perc / 100.0 * contradiction::GAS_G_PER_KWH),
+        "coal" => share.perc.0.map(|perc| perc / 100.0 * 937.0),
+        _ => None,
     };
-    let contradicts = |half: &Half| {
-        let intensity = intensities(std::slice::from_ref(half)).first().map(|(point, _)| point.value);
-        intensity.is_some_and(|value| fossil_g(half) > 50.0 && value < 0.25 * fossil_g(half))
-    };
-    let Some(first) = halves.iter().find(|half| contradicts(half)).map(|half| half.from.0) else { return };
-    let before = halves.len();
-    halves.retain(|half| !contradicts(half));
-    let (count, first) = (before - halves.len(), format_instant(first));
-    remarks
-        .push(format!("{count} half hours from {first} on are left out: the intensity contradicts the gas and coal of the mix"));
+    halves.iter().map(|half| (half.from.0, half.generationmix.iter().flatten().filter_map(part).sum())).collect()
 }
 
 /// An answer's data. An unknown postcode is answered with nothing at all.

@@ -13,6 +13,7 @@ use carm::grid::{Signal, Trace, TraceError};
 use carm::request::printable;
 use nix::unistd::{Uid, User};
 
+use super::value::point;
 use super::{Area, Ask, Point, Reading, Series, Source};
 use crate::fault::Fault;
 use crate::http::Http;
@@ -96,7 +97,7 @@ fn split(signal: &Signal, ask: &Ask) -> Series {
             continue;
         }
         let band = (step.low < step.high).then_some((step.low, step.high));
-        let point = Point { from: step.from, length: end - step.from, value: step.value, band };
+        let point = Point { band, ..point(step.from, end - step.from, step.value) };
         if step.from <= ask.now { series.observed.push(point) } else { series.forecast.push(point) }
     }
     series

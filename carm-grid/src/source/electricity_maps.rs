@@ -12,8 +12,8 @@ use carm::request::printable;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::value::{Number, Time, point, present};
-use super::{Area, Ask, Point, Reading, Series, Source, optional};
+use super::value::{Number, Time, point, present, side_part};
+use super::{Area, Ask, Point, Reading, Series, Source, contradiction, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
 
@@ -41,6 +41,10 @@ struct Entry {
     renewable_percentage: Option<Number>,
     #[serde(default, deserialize_with = "present")]
     value: Option<Number>,
+    #[serde(default, deserialize_with = "side_part")]
+    fossil_free_percentage: Option<f64>,
+    #[serde(default, deserialize_with = "side_part")]
+    is_estimated: bool,
     unit: Option<String>,
     emission_factor_type: Option<String>,
     temporal_granularity: Option<String>,
@@ -56,6 +60,14 @@ struct Reply {
     data: Option<Vec<Entry>>,
     message: Option<String>,
     error: Option<String>,
+}
+
+/// What is read of an hour.
+#[derive(Debug, Clone, PartialEq)]
+struct Hour {
+    point: Point,
+    /// Part of the consumption that is fossil or of unknown origin, 0 to 1; a breakdown's alone.
+    fossil: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -75,21 +87,25 @@ impl Source for ElectricityMaps {
         let call = Call { source: self, http, ask };
         let mut reading = Reading::default();
         let recent = call.recent("carbon-intensity", What::Carbon, &mut reading.remarks)?;
-        put(&mut reading.carbon_g_per_kwh, recent, ask.now);
+        remark_provisional(&recent, &mut reading.remarks);
+        put(&mut reading.carbon_g_per_kwh, recent.into_iter(), ask.now);
 
         let shares = match call.recent("power-breakdown", What::Share, &mut Vec::new()) {
             Err(fault) if is_refusal(&fault) => call.recent("renewable-energy", What::Share, &mut Vec::new()),
             other => other,
         };
-        let share = &mut reading.renewable_share;
-        put(share, or_remark(shares, "the renewable share", &mut reading.remarks).unwrap_or_default(), ask.now);
+        let shares = or_remark(shares, "the renewable share", &mut reading.remarks).unwrap_or_default();
+        let fossil = |hour: &Hour| Some((hour.point.from, hour.fossil? * contradiction::GAS_G_PER_KWH));
+        let fossil_g = shares.iter().filter_map(fossil).collect();
+        put(&mut reading.renewable_share, shares.into_iter(), ask.now);
+        contradiction::leave_out(&mut reading, &fossil_g);
 
-        let forecast = call.points("carbon-intensity", "forecast", What::Carbon);
+        let forecast = call.hours("carbon-intensity", "forecast", What::Carbon);
         if let Some(points) = or_remark(forecast, "carbon-intensity/forecast", &mut reading.remarks) {
-            reading.carbon_g_per_kwh.forecast.extend(points);
-            let shares = call.points("renewable-energy", "forecast", What::Share);
+            reading.carbon_g_per_kwh.forecast.extend(ahead(points));
+            let shares = call.hours("renewable-energy", "forecast", What::Share);
             let shares = or_remark(shares, "renewable-energy/forecast", &mut reading.remarks);
-            reading.renewable_share.forecast.extend(shares.unwrap_or_default());
+            reading.renewable_share.forecast.extend(ahead(shares.unwrap_or_default()));
         }
         Ok(reading)
     }
@@ -122,7 +138,7 @@ impl Call<'_> {
         request
     }
 
-    fn points(&self, signal: &str, part: &str, what: What) -> Result<Vec<Point>, Fault> {
+    fn hours(&self, signal: &str, part: &str, what: What) -> Result<Vec<Hour>, Fault> {
         let version = if self.ask.live.api == Some(Api::V3) { "v3" } else { "v4" };
         let mut request = self
             .request(format!("/{version}/{signal}/{part}"))
@@ -145,16 +161,16 @@ impl Call<'_> {
     }
 
     /// The last 24 hours, and the hour of now where they do not reach it.
-    fn recent(&self, signal: &str, what: What, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
-        let history = self.points(signal, "history", what);
-        let Some(mut points) = or_remark(history, &format!("{signal}/history"), remarks) else {
-            return self.points(signal, "latest", what);
+    fn recent(&self, signal: &str, what: What, remarks: &mut Vec<String>) -> Result<Vec<Hour>, Fault> {
+        let history = self.hours(signal, "history", what);
+        let Some(mut hours) = or_remark(history, &format!("{signal}/history"), remarks) else {
+            return self.hours(signal, "latest", what);
         };
-        if !points.iter().any(|point| (point.from..point.from + point.length).contains(&self.ask.now)) {
-            let latest = self.points(signal, "latest", what);
-            points.extend(or_remark(latest, &format!("{signal}/latest"), remarks).unwrap_or_default());
+        if !hours.iter().any(|Hour { point, .. }| (point.from..point.from + point.length).contains(&self.ask.now)) {
+            let latest = self.hours(signal, "latest", what);
+            hours.extend(or_remark(latest, &format!("{signal}/latest"), remarks).unwrap_or_default());
         }
-        Ok(points)
+        Ok(hours)
     }
 }
 
@@ -180,14 +196,28 @@ fn or_remark<T>(result: Result<T, Fault>, what: &str, remarks: &mut Vec<String>)
 }
 
 /// An hour that has begun is observed; `latest` may be the next one, which is then estimated.
-fn put(series: &mut Series, points: Vec<Point>, now: DateTime<Utc>) {
-    let (begun, ahead): (Vec<_>, Vec<_>) = points.into_iter().partition(|point| point.from <= now);
-    series.observed.extend(begun);
-    series.forecast.extend(ahead);
+fn put(series: &mut Series, hours: impl Iterator<Item = Hour>, now: DateTime<Utc>) {
+    let (begun, later): (Vec<_>, Vec<_>) = hours.partition(|hour| hour.point.from <= now);
+    series.observed.extend(begun.into_iter().map(|hour| hour.point));
+    series.forecast.extend(ahead(later));
+}
+
+/// A forecast is one, whether the service marks it as an estimate or not.
+fn ahead(hours: Vec<Hour>) -> impl Iterator<Item = Point> {
+    hours.into_iter().map(|hour| Point { provisional: false, ..hour.point })
+}
+
+/// The newest hours are estimates everywhere. Where most of a day is, the zone has no live measurements: 146 of the service's 350
+/// zones are models all through.
+fn remark_provisional(hours: &[Hour], remarks: &mut Vec<String>) {
+    let (count, all) = (hours.iter().filter(|hour| hour.point.provisional).count(), hours.len());
+    if count * 2 > all {
+        remarks.push(format!("{count} of {all} hours are the service's own estimates (isEstimated), not measurements"));
+    }
 }
 
 /// The hours of an answer: g/kWh, or shares from 0 to 1.
-fn read(answer: &Answer, area: &str, what: What) -> Result<Vec<Point>, Fault> {
+fn read(answer: &Answer, area: &str, what: What) -> Result<Vec<Hour>, Fault> {
     let mut reply: Reply = answer.json()?;
     let Some(zone) = reply.head.zone.as_deref() else {
         let said = reply.message.or(reply.error).map_or(String::new(), |said| format!(" ('{}')", printable(&said)));
@@ -198,7 +228,7 @@ fn read(answer: &Answer, area: &str, what: What) -> Result<Vec<Point>, Fault> {
     let length = granularity(answer, reply.head.temporal_granularity.as_deref())?;
     let factors = reply.head.emission_factor_type.clone();
     let unit = reply.head.unit.clone();
-    let mut points = Vec::new();
+    let mut hours = Vec::new();
     for entry in list.unwrap_or_else(|| vec![reply.head]) {
         if let Some(zone) = &entry.zone {
             is_zone(answer, zone, area)?;
@@ -224,9 +254,11 @@ fn read(answer: &Answer, area: &str, what: What) -> Result<Vec<Point>, Fault> {
         };
         let Some(Time(from)) = entry.datetime else { return Err(answer.wrong("an hour without datetime")) };
         let scale = if what == What::Share { 100.0 } else { 1.0 };
-        points.extend(value.map(|value| point(from, length, value / scale)));
+        let fossil = entry.fossil_free_percentage.map(|percent| 1.0 - percent / 100.0);
+        let point = |value| Point { provisional: entry.is_estimated, ..point(from, length, value / scale) };
+        hours.extend(value.map(|value| Hour { point: point(value), fossil }));
     }
-    Ok(points)
+    Ok(hours)
 }
 
 impl What {
@@ -262,7 +294,8 @@ fn granularity(answer: &Answer, word: Option<&str>) -> Result<TimeDelta, Fault> 
 
 #[cfg(test)]
 pub(super) fn read_any(answer: &Answer, area: &str) -> Vec<Result<Vec<Point>, Fault>> {
-    [What::Carbon, What::Share].map(|what| read(answer, area, what)).into()
+    let points = |what| Ok(read(answer, area, what)?.into_iter().map(|hour| hour.point).collect());
+    [What::Carbon, What::Share].map(points).into()
 }
 
 #[cfg(test)]

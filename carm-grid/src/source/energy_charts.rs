@@ -13,7 +13,7 @@ use carm::request::printable;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::value::{Number, point};
+use super::value::{Number, point, side_part};
 use super::{Area, Ask, Point, Reading, Source, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -36,7 +36,7 @@ const SHARE_OF_LOAD: &str = "renewable share of load";
 struct PublicPower {
     unix_seconds: Vec<Number>,
     production_types: Vec<Production>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "side_part")]
     deprecated: bool,
 }
 
@@ -50,9 +50,9 @@ struct Production {
 struct ShareForecast {
     unix_seconds: Vec<Number>,
     ren_share: Option<Vec<Number>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "side_part")]
     substitute: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "side_part")]
     deprecated: bool,
 }
 
@@ -60,8 +60,9 @@ struct ShareForecast {
 struct TrafficLight {
     unix_seconds: Vec<Number>,
     share: Option<Vec<Number>>,
+    #[serde(default, deserialize_with = "side_part")]
     signal: Option<Vec<Number>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "side_part")]
     substitute: bool,
 }
 

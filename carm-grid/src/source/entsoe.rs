@@ -12,6 +12,7 @@ mod document;
 use std::collections::BTreeMap;
 
 use carm::grid::factors::Fuel;
+use carm::quantity::format_instant;
 use carm::request::printable;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
@@ -71,9 +72,17 @@ impl Source for Entsoe {
         let call = Call { base: ask.live.base_url.as_deref().or(self.base_url()).unwrap_or_default(), http, ask };
         let eic = area::eic(&ask.live.area)?;
         let mut reading = Reading::default();
-        let curves = history(ask, SPAN, SPAN, &mut reading.remarks, |from, to, _| {
+        let curves = history(ask, SPAN, SPAN, &mut reading.remarks, |from, to, remarks| {
             match call.get(eic, "A75", "A16", floor(from), ceiling(to))? {
-                Said::Curves(found) => Ok(found),
+                Said::Curves(mut found) => {
+                    let end = end_at_last_value(&mut found);
+                    // The newest part ends some hours before now as a rule.
+                    if let Some(end) = end.filter(|&end| to < ask.now && end < to) {
+                        let (end, to) = (format_instant(end), format_instant(to));
+                        remarks.push(format!("A75: the answer ends at {end}, not at {to}; the hole is filled by the day before"));
+                    }
+                    Ok(found)
+                }
                 Said::Nothing(text) => {
                     Err(Fault::Setup(format!("area: '{}' has no generation by type (A75): '{text}'", printable(eic))))
                 }
@@ -148,6 +157,15 @@ impl Call<'_> {
             other => document::read(&other?, eic),
         }
     }
+}
+
+/// Cuts the curves of a document of generation at the last value of any type, and returns that time. A curve of type A03 repeats
+/// its last value to the period's end; where no type has a later value, the document covers no more, whatever the period says:
+/// it was cut, or nothing was published yet. Wind or load change in every step.
+fn end_at_last_value(curves: &mut [Curve]) -> Option<DateTime<Utc>> {
+    let end = curves.iter().filter(|curve| curve.is_generation).filter_map(|curve| curve.given_until).max()?;
+    curves.iter_mut().for_each(|curve| curve.values.retain(|(from, _)| *from < end));
+    Some(end)
 }
 
 /// What was generated, in steps of the shortest resolution.

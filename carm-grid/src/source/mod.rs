@@ -6,6 +6,7 @@ mod bench;
 mod carbon_aware_sdk;
 mod carbon_intensity_gb;
 mod command;
+mod contradiction;
 mod eia;
 mod electricity_maps;
 mod energy_charts;
@@ -14,7 +15,7 @@ mod generation;
 #[cfg(test)]
 mod hostile;
 mod prometheus;
-mod value;
+pub mod value;
 mod watttime;
 
 use carm::config::{Live, Service};
@@ -66,6 +67,8 @@ pub struct Point {
     pub value: f64,
     /// The band, where the source gives one.
     pub band: Option<(f64, f64)>,
+    /// Marked by the source as an estimate that it will replace.
+    pub provisional: bool,
 }
 
 /// A signal as a source gives it: in any order, with gaps and repetitions; they are dealt with once for all sources.

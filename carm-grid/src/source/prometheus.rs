@@ -10,7 +10,7 @@ use carm::request::printable;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::value::point;
+use super::value::{point, side_part, warn};
 use super::{Area, Ask, Point, Reading, Source};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -29,10 +29,10 @@ const ROUNDING: f64 = 0.01;
 struct Whole {
     status: String,
     data: Option<Data>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "side_part")]
     error: Option<String>,
-    #[serde(default)]
-    warnings: Vec<String>,
+    #[serde(default, deserialize_with = "side_part")]
+    warnings: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +44,7 @@ struct Data {
 
 #[derive(Deserialize)]
 struct Series {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "side_part")]
     metric: BTreeMap<String, String>,
     /// Seconds since 1970, and the value in a string.
     #[serde(default)]
@@ -102,12 +102,7 @@ pub(super) fn read(answer: &Answer, quantity: Quantity, remarks: &mut Vec<String
     if whole.status != "success" {
         return Err(answer.wrong(format!("refused: '{}'", printable(&whole.error.unwrap_or(whole.status)))));
     }
-    for warning in whole.warnings {
-        let remark = format!("Prometheus warns: {}", printable(&warning));
-        if !remarks.contains(&remark) {
-            remarks.push(remark);
-        }
-    }
+    warn("Prometheus", &whole.warnings, remarks);
     let data = whole.data.ok_or_else(|| answer.wrong("holds no data"))?;
     if data.kind != "matrix" {
         return Err(answer.wrong(format!("is a {}, not a matrix", printable(&data.kind))));

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use carm::quantity::parse_trace_time;
 use carm::request::printable;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::DeserializeOwned;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
@@ -87,14 +88,50 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+/// A part that the data do not depend on: of another form it counts as missing.
+pub fn side_part<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
+    let part = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(part).unwrap_or_default())
+}
+
+/// A service's warnings as remarks, each once: text as it is, anything else as JSON.
+pub fn warn(whose: &str, warnings: &[serde_json::Value], remarks: &mut Vec<String>) {
+    for warning in warnings {
+        let message = warning.get("message").unwrap_or(warning);
+        let text = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
+        let remark = format!("{whose} warns: {}", printable(&text));
+        if !remarks.contains(&remark) {
+            remarks.push(remark);
+        }
+    }
+}
+
 /// A key that may be missing, or there without a value: the two are kept apart.
 pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Number>, D::Error> {
     Number::deserialize(deserializer).map(Some)
 }
 
+/// A span as .NET writes it, `[days.]hh:mm:ss[.fraction]`, or `hh:mm` as in the data files of the carbon-aware-sdk.
+pub fn time_span(text: &str) -> Option<TimeDelta> {
+    let (days, clock) = match text.split_once('.') {
+        Some((days, rest)) if rest.contains(':') => (days.parse::<u32>().ok()?, rest),
+        _ => (0, text),
+    };
+    let parts: Vec<&str> = clock.split(':').collect();
+    let (hours, minutes, seconds) = match parts[..] {
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        [hours, minutes] if clock.len() == 5 => (hours, minutes, "0"),
+        _ => return None,
+    };
+    let (hours, minutes, seconds): (u32, u32, f64) = (hours.parse().ok()?, minutes.parse().ok()?, seconds.parse().ok()?);
+    let is_clock = days <= 3650 && hours < 24 && minutes < 60 && (0.0..60.0).contains(&seconds);
+    let whole = i64::from(days * 86_400 + hours * 3_600 + minutes * 60) * 1_000;
+    is_clock.then(|| TimeDelta::milliseconds(whole + (seconds * 1e3).round() as i64))
+}
+
 /// A point without a band.
 pub fn point(from: DateTime<Utc>, length: TimeDelta, value: f64) -> Point {
-    Point { from, length, value, band: None }
+    Point { from, length, value, band: None, provisional: false }
 }
 
 #[cfg(test)]

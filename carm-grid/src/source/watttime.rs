@@ -13,7 +13,7 @@ use carm::request::printable;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::value::{Number, Time, point};
+use super::value::{Number, Time, point, side_part, warn};
 use super::{Area, Ask, Point, Reading, Source, either, history};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -65,16 +65,8 @@ struct Meta {
     signal_type: String,
     units: String,
     data_point_period_seconds: Number,
-    #[serde(default)]
-    warnings: Option<Vec<Warning>>,
-}
-
-#[derive(Deserialize)]
-struct Warning {
-    #[serde(default)]
-    r#type: String,
-    #[serde(default)]
-    message: String,
+    #[serde(default, deserialize_with = "side_part")]
+    warnings: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -231,12 +223,7 @@ pub(super) fn read(answer: &Answer, ask: &Ask, remarks: &mut Vec<String>) -> Res
     let Some(seconds) = seconds else {
         return Err(answer.wrong("data_point_period_seconds is none of 60 to 86400"));
     };
-    for warning in meta.warnings.unwrap_or_default() {
-        let remark = format!("the service warns: {} ({})", printable(&warning.message), printable(&warning.r#type));
-        if !remarks.contains(&remark) {
-            remarks.push(remark);
-        }
-    }
+    warn("the service", &meta.warnings, remarks);
     let length = TimeDelta::seconds(seconds as i64);
     let points = data.into_iter().filter_map(|entry| Some((entry.point_time.0, entry.value.0?)));
     Ok(points.map(|(from, pounds)| point(from, length, pounds * G_PER_KWH)).collect())

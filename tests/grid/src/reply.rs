@@ -21,6 +21,12 @@ impl Reply {
         Self::error(200, value)
     }
 
+    /// 200 with a text that is JSON or XML.
+    pub fn text(text: String) -> Self {
+        let kind = if text.starts_with('<') { "text/xml" } else { "application/json" };
+        Self { status: 200, kind, headers: Vec::new(), body: text.into_bytes() }
+    }
+
     /// Another status with JSON.
     pub fn error(status: u16, value: &Value) -> Self {
         Self { status, kind: "application/json", headers: Vec::new(), body: value.to_string().into_bytes() }

@@ -39,6 +39,8 @@ struct Knobs {
     latency: Duration,
     /// Part of a request's target, the trouble, and how many requests it still hits.
     troubles: Vec<(String, Trouble, usize)>,
+    /// Part of a request's target, and the body that it is answered with.
+    replies: Vec<(String, String)>,
     seen: Vec<Seen>,
     open: usize,
     most_open: usize,
@@ -153,9 +155,16 @@ impl Server {
         self.knobs().troubles.push((part.to_owned(), trouble, times));
     }
 
-    /// Ends all trouble.
+    /// From now on requests with this text in path and query have this body, such as a recorded one.
+    pub fn reply(&self, part: &str, body: &str) {
+        self.knobs().replies.push((part.to_owned(), body.to_owned()));
+    }
+
+    /// Ends all trouble, and what [`Server::reply`] began.
     pub fn calm(&self) {
-        self.knobs().troubles.clear();
+        let mut knobs = self.knobs();
+        knobs.troubles.clear();
+        knobs.replies.clear();
     }
 
     /// The requests so far, in their order.
@@ -200,7 +209,7 @@ fn connection(mut stream: impl Read + Write, raw: &TcpStream, knobs: &Mutex<Knob
     let mut bytes = Vec::new();
     while let Some((target, headers, used)) = request(&mut stream, &mut bytes) {
         bytes.drain(..used);
-        let (asked, world, latency, index) = {
+        let (asked, world, latency, index, body) = {
             let mut knobs = lock(knobs);
             knobs.open += 1;
             knobs.most_open = knobs.most_open.max(knobs.open);
@@ -212,10 +221,11 @@ fn connection(mut stream: impl Read + Write, raw: &TcpStream, knobs: &Mutex<Knob
                 hit.2 -= 1;
                 Some(hit.1)
             });
-            (asked, World { now, trouble: found }, knobs.latency, knobs.seen.len() - 1)
+            let body = knobs.replies.iter().find(|(part, _)| target.contains(part.as_str())).map(|(_, body)| body.clone());
+            (asked, World { now, trouble: found }, knobs.latency, knobs.seen.len() - 1, body)
         };
         thread::sleep(latency);
-        let status = respond(&mut stream, &asked, &world, stop);
+        let status = respond(&mut stream, &asked, &world, body, stop);
         let mut knobs = lock(knobs);
         knobs.open -= 1;
         if let Some(seen) = knobs.seen.get_mut(index).filter(|seen| seen.target == target) {
@@ -262,7 +272,7 @@ fn read(target: &str, headers: Headers) -> (Asked, Option<Trouble>) {
 }
 
 /// Answers one request; the status, or none where the connection is to be closed.
-fn respond(stream: &mut impl Write, asked: &Asked, world: &World, stop: &AtomicBool) -> Option<u16> {
+fn respond(stream: &mut impl Write, asked: &Asked, world: &World, body: Option<String>, stop: &AtomicBool) -> Option<u16> {
     let trouble = world.trouble;
     let stall = || {
         let until = Instant::now() + STALL;
@@ -283,7 +293,7 @@ fn respond(stream: &mut impl Write, asked: &Asked, world: &World, stop: &AtomicB
             reply.headers.extend(retry_after.map(|seconds| ("Retry-After", seconds.to_string())));
             reply
         }
-        _ => service::answer(asked, world),
+        _ => body.map_or_else(|| service::answer(asked, world), Reply::text),
     };
     if let Some(body) = trouble.and_then(|trouble| trouble.rewrite(&reply.body)) {
         reply.body = body;

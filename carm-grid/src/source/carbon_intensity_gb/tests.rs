@@ -143,22 +143,51 @@ fn refused_old_part_ends_the_history() {
     assert!(reading.remarks[0].starts_with("no history before 2026-04-05T12:10:00.000Z: "), "{:?}", reading.remarks);
 }
 
-#[test]
-fn almost_no_carbon_from_gas_is_left_out() {
-    let half = |from: &str, g: &str, gas: &str, wind: &str| {
+/// Half hours from 11:00 on of a region: g/kWh, and percent of gas and wind.
+fn mixed(halves: &[(i64, &str, &str, &str)]) -> String {
+    let time = |minutes: i64| (at("2026-05-01T11:00:00Z") + TimeDelta::minutes(minutes)).format("%Y-%m-%dT%H:%MZ");
+    let half = |&(minutes, g, gas, wind): &(i64, &str, &str, &str)| {
         format!(
-            r#"{{"from":"2026-05-01T{from}Z","to":"2026-05-01T{from}Z","intensity":{{"forecast":{g},"index":"low"}},"generationmix":[{{"fuel":"gas","perc":{gas}}},{{"fuel":"wind","perc":{wind}}}]}}"#
+            r#"{{"from":"{}","to":"{}","intensity":{{"forecast":{g},"actual":{g},"index":"low"}},
+                "generationmix":[{{"fuel":"gas","perc":{gas}}},{{"fuel":"wind","perc":{wind}}}]}}"#,
+            time(minutes),
+            time(minutes + 30)
         )
     };
-    let body = [half("00:00", "2", "99.9", "0.1"), half("00:30", "0", "0", "100"), half("01:00", "390", "99.9", "0.1")].join(",");
-    let mut halves: Vec<Half> = serde_json::from_str(&format!("[{body}]")).expect("half hours");
-    let mut remarks = Vec::new();
-    leave_out_contradictions(&mut halves, &mut remarks);
-    assert_eq!(
-        halves.iter().map(|half| half.from.0).collect::<Vec<_>>(),
-        [at("2026-05-01T00:30:00Z"), at("2026-05-01T01:00:00Z")]
-    );
-    assert!(remarks[0].starts_with("1 half hours from 2026-05-01T00:00:00.000Z on are left out"), "{remarks:?}");
+    halves.iter().map(half).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn almost_no_carbon_from_gas_is_left_out() {
+    let halves = mixed(&[(0, "2", "99.9", "0.1"), (30, "0", "0", "100"), (60, "390", "99.9", "0.1")]);
+    let region = format!(r#"{{"data":{{"regionid":13,"shortname":"London","data":[{halves}]}}}}"#);
+    for (area, part, body) in [("13", "/regional/", region), ("GB", "/", format!(r#"{{"data":[{halves}]}}"#))] {
+        let bench = Bench::of(Service::CarbonIntensityGb, area);
+        bench.server.reply(part, &body);
+        let reading = bench.ask().expect("a reading");
+        let series = [&reading.carbon_g_per_kwh.observed, &reading.renewable_share.observed];
+        for series in series {
+            let mut times: Vec<_> = series.iter().map(|point| point.from).collect();
+            times.dedup();
+            assert!(!times.contains(&at("2026-05-01T11:00:00Z")), "{area}: {times:?}");
+            assert!(
+                times.contains(&at("2026-05-01T11:30:00Z")) && times.contains(&at("2026-05-01T12:00:00Z")),
+                "{area}: {times:?}"
+            );
+        }
+        let remark = "1 time from 2026-05-01T11:00:00.000Z on left out: the intensity contradicts the fossil part of the mix";
+        assert_eq!(reading.remarks, [remark], "{area}");
+    }
+}
+
+#[test]
+fn a_malformed_mix_leaves_the_intensity() {
+    let body = r#"{"data":{"regionid":13,"data":[{"from":"2026-05-01T12:00Z","to":"2026-05-01T12:30Z",
+        "intensity":{"forecast":126},"generationmix":{"wind":40}}]}}"#;
+    let bench = Bench::of(Service::CarbonIntensityGb, "13");
+    bench.server.reply("/regional/", body);
+    let reading = bench.ask().expect("a reading");
+    assert_eq!((reading.carbon_g_per_kwh.observed[0].value, reading.renewable_share.observed.len()), (126.0, 0));
 }
 
 #[test]

@@ -5,11 +5,20 @@ use super::super::bench::{Bench, answer, at, example, holds, recorded, told_g_pe
 use super::*;
 
 fn carbon(body: &str) -> Result<Vec<Point>, String> {
-    read(&answer(body), "DE", What::Carbon).map_err(|fault| fault.to_string())
+    points(&answer(body), "DE", What::Carbon)
 }
 
 fn share(body: &str) -> Result<Vec<Point>, String> {
-    read(&answer(body), "DE", What::Share).map_err(|fault| fault.to_string())
+    points(&answer(body), "DE", What::Share)
+}
+
+fn points(answer: &Answer, area: &str, what: What) -> Result<Vec<Point>, String> {
+    let hours = read(answer, area, what).map_err(|fault| fault.to_string())?;
+    Ok(hours.into_iter().map(|hour| hour.point).collect())
+}
+
+fn estimate(from: &str, value: f64) -> Point {
+    Point { provisional: true, ..hour(from, value) }
 }
 
 fn hour(from: &str, value: f64) -> Point {
@@ -22,7 +31,7 @@ fn the_worked_example_of_the_docs_is_what_is_read() {
     let intensity = carbon(example(page, 0)).expect("read");
     let share = share(example(page, 1)).expect("read");
     assert_eq!(format!("{}\n{}", told_g_per_kwh(&intensity), told_share(&share)), example(page, 2));
-    assert_eq!((intensity, share), (vec![hour("2026-05-01T12:00:00Z", 302.0)], vec![hour("2026-05-01T12:00:00Z", 0.64)]));
+    assert_eq!((intensity, share), (vec![estimate("2026-05-01T12:00:00Z", 302.0)], vec![hour("2026-05-01T12:00:00Z", 0.64)]));
 }
 
 #[test]
@@ -88,11 +97,10 @@ fn the_horizon_is_the_least_that_reaches() {
 #[test]
 fn recorded_answers_are_read() {
     if let Some(recorded) = recorded("electricitymaps_v3_carbon-intensity_latest.json") {
-        let points = read(&recorded, "US-CAR-DUK", What::Carbon).expect("read");
-        assert_eq!(points, [hour("2024-03-06T19:00:00Z", 216.0)]);
+        assert_eq!(points(&recorded, "US-CAR-DUK", What::Carbon), Ok(vec![estimate("2024-03-06T19:00:00Z", 216.0)]));
     }
     if let Some(recorded) = recorded("electricitymaps_v3_power-breakdown_latest.json") {
-        assert_eq!(read(&recorded, "DE", What::Share).expect("read"), [hour("2024-03-06T19:00:00Z", 0.33)]);
+        assert_eq!(points(&recorded, "DE", What::Share), Ok(vec![estimate("2024-03-06T19:00:00Z", 0.33)]));
     }
 }
 
@@ -173,6 +181,80 @@ fn failed_breakdown_or_forecast_is_a_remark() {
             assert!(reading.remarks.iter().any(|remark| remark.starts_with(what)), "{:?}", reading.remarks);
         }
     }
+}
+
+/// What the service answered on 2026-08-22 (v4, retyped by others).
+fn of_2026_08_22(server: &grid_standin::Server) {
+    for (part, body) in [
+        ("carbon-intensity/history", include_str!("../../../../tests/grid_cases/recorded/electricity-maps-v4/history.json")),
+        ("carbon-intensity/latest", include_str!("../../../../tests/grid_cases/recorded/electricity-maps-v4/latest.json")),
+        ("carbon-intensity/forecast", include_str!("../../../../tests/grid_cases/recorded/electricity-maps-v4/forecast.json")),
+        ("power-breakdown/latest", include_str!("../../../../tests/grid_cases/recorded/electricity-maps-v4/pb.json")),
+        ("renewable-energy/latest", include_str!("../../../../tests/grid_cases/recorded/electricity-maps-v4/ren.json")),
+    ] {
+        server.reply(part, body);
+    }
+}
+
+#[test]
+fn recorded_answers_of_v4_are_read() {
+    let mut bench = Bench::of(Service::ElectricityMaps, "DK-DK2").with_token(TOKEN);
+    bench.now = at("2026-08-22T17:30:00Z");
+    bench.until = bench.now + TimeDelta::days(10);
+    of_2026_08_22(&bench.server);
+    for part in ["power-breakdown/history", "renewable-energy/forecast"] {
+        bench.server.trouble(part, Trouble::Status { status: 401, retry_after: None });
+    }
+    let reading = bench.ask().expect("a reading");
+    let (carbon, share) = (&reading.carbon_g_per_kwh, &reading.renewable_share);
+    let (first, last) = (carbon.observed.first(), carbon.observed.last());
+    assert_eq!(first, Some(&hour("2026-08-21T18:00:00Z", 246.0)));
+    assert_eq!(last, Some(&estimate("2026-08-22T17:00:00Z", 75.0)));
+    assert_eq!((carbon.forecast[0], carbon.forecast.len()), (hour("2026-08-22T17:00:00Z", 77.0), 25));
+    assert_eq!(share.observed, [estimate("2026-08-22T17:00:00Z", 0.97)]);
+    // The share of renewable-energy/latest is the same one.
+    bench.server.calm();
+    bench.server.trouble("power-breakdown", Trouble::Status { status: 401, retry_after: None });
+    bench.server.trouble("renewable-energy/history", Trouble::Status { status: 401, retry_after: None });
+    of_2026_08_22(&bench.server);
+    assert_eq!(bench.ask().expect("a reading").renewable_share.observed, [estimate("2026-08-22T17:00:00Z", 0.97)]);
+}
+
+#[test]
+fn a_zone_of_estimates_alone_is_a_remark() {
+    let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
+    let entry = |hour: u32, rest: &str| {
+        format!(r#"{{"zone":"DE","carbonIntensity":300,"datetime":"2026-05-01T{hour:02}:00:00.000Z","isEstimated":true{rest}}}"#)
+    };
+    // What is no boolean says nothing.
+    let odd = entry(11, "").replace("true", "[1]");
+    bench
+        .server
+        .reply("carbon-intensity/history", &format!(r#"{{"zone":"DE","history":[{},{odd},{}]}}"#, entry(10, ""), entry(12, "")));
+    let reading = bench.ask().expect("a reading");
+    let marks: Vec<bool> = reading.carbon_g_per_kwh.observed.iter().map(|point| point.provisional).collect();
+    assert_eq!(marks, [true, false, true]);
+    assert_eq!(reading.remarks, ["2 of 3 hours are the service's own estimates (isEstimated), not measurements"]);
+}
+
+#[test]
+fn intensity_against_a_fossil_mix_is_left_out() {
+    let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
+    let list = |key: &str, values: &[(u32, &str)]| {
+        let hour = |(hour, value): &(u32, &str)| format!(r#"{{"{key}":{value},"datetime":"2026-05-01T{hour:02}:00:00.000Z"}}"#);
+        format!(r#"{{"zone":"DE","history":[{}]}}"#, values.iter().map(hour).collect::<Vec<_>>().join(","))
+    };
+    bench.server.reply("carbon-intensity/history", &list("carbonIntensity", &[(10, "2"), (11, "0"), (12, "390")]));
+    let part = |fossil_free: u32| format!(r#"5,"fossilFreePercentage":{fossil_free}"#);
+    let (gas, clean) = (part(0), part(100));
+    bench.server.reply("power-breakdown/history", &list("renewablePercentage", &[(10, &gas), (11, &clean), (12, &gas)]));
+    let reading = bench.ask().expect("a reading");
+    let kept = [11, 12].map(|hour| at(&format!("2026-05-01T{hour}:00:00Z")));
+    for series in [&reading.carbon_g_per_kwh.observed, &reading.renewable_share.observed] {
+        assert_eq!(series.iter().map(|point| point.from).collect::<Vec<_>>(), kept);
+    }
+    let remark = "1 time from 2026-05-01T10:00:00.000Z on left out: the intensity contradicts the fossil part of the mix";
+    assert_eq!(reading.remarks, [remark]);
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct Curve {
     pub step: TimeDelta,
     /// The values by their begin, MW.
     pub values: Vec<(DateTime<Utc>, f64)>,
+    /// The end of the last value that stands in the document; later ones repeat it.
+    pub given_until: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -170,15 +172,19 @@ impl Series {
         };
         let psr = self.psr.as_ref().map_or("", |psr| psr.code.text.trim());
         let curve = |period: &Period| {
-            let (step, values) = period.values(repeats)?;
-            Ok(Curve { psr: psr.to_owned(), is_generation, step, values })
+            let Values { step, values, given_until } = period.values(repeats)?;
+            Ok(Curve { psr: psr.to_owned(), is_generation, step, values, given_until })
         };
         self.periods.iter().map(curve).collect()
     }
 }
 
-/// The step of a period, and a value for each of its positions that has one.
-type Values = (TimeDelta, Vec<(DateTime<Utc>, f64)>);
+/// What a period says: see [`Curve`].
+struct Values {
+    step: TimeDelta,
+    values: Vec<(DateTime<Utc>, f64)>,
+    given_until: Option<DateTime<Utc>>,
+}
 
 impl Period {
     fn values(&self, repeats: bool) -> Result<Values, String> {
@@ -208,6 +214,7 @@ impl Period {
             // No number is an impossible value: its step becomes a gap.
             given[index] = Some(text.parse().unwrap_or(f64::NAN));
         }
+        let given_until = given.iter().rposition(Option::is_some).map(|last| start + step * (last as i32 + 1));
         let mut values = Vec::new();
         let (mut from, mut last) = (start, None);
         for mw in given {
@@ -215,6 +222,6 @@ impl Period {
             values.extend(last.map(|mw| (from, mw)));
             from += step;
         }
-        Ok((step, values))
+        Ok(Values { step, values, given_until })
     }
 }

@@ -70,6 +70,33 @@ fn a_position_that_is_missing_repeats_the_last_in_a03_and_is_a_gap_in_a01() {
 }
 
 #[test]
+fn a_document_ends_at_its_last_value() {
+    // Both types are said up to 12:30; the period goes on to 14:00.
+    let short = document(
+        &[
+            series("B04", "A03", "PT15M", &points(&[(1, 300.0), (2, 200.0)])),
+            series("B16", "A03", "PT15M", &points(&[(1, 100.0)])),
+        ]
+        .concat(),
+    );
+    let bench = bench("DE");
+    bench.server.reply("A75", &short);
+    let observed = bench.ask().expect("a reading").carbon_g_per_kwh.observed;
+    assert_eq!(observed.len(), 1, "what has begun by 12:10: {observed:?}");
+    let mut bench = Bench { now: at("2026-05-01T13:50:00Z"), ..bench };
+    let observed = bench.ask().expect("a reading").carbon_g_per_kwh.observed;
+    let last = observed.last().expect("a point");
+    assert_eq!((observed.len(), last.from + last.length), (2, at("2026-05-01T12:30:00Z")));
+    // Of an older part the hole is named.
+    bench.now = at("2026-05-12T12:10:00Z");
+    bench.since = at("2026-05-01T12:00:00Z");
+    let remarks = bench.ask().expect("a reading").remarks;
+    let expected =
+        "A75: the answer ends at 2026-05-01T12:30:00.000Z, not at 2026-05-02T12:10:00.000Z; the hole is filled by the day before";
+    assert!(remarks.iter().any(|remark| remark == expected), "{remarks:?}");
+}
+
+#[test]
 fn types_of_other_resolutions_are_mixed_in_the_shortest_steps() {
     let body = document(
         &[

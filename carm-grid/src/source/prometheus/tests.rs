@@ -87,6 +87,31 @@ fn what_is_not_the_answer_is_refused() {
 }
 
 #[test]
+fn one_glitch_above_one_is_left_out() {
+    let bench = bench("grid_renewable_ratio", Quantity::RenewableShare);
+    bench.server.reply("query_range", include_str!("../../../../tests/grid_cases/recorded/prometheus-one-glitch.json"));
+    let reading = bench.ask().expect("a reading");
+    let made = crate::assemble::assemble(
+        &reading,
+        None,
+        &crate::assemble::Frame { zone: "roof", source: "prometheus", intensity: bench.intensity, now: bench.now, until: None },
+    )
+    .expect("signals");
+    let share = made.data.renewable_share.expect("a share");
+    assert_eq!((share.start(), share.end()), (at("2026-05-01T12:00:00Z"), at("2026-05-01T12:15:00Z")));
+    assert!(share.steps().iter().all(|step| step.value == 0.46), "{share:?}");
+    assert_eq!(share.steps().iter().filter(|step| step.estimated).count(), 1);
+    let remark = "renewable_share of 1.05 at 2026-05-01T12:05:00.000Z: cannot be; expected 0 to 1; left out";
+    assert_eq!(made.remarks, [remark]);
+}
+
+#[test]
+fn malformed_warnings_cost_no_data() {
+    let body = one(r#"[1777636800,"3"]"#).replace("\"data\"", r#""warnings":{"a":1},"error":[],"data""#);
+    assert_eq!(read_as(&body.replace(r#"{"__name__":"roof"}"#, "null"), Quantity::OnsiteW), Ok((vec![3.0], Vec::new())));
+}
+
+#[test]
 fn each_quantity_is_the_worlds_up_to_now() {
     for (query, quantity) in [
         ("sum(roof_power_watts)", Quantity::OnsiteW),

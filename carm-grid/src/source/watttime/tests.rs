@@ -72,7 +72,19 @@ fn another_region_signal_or_unit_is_refused() {
 fn what_the_service_warns_of_is_told_once() {
     let meta = format!(r#"{META},"warnings":[{{"type":"T","message":"late"}},{{"type":"T","message":"late"}},{{}}]"#);
     let (_, remarks) = read_as(&answer(&body("", &meta)), "PJM_DC").expect("read");
-    assert_eq!(remarks, ["the service warns: late (T)", "the service warns:  ()"]);
+    assert_eq!(remarks, ["the service warns: late", "the service warns: {}"]);
+}
+
+#[test]
+fn malformed_warnings_cost_no_data() {
+    for warnings in ["null", "\"late\"", "{\"a\":1}", "[3,null,[]]"] {
+        let bench = bench("PJM_DC");
+        let meta = META.replace("CAISO_NORTH", "PJM_DC") + &format!(",\"warnings\":{warnings}");
+        let body = body(r#"{"point_time":"2026-05-01T12:00:00+00:00","value":1000}"#, &meta);
+        bench.server.reply("/v3/historical", &body);
+        let reading = bench.ask().unwrap_or_else(|fault| panic!("{warnings}: {fault}"));
+        assert_eq!(reading.carbon_g_per_kwh.observed.len(), 1, "{warnings}: {:?}", reading.remarks);
+    }
 }
 
 #[test]

@@ -202,16 +202,20 @@ fn value(column: &str, text: &str) -> Result<f64, String> {
         return Err(format!("{column}: the value is missing"));
     }
     let value: f64 = text.parse().map_err(|_| format!("{column} '{}': not a number", printable(text)))?;
-    let (low, high, hint) = match column {
-        SHARE => (0.0, 1.0, "a share is from 0 to 1 (45 % is 0.45)"),
-        CARBON | LOW | HIGH => (0.0, MAX_G_PER_KWH, "carbon intensity is in grams per kWh, from 0 to 10000"),
-        _ => (0.0, 1e12, "on-site power is in watts, zero or more"),
+    in_range(column, value).map_err(|hint| format!("{column} '{}': {hint}", printable(text)))
+}
+
+/// A value of a column.
+///
+/// # Errors
+/// It is no number or out of the column's range: what the column holds.
+pub fn in_range(column: &str, value: f64) -> Result<f64, &'static str> {
+    let (high, hint) = match column {
+        SHARE => (1.0, "a share is from 0 to 1 (45 % is 0.45)"),
+        CARBON | LOW | HIGH => (MAX_G_PER_KWH, "carbon intensity is in grams per kWh, from 0 to 10000"),
+        _ => (1e12, "on-site power is in watts, zero or more"),
     };
-    if value.is_finite() && (low..=high).contains(&value) {
-        Ok(value)
-    } else {
-        Err(format!("{column} '{}': {hint}", printable(text)))
-    }
+    if (0.0..=high).contains(&value) { Ok(value) } else { Err(hint) }
 }
 
 /// The most frequent distance between two rows; the shorter of two equally frequent ones. `None` below two rows.

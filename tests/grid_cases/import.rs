@@ -43,7 +43,11 @@ fn the_pages_examples_are_what_really_happens() {
     for (name, text, command, expected) in examples {
         let desk = Desk::new();
         desk.file(&name, &text, 0o644);
-        let mut words: Vec<&str> = command.split_whitespace().collect();
+        // A shell's quotes around a name with a blank.
+        let quoted = command.split('\'').enumerate();
+        let mut words: Vec<&str> = quoted
+            .flat_map(|(index, part)| if index % 2 == 1 { vec![part] } else { part.split_whitespace().collect() })
+            .collect();
         let zone = words[0].strip_prefix("TZ=");
         if zone.is_some() {
             words.remove(0);
@@ -105,7 +109,11 @@ fn a_file_that_cannot_be_imported_leaves_what_was_there() {
     let out = desk.file("out.csv", "precious", 0o644);
     let said = desk.run(&["import", "in.csv", "--unit=g/kWh", "--out=out.csv"]);
     assert_eq!(said.code, 1);
-    assert!(said.err.starts_with("carm-grid: import: in.csv: ") && said.err.contains("carbon_g_per_kwh '-3'"), "{}", said.err);
+    assert!(
+        said.err.starts_with("carm-grid: import: in.csv: ") && said.err.contains("line 2: carbon_g_per_kwh '-3'"),
+        "{}",
+        said.err
+    );
     assert_eq!(fs::read_to_string(out).expect("still there"), "precious");
     assert!(desk.run(&["import", "nothing.csv"]).err.contains("import: nothing.csv: No such file"));
     let said = desk.run(&["import", "in.csv", "--unit=gramme"]);

@@ -90,9 +90,15 @@ impl Times {
         if let Some(at) = parse_trace_time(text).or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())) {
             return Ok(at);
         }
+        // Seconds since 1970 have had nine digits or ten since 1973.
+        let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+        if (9..=10).contains(&whole.len()) && whole.bytes().all(|byte| byte.is_ascii_digit()) {
+            let seconds = text.parse().ok().map(|seconds: f64| (seconds * 1e3).round() as i64);
+            return seconds.and_then(DateTime::from_timestamp_millis).ok_or_else(|| "not a time".to_owned());
+        }
         let wall = WALL.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
         let Some(wall) = wall else {
-            return Err("not a time; write 2026-05-01T18:00:00Z or 2026-05-01 18:00".to_owned());
+            return Err("not a time; write 2026-05-01T18:00:00Z, 2026-05-01 18:00 or seconds since 1970".to_owned());
         };
         let Some(clock) = self.clock else {
             return Err("names no zone; say by which clock it is: --time-zone=UTC, an offset such as +01:00, or local".to_owned());

@@ -5,12 +5,21 @@ use carm::request::printable;
 
 use super::Said;
 use super::clock::{Clock, Times};
-use super::rows::{Column, Rows};
+use super::rows::{Column, Rows, number};
 
 /// Whether a file's first line is such a header.
 pub fn is_header(line: &str) -> bool {
     let line = line.trim_start_matches('"').to_lowercase();
     line.starts_with("datetime (utc)") && line.contains("carbon intensity")
+}
+
+/// Which of the two intensities `--column` names.
+fn is_direct(said: &Said) -> Result<bool, String> {
+    match said.column.as_deref() {
+        None | Some("lifecycle") => Ok(false),
+        Some("direct") => Ok(true),
+        Some(other) => Err(format!("--column: '{}': of an Electricity Maps export give lifecycle or direct", printable(other))),
+    }
 }
 
 struct Header {
@@ -29,7 +38,7 @@ impl Header {
         let carbon = |kinds: &'static [&'static str]| {
             move |name: &str| name.starts_with("carbon intensity") && kinds.iter().any(|kind| name.contains(kind))
         };
-        let carbon = if said.direct {
+        let carbon = if is_direct(said)? {
             one(&carbon(&["(direct)"]), "the direct carbon intensity; --column=lifecycle takes the other")?
         } else {
             one(
@@ -55,8 +64,8 @@ impl Header {
 pub fn read(text: &str, said: &Said, remarks: &mut Vec<String>) -> Result<Rows, String> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
     let header = Header::of(reader.headers().map_err(|error| format!("not CSV: {error}"))?, said)?;
-    let which = if said.direct { "direct" } else { "life-cycle" };
-    let mut rows = Rows::default();
+    let which = if is_direct(said)? { "direct" } else { "life-cycle" };
+    let mut rows = Rows::about(String::new(), said.clamp);
     let mut times = Times::by(Some(Clock::Utc));
     let (mut zone, mut count, mut estimated): (Option<String>, usize, usize) = (None, 0, 0);
     for record in reader.records() {
@@ -77,10 +86,10 @@ pub fn read(text: &str, said: &Said, remarks: &mut Vec<String>) -> Result<Rows, 
         // Empty fields are usual: they are gaps.
         let columns = [(Column::Carbon, Some(header.carbon), 1.0), (Column::Share, header.share, 0.01)];
         for (column, index, factor) in columns {
-            let Some(text) = index.map(cell).filter(|text| !text.is_empty()) else { continue };
-            let value: f64 = text.parse().map_err(|_| here(format!("'{}': not a number", printable(text))))?;
+            let Some(index) = index else { continue };
+            let value = number(cell(index)).map_err(here)?.map(|value| value * factor);
             // Of consumption, pumped hydro can make it a little more than all.
-            let value = if column == Column::Share { (value * factor).min(1.0) } else { value };
+            let value = value.map(|value| if column == Column::Share { value.min(1.0) } else { value });
             rows.take(column, at, value).map_err(here)?;
         }
     }

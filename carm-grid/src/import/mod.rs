@@ -1,11 +1,12 @@
 //! `carm-grid import`: files of others as a trace: exports of Electricity Maps' data portal, data files of the carbon-aware-sdk, and
-//! two columns of anything. What a file does not tell for certain (units, time zone, which of several) is asked for, never guessed.
+//! tables of anything. What a file does not tell for certain (units, time zone, which of several) is asked for, never guessed.
 
 mod clock;
 mod electricity_maps;
 mod rows;
 mod sdk;
-mod two_columns;
+mod steps;
+mod table;
 mod unit;
 mod write;
 
@@ -30,13 +31,14 @@ pub fn command() -> Command {
         .about("Turn a file of another program into a trace")
         .arg(Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf)).help("The file"))
         .arg(option("out", "FILE", "Where to write the trace [default: standard output]").value_parser(value_parser!(PathBuf)))
-        .arg(
-            option("column", "WHICH", "Electricity Maps: which carbon intensity [default: lifecycle]")
-                .value_parser(["lifecycle", "direct"]),
-        )
+        .arg(option(
+            "column",
+            "NAME",
+            "A table: the values' column, by its header; Electricity Maps: lifecycle [default] or direct",
+        ))
         .arg(option("location", "NAME", "carbon-aware-sdk: which location, where the file has several"))
         .arg(
-            option("unit", "UNIT", "Two columns: g/kWh, kg/MWh, lb/MWh, t/MWh; share, percent; W, kW, MW")
+            option("unit", "UNIT", "A table: g/kWh, kg/MWh, lb/MWh, t/MWh; share, percent; W, kW, MW")
                 .value_parser(|text: &str| text.parse::<Unit>()),
         )
         .arg(
@@ -44,6 +46,7 @@ pub fn command() -> Command {
                 .value_parser(|text: &str| text.parse::<Clock>()),
         )
         .arg(option("fill", "DURATION", "Fill gaps up to so long with a straight line, and name them in the trace"))
+        .arg(Arg::new("clamp").long("clamp").action(ArgAction::SetTrue).help("Count on-site power below zero as zero"))
         .arg(Arg::new("longest").long("longest").action(ArgAction::SetTrue).help("Keep the longest stretch without a gap"))
         .after_help(AFTER_HELP)
 }
@@ -52,13 +55,15 @@ const AFTER_HELP: &str = "\
   carm-grid import DE_2024_hourly.csv --out de.csv
   carm-grid import test-data.json --location eastus --out eastus.csv
   carm-grid import meter.csv --unit kW --time-zone +01:00 --fill 2h --out roof.csv
+  carm-grid import inverter.csv --column 'PV power' --unit W --clamp --out roof.csv
   TZ=Europe/Berlin carm-grid import meter.csv --unit kW --time-zone local --out roof.csv
 ";
 
 /// What the command line says of the file.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
-    pub direct: bool,
+    pub column: Option<String>,
+    pub clamp: bool,
     pub location: Option<String>,
     pub unit: Option<Unit>,
     pub clock: Option<Clock>,
@@ -69,14 +74,14 @@ pub fn run(found: &ArgMatches) -> Result<ExitCode, Refusal> {
     let Some(path) = found.get_one::<PathBuf>("file") else { return Err(Refusal::new("import: name a file")) };
     let bytes = std::fs::read(path).map_err(|error| Refusal::new(format!("import: {}: {error}", path.display())))?;
     let said = Said {
-        direct: found.get_one::<String>("column").is_some_and(|which| which == "direct"),
+        column: found.get_one::<String>("column").cloned(),
+        clamp: found.get_flag("clamp"),
         location: found.get_one::<String>("location").cloned(),
         unit: found.get_one::<Unit>("unit").copied(),
         clock: found.get_one::<Clock>("time-zone").copied(),
     };
     let fill = found.get_one::<String>("fill").map(|text| fill(text)).transpose()?;
-    let column_given = found.contains_id("column");
-    let (text, remarks) = import(&bytes, path, &said, column_given, fill, found.get_flag("longest"))
+    let (text, remarks) = import(&bytes, path, &said, fill, found.get_flag("longest"))
         .map_err(|cause| Refusal::new(format!("import: {}: {cause}", path.display())))?;
     remarks.iter().for_each(|remark| warn(format!("{}: {remark}", path.display())));
     match found.get_one::<PathBuf>("out") {
@@ -101,7 +106,6 @@ fn import(
     bytes: &[u8],
     path: &Path,
     said: &Said,
-    column_given: bool,
     fill: Option<TimeDelta>,
     longest: bool,
 ) -> Result<(String, Vec<String>), String> {
@@ -114,7 +118,7 @@ fn import(
     let refuse =
         |given: bool, option: &str, kind: &str| if given { Err(format!("{option} means nothing for {kind}")) } else { Ok(()) };
     let rows: Rows = if is_json {
-        refuse(column_given, "--column", "a carbon-aware-sdk file")?;
+        refuse(said.column.is_some(), "--column", "a carbon-aware-sdk file")?;
         refuse(said.unit.is_some(), "--unit", "a carbon-aware-sdk file: its ratings are in g/kWh")?;
         sdk::read(text, said, &mut remarks)?
     } else if is_portal {
@@ -123,9 +127,8 @@ fn import(
         refuse(said.location.is_some(), "--location", "an Electricity Maps export: it has one zone")?;
         electricity_maps::read(text, said, &mut remarks)?
     } else {
-        refuse(column_given, "--column", "two columns")?;
-        refuse(said.location.is_some(), "--location", "two columns")?;
-        two_columns::read(text, said)?
+        refuse(said.location.is_some(), "--location", "a table")?;
+        table::read(text, said)?
     };
     let whole = rows.whole(fill, longest, &mut remarks)?;
     let written = write::text(&whole, path);

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use carm::quantity::{format_duration, format_instant};
+use carm::grid::trace::in_range;
+use carm::quantity::{counted, format_duration, format_instant};
+use carm::request::printable;
 use chrono::{DateTime, TimeDelta, Utc};
+
+use super::steps::{Turn, Values, common_step, is_jittered, minute};
 
 /// A column of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +38,23 @@ pub struct Rows {
     pub about: String,
     /// How long a value holds, where the file tells.
     pub step: Option<TimeDelta>,
-    columns: BTreeMap<Column, BTreeMap<DateTime<Utc>, f64>>,
+    /// Whether on-site power below zero counts as zero.
+    clamp: bool,
+    clamped: usize,
+    columns: BTreeMap<Column, Values>,
+}
+
+/// Words of tables for a value that is not there.
+const NONE: [&str; 7] = ["", "nan", "null", "none", "na", "n/a", "-"];
+
+/// A cell's number; none where it says that there is none.
+pub fn number(text: &str) -> Result<Option<f64>, String> {
+    let text = text.trim();
+    if NONE.iter().any(|none| text.eq_ignore_ascii_case(none)) {
+        return Ok(None);
+    }
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.map(Some).ok_or_else(|| format!("'{}': not a number", printable(text)))
 }
 
 /// A trace's values without a gap.
@@ -49,12 +69,24 @@ pub struct Whole {
 
 impl Rows {
     /// None yet, of what is said of them.
-    pub fn about(about: String) -> Self {
-        Self { about, ..Self::default() }
+    pub fn about(about: String, clamp: bool) -> Self {
+        Self { about, clamp, ..Self::default() }
     }
 
-    /// Takes a value. One that stands twice must be the same.
-    pub fn take(&mut self, column: Column, at: DateTime<Utc>, value: f64) -> Result<(), String> {
+    /// Takes a value; none is a gap. One that stands twice must be the same.
+    pub fn take(&mut self, column: Column, at: DateTime<Utc>, value: Option<f64>) -> Result<(), String> {
+        let Some(mut value) = value else { return Ok(()) };
+        if column == Column::Onsite && value < 0.0 {
+            if !self.clamp {
+                return Err(format!(
+                    "{} '{value}': below zero, as an inverter's own draw at night; --clamp counts it as zero",
+                    column.name()
+                ));
+            }
+            value = 0.0;
+            self.clamped += 1;
+        }
+        let value = in_range(column.name(), value).map_err(|hint| format!("{} '{value}': {hint}", column.name()))?;
         let before = self.columns.entry(column).or_default().insert(at, value);
         match before {
             Some(before) if before != value => {
@@ -67,8 +99,12 @@ impl Rows {
 
     /// The columns on common times, without gaps.
     pub fn whole(mut self, fill: Option<TimeDelta>, longest: bool, remarks: &mut Vec<String>) -> Result<Whole, String> {
-        let step = self.step.or_else(|| self.common_step()).ok_or("two rows at least, to tell the step")?;
+        if self.clamped > 0 {
+            let values = counted(self.clamped, "value");
+            remarks.push(format!("{values} of {} below zero counted as zero", Column::Onsite.name()));
+        }
         let main = self.columns.first_key_value().map(|(column, _)| *column).ok_or("no values")?;
+        let step = self.regular(main, remarks)?;
         let mut filled = Vec::new();
         for (column, values) in &mut self.columns {
             filled.extend(fill.iter().flat_map(|&most| filled_up(*column, values, step, most)));
@@ -107,15 +143,31 @@ impl Rows {
         Ok(Whole { about: self.about, filled, times, columns })
     }
 
-    /// The most frequent distance of two values; the shortest of equally frequent ones.
-    fn common_step(&self) -> Option<TimeDelta> {
-        let (_, values) = self.columns.first_key_value()?;
-        let mut counts: BTreeMap<TimeDelta, usize> = BTreeMap::new();
-        let times: Vec<&DateTime<Utc>> = values.keys().collect();
-        for pair in times.windows(2) {
-            *counts.entry(*pair[1] - *pair[0]).or_default() += 1;
+    /// Puts times on whole minutes and on one step, where the file's jitter or change; that step.
+    fn regular(&mut self, main: Column, remarks: &mut Vec<String>) -> Result<TimeDelta, String> {
+        let times = |columns: &BTreeMap<Column, Values>| -> Vec<_> {
+            columns.get(&main).into_iter().flatten().map(|(at, _)| *at).collect()
+        };
+        if is_jittered(&times(&self.columns)) {
+            for (column, values) in &mut self.columns {
+                let count = values.len();
+                *values = std::mem::take(values).into_iter().map(|(at, value)| (minute(at), value)).collect();
+                if values.len() < count {
+                    return Err(format!("{}: two values in one minute; times jitter by seconds", column.name()));
+                }
+            }
+            remarks.push("times jitter by seconds; each counts as the nearest whole minute".to_owned());
         }
-        counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(step, _)| step)
+        let times = times(&self.columns);
+        if let Some(step) = self.step {
+            return Ok(step);
+        }
+        if let Some(turn) = Turn::of(&times) {
+            self.columns.values_mut().for_each(|values| turn.shorten(values));
+            remarks.push(turn.remark());
+            return Ok(turn.short);
+        }
+        common_step(&times).ok_or_else(|| "two rows at least, to tell the step".to_owned())
     }
 }
 

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::Said;
 use super::clock::Times;
-use super::rows::{Column, Rows};
+use super::rows::{Column, Rows, number};
+use crate::source::value::time_span;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -28,7 +29,7 @@ struct Emission {
     #[serde(alias = "Time")]
     time: String,
     #[serde(alias = "Rating")]
-    rating: Rating,
+    rating: Option<Rating>,
     #[serde(alias = "Duration", default)]
     duration: Option<String>,
 }
@@ -47,19 +48,21 @@ pub fn read(text: &str, said: &Said, remarks: &mut Vec<String>) -> Result<Rows, 
     let (File::Wrapped { mut emissions } | File::Bare(mut emissions)) = file;
     let location = location(&emissions, said)?;
     emissions.retain(|emission| emission.location == location);
-    let mut rows = Rows::about(format!("carbon-aware-sdk data file, location {}", printable(&location)));
+    let mut rows = Rows::about(format!("carbon-aware-sdk data file, location {}", printable(&location)), said.clamp);
     let mut times = Times::by(said.clock);
     let mut durations: BTreeSet<TimeDelta> = BTreeSet::new();
     for (index, emission) in emissions.iter().enumerate() {
         let here = |cause: String| format!("emission {} of {}: {cause}", index + 1, printable(&location));
         let at = times.read(&emission.time).map_err(here)?;
         let rating = match &emission.rating {
-            Rating::Number(rating) => *rating,
-            Rating::Text(text) => text.trim().parse().map_err(|_| here(format!("rating '{}': not a number", printable(text))))?,
+            Some(Rating::Number(rating)) => Some(*rating),
+            Some(Rating::Text(text)) => number(text).map_err(|cause| here(format!("rating {cause}")))?,
+            None => None,
         };
         rows.take(Column::Carbon, at, rating).map_err(here)?;
         if let Some(text) = &emission.duration {
-            durations.insert(time_span(text).ok_or_else(|| here(format!("duration '{}': not hh:mm:ss", printable(text))))?);
+            durations
+                .insert(time_span(text).ok_or_else(|| here(format!("duration '{}': not hh:mm:ss or hh:mm", printable(text))))?);
         }
     }
     // Of some that differ, the times themselves tell the step.
@@ -83,22 +86,4 @@ fn location(emissions: &[Emission], said: &Said) -> Result<String, String> {
         (None, 1) => Ok(known.iter().copied().collect()),
         (None, _) => Err(format!("several locations; say which: --location, one of {}", list())),
     }
-}
-
-/// A .NET TimeSpan: `[d.]hh:mm:ss[.fraction]`.
-fn time_span(text: &str) -> Option<TimeDelta> {
-    let (days, rest) = match text.split_once('.') {
-        Some((days, rest)) if rest.contains(':') => (days.parse::<i64>().ok()?, rest),
-        _ => (0, text),
-    };
-    let mut parts = rest.split(':');
-    let (hours, minutes, seconds) = (parts.next()?.parse::<i64>().ok()?, parts.next()?.parse::<i64>().ok()?, parts.next()?);
-    let seconds: f64 = seconds.parse().ok()?;
-    let possible = parts.next().is_none() && (0..=3650).contains(&days) && (0..24).contains(&hours) && (0..60).contains(&minutes);
-    (possible && (0.0..60.0).contains(&seconds)).then(|| {
-        TimeDelta::days(days)
-            + TimeDelta::hours(hours)
-            + TimeDelta::minutes(minutes)
-            + TimeDelta::milliseconds((seconds * 1e3) as i64)
-    })
 }

@@ -13,7 +13,7 @@ fn clock(text: &str) -> Option<Clock> {
 }
 
 fn imported(text: &str, said: &Said, fill_h: Option<i64>, longest: bool) -> Result<(String, Vec<String>), String> {
-    import(text.as_bytes(), Path::new("given.csv"), said, false, fill_h.map(TimeDelta::hours), longest)
+    import(text.as_bytes(), Path::new("given.csv"), said, fill_h.map(TimeDelta::hours), longest)
 }
 
 /// The lines below the header.
@@ -40,7 +40,9 @@ fn both_generations_of_an_electricity_maps_header_give_the_same_trace() {
     assert_eq!(remarks, ["1 of 3 rows are estimates, says the file; a trace cannot mark them"]);
     assert_eq!(of(NEW).0, text);
     assert_eq!(of(&NEW.to_uppercase()).0, text);
-    let direct = imported(&format!("{OLD}\n{ROWS}"), &Said { direct: true, ..said() }, None, false).expect("a trace").0;
+    let direct = imported(&format!("{OLD}\n{ROWS}"), &Said { column: Some("direct".to_owned()), ..said() }, None, false)
+        .expect("a trace")
+        .0;
     assert!(values(&direct)[0].starts_with("2021-01-01T00:00:00Z,2.54,"), "{direct}");
 }
 
@@ -174,6 +176,120 @@ fn a_time_that_stands_twice_is_fine_with_one_value_and_refused_with_two() {
     assert_eq!(values(&imported(text, &grams, None, false).expect("a trace").0).len(), 2);
     let error = imported(&text.replacen(",2", ",2\n2026-05-01T00:00Z,3", 1), &grams, None, false).expect_err("two values");
     assert_eq!(error, "line 3: carbon_g_per_kwh: two values for 2026-05-01T00:00:00.000Z: 1 and 3; take the wrong one out");
+}
+
+/// A table of on-site power in watts.
+fn watts(text: &str) -> Result<(String, Vec<String>), String> {
+    imported(text, &Said { unit: Some(Unit::Watts), clamp: true, ..said() }, None, false)
+}
+
+#[test]
+fn cells_without_a_number_are_gaps() {
+    for none in ["NaN", "nan", "null", "NA", "n/a", "-", ""] {
+        let text = format!("2026-05-01T00:00Z,1\n2026-05-01T01:00Z,{none}\n2026-05-01T02:00Z,3\n2026-05-01T03:00Z,4\n");
+        let error = watts(&text).expect_err("a gap");
+        assert!(error.starts_with("onsite_w: a gap: 2026-05-01T01:00:00.000Z to 2026-05-01T02:00"), "{none}: {error}");
+        let last = "2021-01-01 03:00:00,Sweden,Sweden,SE,2.7,31,99.4,59,svk.se,,\n";
+        let export = format!("{OLD}\n{}{last}", ROWS.replacen(",30.50,", &format!(",{none},"), 1));
+        let error = imported(&export, &said(), None, false).expect_err("a gap");
+        assert!(error.starts_with("carbon_g_per_kwh: a gap: 2021-01-01T01:00"), "{none}: {error}");
+    }
+    assert_eq!(watts("2026-05-01T00:00Z,inf\n"), Err("line 1: 'inf': not a number".to_owned()));
+}
+
+#[test]
+fn an_impossible_value_names_the_files_line() {
+    let grams = Said { unit: Some(Unit::GramsPerKwh), ..said() };
+    let text = "# a comment\ntime,g\n\n2026-05-01T01:00Z,2\n2026-05-01T00:00Z,20000\n";
+    let error = imported(text, &grams, None, false).expect_err("another unit");
+    assert_eq!(error, "line 5: carbon_g_per_kwh '20000': carbon intensity is in grams per kWh, from 0 to 10000");
+}
+
+#[test]
+fn power_below_zero_wants_clamp() {
+    let night = "2026-05-01T00:00Z,-3.5\n2026-05-01T01:00Z,-1\n2026-05-01T02:00Z,3\n";
+    let (text, remarks) = watts(night).expect("a trace");
+    assert_eq!(
+        (values(&text)[0], remarks),
+        ("2026-05-01T00:00:00Z,0", vec!["2 values of onsite_w below zero counted as zero".to_owned()])
+    );
+    let error = imported(night, &Said { unit: Some(Unit::Watts), ..said() }, None, false).expect_err("below zero");
+    assert_eq!(error, "line 1: onsite_w '-3.5': below zero, as an inverter's own draw at night; --clamp counts it as zero");
+    let grams = Said { unit: Some(Unit::GramsPerKwh), clamp: true, ..said() };
+    assert!(imported(night, &grams, None, false).expect_err("no roof").starts_with("line 1: carbon_g_per_kwh '-3.5': "));
+}
+
+#[test]
+fn a_file_may_turn_from_hours_to_quarters() {
+    let hours: String = (0..30).map(|h| format!("2026-05-0{}T{:02}:00Z,{h}\n", 1 + h / 24, h % 24)).collect();
+    let quarters: String = (0..40).map(|q| format!("2026-05-02T{:02}:{:02}Z,{}\n", 6 + q / 4, q % 4 * 15, 100 + q)).collect();
+    let (text, remarks) = watts(&(hours.clone() + &quarters)).expect("a trace");
+    let values = values(&text);
+    assert_eq!(values.len(), 30 * 4 + 40);
+    assert_eq!(
+        values[..5].iter().map(|row| row.split_once(',').map(|row| row.1)).collect::<Vec<_>>(),
+        ["0", "0", "0", "0", "1"].map(Some)
+    );
+    assert_eq!((values[119], values[120]), ("2026-05-02T05:45:00Z,29", "2026-05-02T06:00:00Z,100"));
+    let remark = "steps of 1 h turn to 15 min at 2026-05-02T06:00:00.000Z; each earlier value stands for all of its 1 h";
+    assert_eq!(remarks, [remark]);
+    // A missing hour stays a gap.
+    let holed = hours.replace("2026-05-01T05:00Z,5\n", "") + &quarters;
+    assert!(watts(&holed).expect_err("a gap").contains("a gap: 2026-05-01T05:00:00.000Z to 2026-05-01T06:00"));
+}
+
+#[test]
+fn times_may_jitter_by_seconds() {
+    let text = "2026-05-01T00:00:04Z,1\n2026-05-01T00:14:57Z,2\n2026-05-01T00:30:00Z,3\n2026-05-01T00:45:11Z,4\n";
+    let (text, remarks) = watts(text).expect("a trace");
+    let expected = ["2026-05-01T00:00:00Z,1", "2026-05-01T00:15:00Z,2", "2026-05-01T00:30:00Z,3", "2026-05-01T00:45:00Z,4"];
+    assert_eq!((values(&text), remarks.len()), (expected.to_vec(), 1));
+    // Steps of seconds are no jitter.
+    let (text, remarks) = watts("2026-05-01T00:00:00Z,1\n2026-05-01T00:00:10Z,2\n2026-05-01T00:00:20Z,3\n").expect("a trace");
+    assert_eq!((values(&text)[1], remarks.len()), ("2026-05-01T00:00:10Z,2", 0));
+    assert!(watts("2026-05-01T00:00:01Z,1\n2026-05-01T00:00:09Z,2\n2026-05-01T00:01:03Z,3\n2026-05-01T00:02:00Z,3\n").is_err());
+}
+
+#[test]
+fn times_may_be_seconds_since_1970() {
+    let (text, _) = watts("when,W\n1777636800,1\n1777637700,2\n1777638600.0,3\n").expect("a trace");
+    assert_eq!(values(&text), ["2026-05-01T12:00:00Z,1", "2026-05-01T12:15:00Z,2", "2026-05-01T12:30:00Z,3"]);
+}
+
+#[test]
+fn a_column_is_found_by_its_name() {
+    let text = "time,State,PV Power,Load\n2026-05-01T00:00Z,on,1,9\n2026-05-01T01:00Z,off,2,8\n";
+    let named = |name: &str| Said { unit: Some(Unit::Watts), column: Some(name.to_owned()), ..said() };
+    let (trace, _) = imported(text, &named("pv power"), None, false).expect("a trace");
+    assert_eq!(values(&trace), ["2026-05-01T00:00:00Z,1", "2026-05-01T01:00:00Z,2"]);
+    for (said, text, expected) in [
+        (
+            Said { unit: Some(Unit::Watts), ..said() },
+            text,
+            "line 1: 4 columns; name the values' own: --column, one of State, PV Power, Load",
+        ),
+        (named("wind"), text, "line 1: --column: 'wind': no such column; give one of State, PV Power, Load"),
+        (named("W"), "2026-05-01T00:00Z,1\n", "line 1: --column: there is no header to look for a name in"),
+        (named("Load"), "time,a,Load\n2026-05-01T00:00Z,1\n", "line 2: 2 cells where the first line has 3"),
+        (named("State"), text, "line 2: 'on': not a number"),
+        (named("Load"), ROWS, "line 1: --column: there is no header to look for a name in"),
+    ] {
+        assert_eq!(imported(text, &said, None, false).expect_err(expected), expected);
+    }
+    let export = format!("{OLD}\n{ROWS}");
+    let error = imported(&export, &named("CFE"), None, false).expect_err("a unit");
+    assert!(error.starts_with("--unit means nothing"), "{error}");
+    let error = imported(&export, &Said { column: Some("CFE".to_owned()), ..said() }, None, false).expect_err("no such");
+    assert_eq!(error, "--column: 'CFE': of an Electricity Maps export give lifecycle or direct");
+}
+
+#[test]
+fn the_sdks_own_file_is_read() {
+    let file = include_str!("../../../tests/grid_cases/recorded/carbon-aware-sdk.json");
+    let (text, remarks) = imported(file, &said(), None, false).expect("a trace");
+    assert_eq!((values(&text), remarks.len()), (vec!["2021-10-25T14:50:00Z,90", "2021-10-25T15:50:00Z,57"], 0));
+    let holed = file.replace("90", "null");
+    assert_eq!(imported(&holed, &said(), None, false), Err("two rows in a row at least".to_owned()));
 }
 
 proptest! {

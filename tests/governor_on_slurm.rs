@@ -9,12 +9,16 @@
 mod common;
 #[path = "governor_on_slurm/crashes.rs"]
 mod crashes;
+#[path = "chaos/disk.rs"]
+mod disk;
 #[path = "governor_on_slurm/governor.rs"]
 mod governor;
 #[path = "governor_on_slurm/many.rs"]
 mod many;
 #[path = "life_of_a_job/site.rs"]
 mod site;
+#[path = "governor_on_slurm/stalled.rs"]
+mod stalled;
 #[path = "governor_on_slurm/sun.rs"]
 mod sun;
 

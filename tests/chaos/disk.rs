@@ -1,8 +1,11 @@
 //! File systems on loop devices, which can be frozen (as an NFS server that stalls) and filled.
 
+#![allow(dead_code)] // each test that includes this file uses its own part of it
+
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -47,6 +50,17 @@ impl Disk {
         self.script(duration, "fsfreeze --freeze \"$1\" && sleep \"$2\"; fsfreeze --unfreeze \"$1\"")
     }
 
+    /// Blocks all writers until the value is dropped or this process ends.
+    pub fn frozen(&self) -> Frozen {
+        let text = "fsfreeze --freeze \"$1\" && echo; read -r _; fsfreeze --unfreeze \"$1\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", text, "sh"]).arg(&self.mount).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut shell = shell.spawn().expect("sh");
+        let mut line = [0];
+        shell.stdout.take().expect("a pipe").read_exact(&mut line).expect("fsfreeze of util-linux");
+        Frozen(shell)
+    }
+
     /// Fills it up for a time; false where another fault of this disk lasts.
     pub fn fill(&self, duration: Duration) -> bool {
         self.script(duration, "dd if=/dev/zero of=\"$1/fill\" bs=64k 2>/dev/null; sleep \"$2\"; rm \"$1/fill\"")
@@ -58,6 +72,16 @@ impl Disk {
         let mut shell = Command::new("sh");
         shell.args(["-c", text, "sh"]).arg(&self.mount).arg(seconds).stdin(Stdio::null()).process_group(0);
         shell.status().expect("sh").success()
+    }
+}
+
+/// A frozen file system: the shell thaws it at the end of its standard input.
+pub struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -46,10 +46,7 @@ impl SlurmRelease {
                     .is_ok_and(|status| status.success())
         });
         if !there {
-            // To the descriptor: cargo test captures what the macros print.
-            let thread = std::thread::current();
-            let line = format!("SKIPPED {}: no Slurm of Debian {}\n", thread.name().unwrap_or("a test"), self.suite());
-            std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+            skipped(&format!("no Slurm of Debian {}", self.suite()));
         }
         there
     }
@@ -76,6 +73,13 @@ impl SlurmRelease {
     fn root(self) -> PathBuf {
         target().join(self.line().1).join("root")
     }
+}
+
+/// Says that the test does not run here, and why: to the descriptor, since cargo test captures what the macros print.
+pub fn skipped(cause: &str) {
+    let thread = std::thread::current();
+    let line = format!("SKIPPED {}: {cause}\n", thread.name().unwrap_or("a test"));
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
 }
 
 /// A cluster to be.

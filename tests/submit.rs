@@ -21,6 +21,8 @@ mod json;
 mod left_alone;
 #[path = "submit/live.rs"]
 mod live;
+#[path = "submit/patience.rs"]
+mod patience;
 #[path = "submit/refused.rs"]
 mod refused;
 #[path = "submit/service.rs"]

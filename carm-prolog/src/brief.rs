@@ -7,6 +7,7 @@ use carm::plan::Start;
 use carm::profile::{Level, Profile, Profiles};
 use carm::request::{CarbonRequest, Objective};
 use carm::site::{Ask, Offer, Outlook};
+use carm::submission::Patience;
 use chrono::{DateTime, Utc};
 
 use crate::bounded::reading;
@@ -27,6 +28,9 @@ pub fn no(cause: impl ToString, mark: Mark) -> No {
 pub struct Brief<'a> {
     pub request: &'a CarbonRequest,
     pub objective: Objective,
+    /// The request's; of a job with the objective `performance` that names none: its earliest end and its patience, from its
+    /// start on.
+    pub deadline: Option<DateTime<Utc>>,
     pub site: (usize, &'a Site),
     /// None is a service's: it has no work to finish, its time limit is all there is to know.
     pub work_s: Option<u64>,
@@ -73,6 +77,7 @@ impl<'a> Brief<'a> {
         Ok(Self {
             request,
             objective,
+            deadline: request.deadline.or_else(|| own_deadline(request, objective, work_s, job.start_time?, config)),
             site,
             work_s,
             // The work is what was measured or assumed for this job as it runs: throughput between card types is settled by then.
@@ -128,14 +133,27 @@ pub fn left_g(request: &CarbonRequest, job: &Job, config: &Config, now: DateTime
 /// What is sought, if it can be: sbatch alone does not check that an objective has its constraint.
 fn objective(request: &CarbonRequest, config: &Config) -> Result<Objective, No> {
     let objective = request.objective_or(config.planner.objective);
-    let lacking = match objective {
-        Objective::Carbon if request.budget_g.is_none() => "--carbon-objective=carbon without --carbon-budget",
-        Objective::Performance if request.deadline.is_none() && request.latency_s.is_none() => {
-            "--carbon-objective=performance without --carbon-deadline or --carbon-latency"
-        }
-        _ => return Ok(objective),
-    };
-    Err(no(lacking, Mark::RequestRefused))
+    if objective == Objective::Carbon && request.budget_g.is_none() {
+        return Err(no("--carbon-objective=carbon without --carbon-budget", Mark::RequestRefused));
+    }
+    Ok(objective)
+}
+
+/// The deadline of a job that names none. carm-submit sets it where it plans; it is the same here, counted from the start.
+fn own_deadline(
+    request: &CarbonRequest,
+    objective: Objective,
+    work_s: Option<u64>,
+    start: DateTime<Utc>,
+    config: &Config,
+) -> Option<DateTime<Utc>> {
+    if objective != Objective::Performance || request.latency_s.is_some() {
+        return None;
+    }
+    let work_h = work_s? as f64 / 3600.0;
+    let own_h = request.max_delay_s.map(|seconds| seconds / 3600.0);
+    let patience = Patience::of(own_h, Some(work_h), false, &config.planner);
+    Some(Offer::instant(start, work_h + patience.hours))
 }
 
 /// The profile on this card: its clocks snapped to those that the card can lock, scaled where it is another card's.
@@ -204,8 +222,25 @@ mod tests {
         let config = Config::embedded(0);
         let ask = |objective| objective_of(&config, objective).map_err(|(cause, mark)| (cause.contains(" without "), mark));
         assert_eq!(ask(Some(Objective::Carbon)), Err((true, Mark::RequestRefused)));
-        assert_eq!(ask(Some(Objective::Performance)), Err((true, Mark::RequestRefused)));
-        assert_eq!(ask(None), Ok(Objective::Ppc));
+        assert_eq!(ask(None), Ok(Objective::Performance));
+    }
+
+    #[test]
+    fn performance_without_deadline_ends_within_patience() {
+        let config = Config::embedded(0);
+        let start = DateTime::from_timestamp(1_800_000_000, 0).expect("an instant");
+        let deadline = |request: CarbonRequest, objective, work_s| {
+            own_deadline(&request, objective, work_s, start, &config).map(|at| (at - start).as_seconds_f64() / 3600.0)
+        };
+        let none = CarbonRequest::default;
+        assert_eq!(deadline(none(), Objective::Performance, Some(8 * 3600)), Some(12.0));
+        assert_eq!(deadline(none(), Objective::Performance, Some(600)).map(|hours| (hours * 60.0).round()), Some(10.0));
+        let patient = CarbonRequest { max_delay_s: Some(3600.0), ..none() };
+        assert_eq!(deadline(patient, Objective::Performance, Some(7200)), Some(3.0));
+        let service = CarbonRequest { latency_s: Some(0.1), ..none() };
+        assert_eq!(deadline(service, Objective::Performance, Some(7200)), None);
+        assert_eq!(deadline(none(), Objective::Ppc, Some(7200)), None);
+        assert_eq!(deadline(none(), Objective::Performance, None), None);
     }
 
     fn objective_of(config: &Config, named: Option<Objective>) -> Result<Objective, No> {

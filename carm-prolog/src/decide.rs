@@ -32,6 +32,8 @@ pub struct Choice {
 
 /// The clock for the job's run on these cards from now on.
 pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], now: DateTime<Utc>) -> Choice {
+    // Slurm tells it from 23.02 on.
+    let job = &Job { start_time: job.start_time.or(Some(now)), ..job.clone() };
     let work_s = brief::work_s(job, config, cards, now);
     let (mut profile, mut end) = (None, None);
     let decided = Brief::of(job, config, driver, cards, work_s, &mut profile).and_then(|brief| {
@@ -83,7 +85,7 @@ fn decide(
         None => govern::steady_clock(&Situation {
             candidate: &offer.candidate,
             objective,
-            deadline_h: request.deadline.map(|deadline| Offer::hours_until(now, deadline)),
+            deadline_h: brief.deadline.map(|deadline| Offer::hours_until(now, deadline)),
             limit_h: Offer::hours_until(now, end()?),
             budget_g: left_g,
             measured,

@@ -9,7 +9,7 @@ use carm::request::{Objective, ProfileName};
 use carm::site::Offer;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
-use carm::submission::{Bounds, Busy, CYCLE_H, NEVER_H, Opening, Submission};
+use carm::submission::{Bounds, Busy, CYCLE_H, NEVER_H, Opening, Patience, Submission};
 use chrono::{DateTime, Utc};
 
 use crate::busy::Load;
@@ -42,6 +42,13 @@ pub enum Basis {
         /// How many.
         runs: usize,
     },
+}
+
+impl Work {
+    /// Whether it is a run time, and no time limit alone.
+    pub fn is_predicted(&self) -> bool {
+        self.from != Basis::Option("--time")
+    }
 }
 
 impl std::fmt::Display for Basis {
@@ -89,11 +96,22 @@ pub struct Assembled {
     pub requested: u32,
     /// The option that sets the deadline, where there is one.
     pub deadline_option: &'static str,
+    /// Of a job with the objective `performance` that names no deadline: how much later than at the earliest it may end.
+    pub patience: Option<Patience>,
     /// When those jobs have ended that it waits for, by their time limits.
     pub after: Option<DateTime<Utc>>,
 }
 
 impl Assembled {
+    /// Sets the deadline of a job that names none: its earliest end and its patience. Where nothing fits, none is too late.
+    pub fn set_deadline(&mut self) -> anyhow::Result<()> {
+        if let Some(patience) = self.patience {
+            let earliest_h = self.submission.earliest_end_h().context("planning the earliest end")?;
+            self.submission.problem.deadline_h = Some(earliest_h.map_or(NEVER_H, |end_h| end_h + patience.hours));
+        }
+        Ok(())
+    }
+
     /// The hours before a plan's end that others have booked at its site, as far as it keeps clear of them.
     pub fn booked(&self, plan: &Plan) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         let booked = self.submission.booked(plan.candidate);
@@ -257,7 +275,12 @@ pub fn assemble(
     };
     let deadline_option = deadline.map_or("", |(option, _)| option);
     let submission = Submission::new(openings, tables, asked, latency_ms);
-    Ok(Assembled { now, submission, choices, objective, work, requested: gpus.count, deadline_option, after: None })
+    let run_h = work.is_predicted().then_some(work_h);
+    let has_dependency = job.dependency != Fact::Unsaid;
+    let patience = || Patience::of(request.max_delay_s.map(|s| s / 3600.0), run_h, has_dependency, &config.planner);
+    let lacks_deadline = objective == Objective::Performance && deadline.is_none() && latency_ms.is_none();
+    let patience = lacks_deadline.then(patience);
+    Ok(Assembled { now, submission, choices, objective, work, requested: gpus.count, deadline_option, patience, after: None })
 }
 
 /// Refuses an objective without the constraint that it is about.
@@ -266,13 +289,6 @@ pub fn check_objective(objective: Objective, gathered: &Gathered) -> Result<(), 
     match objective {
         Objective::Carbon if request.budget_g.is_none() => {
             Err(Refusal::wrong("--carbon-objective: 'carbon' needs a budget; give --carbon-budget, such as --carbon-budget=500g"))
-        }
-        Objective::Performance
-            if request.deadline.is_none() && request.latency_s.is_none() && gathered.job.deadline == Fact::Unsaid =>
-        {
-            Err(Refusal::wrong(
-                "--carbon-objective: 'performance' needs a deadline or a latency limit; give --carbon-deadline or --carbon-latency",
-            ))
         }
         _ => Ok(()),
     }

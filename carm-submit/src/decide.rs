@@ -247,7 +247,16 @@ impl Missed {
                 let budget = format_mass(problem.budget_g.unwrap_or_default());
                 let least = least.map(|least| format!("give {least}")).unwrap_or_default();
                 let by = if problem.deadline_h.is_some() { " by the deadline" } else { "" };
-                format!("--carbon-budget: '{budget}' is less than any plan{by} emits; {least}")
+                match &self.unfit {
+                    Some(delay @ Unfit::Delay(_)) => {
+                        let delay = delay.reason(&self.assembled);
+                        let least = least.trim_start_matches("give ");
+                        format!(
+                            "--carbon-budget: '{budget}' is less than any plan{by} emits that starts soon enough; give {delay}, or a budget of {least}"
+                        )
+                    }
+                    _ => format!("--carbon-budget: '{budget}' is less than any plan{by} emits; {least}"),
+                }
             }
             Reason::Latency => "--carbon-latency: no clock of the profile answers within it; give a longer limit".to_owned(),
             Reason::DeadlineAndBudget => {

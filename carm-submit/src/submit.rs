@@ -188,6 +188,7 @@ impl Parts {
             after.into_iter().for_each(|after| after::wait(&mut assembled, after));
             assembled.submission.heed(Heed::ALL).context("assembling the plan")?;
         }
+        assembled.set_deadline()?;
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);
         }
@@ -252,7 +253,8 @@ impl Parts {
                 tell(&explain::lines(&decided, name));
                 let nothing = CarbonRequest::default();
                 let request = self.gathered.as_ref().map_or(&nothing, |gathered| &gathered.request);
-                let request = handover::request_of(&decided, request, name);
+                let is_array = self.gathered.as_ref().is_some_and(|gathered| gathered.job.array.is_some());
+                let request = handover::request_of(&decided, request, name, is_array);
                 self.hand_over(Carbon::Request(&request), handover::options_of(&decided))
             }
         }

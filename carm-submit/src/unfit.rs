@@ -15,13 +15,18 @@ pub enum Unfit {
     Patience(Box<Plan>),
     /// The hours in which they are open are all too short or too late; a service starts at once.
     Closed,
+    /// A budget that a longer delay would keep; the earliest run that does.
+    Delay(Box<Plan>),
 }
 
-/// What stands in a run's way that fits nowhere; `None` of any other miss.
+/// What stands in the way of a run that fits nowhere, or within no budget before its user's patience ends; `None` of any other miss.
 ///
 /// # Errors
 /// It is the end of the grid's data.
 pub fn cause(assembled: &Assembled, infeasible: &Infeasible) -> anyhow::Result<Option<Unfit>> {
+    if infeasible.reason == Reason::Budget && assembled.submission.latency_ms.is_none() {
+        return Ok(within_budget_later(assembled)?.map(|plan| Unfit::Delay(Box::new(plan))));
+    }
     if infeasible.reason != Reason::Horizon {
         return Ok(None);
     }
@@ -55,6 +60,10 @@ impl Unfit {
                     wait_h * 60.0
                 )
             }
+            Self::Delay(plan) => {
+                // Hours, so that people can read it; what is named is enough.
+                format!("--carbon-max-delay={:.0}h ({})", plan.start_h.ceil(), carm::quantity::format_mass(plan.carbon_g))
+            }
             Self::Closed => {
                 let mut sites: Vec<&str> = assembled.choices.iter().map(|choice| choice.site.as_str()).collect();
                 sites.dedup();
@@ -67,12 +76,23 @@ impl Unfit {
     }
 }
 
-/// The earliest run of a job that would wait for as long as it takes, or until its deadline.
-fn earliest_with_patience(assembled: &Assembled) -> anyhow::Result<Option<Plan>> {
-    let patient = |start: Start| match start {
+/// A start without a bound on the delay.
+fn patient(start: Start) -> Start {
+    match start {
         Start::Within { earliest_h, .. } => Start::Within { earliest_h, latest_h: f64::MAX },
         fixed @ Start::Fixed(_) => fixed,
-    };
+    }
+}
+
+/// The earliest run within the budget of a job that would wait for as long as it takes, or until its deadline.
+fn within_budget_later(assembled: &Assembled) -> anyhow::Result<Option<Plan>> {
+    let mut problem = Problem { objective: Objective::Carbon, ..assembled.submission.problem.clone() };
+    problem.candidates.iter_mut().for_each(|candidate| candidate.start = patient(candidate.start));
+    Ok(assembled.submission.best(&problem).context("planning without a bound on the delay")?.plan())
+}
+
+/// The earliest run of a job that would wait for as long as it takes, or until its deadline.
+fn earliest_with_patience(assembled: &Assembled) -> anyhow::Result<Option<Plan>> {
     let candidates: Vec<Prepared> = assembled
         .submission
         .prepared()

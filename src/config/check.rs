@@ -63,9 +63,10 @@ pub(super) fn embedded(utc_offset_s: i32) -> Config {
 
 fn planner_defaults() -> Planner {
     Planner {
-        objective: Objective::Ppc,
+        objective: Objective::Performance,
         horizon_s: 7.0 * 86_400.0,
-        max_delay_s: 86_400.0,
+        max_delay_s: 43_200.0,
+        max_delay_ratio: 0.5,
         host_watts: 100.0,
         pue: 1.2,
         ask_slurm: true,
@@ -114,6 +115,14 @@ fn check_planner(raw: &RawPlanner, at: &Located) -> Result<Planner, TomlError> {
         objective: raw.objective.unwrap_or(defaults.objective),
         horizon_s,
         max_delay_s: duration(at, "planner.max_delay", raw.max_delay.as_deref(), defaults.max_delay_s)?,
+        max_delay_ratio: in_range(
+            at,
+            "planner.max_delay_ratio",
+            raw.max_delay_ratio,
+            defaults.max_delay_ratio,
+            0.0..=100.0,
+            "out of range; give 0 to 100, such as 0.5",
+        )?,
         host_watts: watts(at, "planner.host_watts", raw.host_watts, defaults.host_watts)?,
         pue: pue(at, "planner.pue", raw.pue, defaults.pue)?,
         ask_slurm: raw.ask_slurm.unwrap_or(defaults.ask_slurm),

@@ -48,6 +48,8 @@ pub struct Planner {
     pub horizon_s: f64,
     /// No job waits longer for greener power unless its user says so, in seconds.
     pub max_delay_s: f64,
+    /// A job without a deadline is delayed by at most this part of its predicted run time.
+    pub max_delay_ratio: f64,
     /// Host power per allocated GPU on top of the GPU's own, in watts.
     pub host_watts: f64,
     /// Power usage effectiveness: facility power over IT power, 1 or more.

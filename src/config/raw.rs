@@ -30,6 +30,7 @@ pub(super) struct RawPlanner {
     pub objective: Option<Objective>,
     pub horizon: Option<String>,
     pub max_delay: Option<String>,
+    pub max_delay_ratio: Option<f64>,
     pub host_watts: Option<f64>,
     pub pue: Option<f64>,
     pub ask_slurm: Option<bool>,

@@ -28,9 +28,10 @@ fn defaults_are_the_contracts() {
     assert_eq!(
         config.planner,
         Planner {
-            objective: Objective::Ppc,
+            objective: Objective::Performance,
             horizon_s: 604_800.0,
-            max_delay_s: 86_400.0,
+            max_delay_s: 43_200.0,
+            max_delay_ratio: 0.5,
             host_watts: 100.0,
             pue: 1.2,
             ask_slurm: true

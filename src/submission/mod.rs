@@ -5,10 +5,12 @@
 
 mod busy;
 mod limit;
+mod patience;
 mod sure;
 
 pub use busy::{Busy, Heed, NEVER_H};
 pub use limit::{Bounds, CYCLE_H};
+pub use patience::{Patience, PatienceBasis};
 pub use sure::plan_surely;
 
 use crate::plan::{self, Candidate, Outcome, Plan, PlanError, Prepared, Problem, Request, Run, Slot, Start, Tables};
@@ -117,6 +119,16 @@ impl Submission {
             Some(limit_ms) => plan::plan_service(problem, Some(limit_ms)),
             None => plan_surely(problem, &self.tables, &self.measured()),
         }
+    }
+
+    /// The earliest end of any plan, h after now; `None` where nothing fits.
+    ///
+    /// # Errors
+    /// The problem is malformed.
+    pub fn earliest_end_h(&self) -> Result<Option<f64>, PlanError> {
+        let fastest =
+            Problem { objective: plan::Objective::Carbon, budget_g: Some(f64::MAX), deadline_h: None, ..self.problem.clone() };
+        Ok(self.best(&fastest)?.plan().map(|plan| plan.end_h))
     }
 
     /// A start at once, where the forecast's error may undo what waiting would save. It keeps what any plan keeps: the node carries it

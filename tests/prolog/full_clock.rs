@@ -77,9 +77,19 @@ fn another_version_and_text_that_is_no_text_are_refused() {
 fn a_request_without_what_its_objective_needs_is_refused() {
     let budgetless = green(7).carbon("OBJECTIVE", "carbon");
     refused(&Node::new(), &budgetless, &[Mark::RequestRefused], "--carbon-objective=carbon without --carbon-budget");
-    let timeless = job(7).work("1h").carbon("OBJECTIVE", "performance");
-    refused(&Node::new(), &timeless, &[Mark::RequestRefused], "--carbon-objective=performance without --carbon-deadline");
     refused(&Node::new(), &green(7).carbon("PROFILE", "no-such"), &[Mark::RequestRefused], "'no-such': no such profile");
+}
+
+#[test]
+fn job_without_deadline_is_slowed_within_patience() {
+    for (work, clock_mhz) in [("1h", Some(1890)), ("20m", None)] {
+        let node = Node::new();
+        let timeless = job(7).work(work).carbon("OBJECTIVE", "performance");
+        node.prolog(&timeless);
+        assert_eq!(node.lock(0).map(|(_, highest)| highest), clock_mhz, "{work}: {}", node.log());
+        node.epilog(&timeless).assert_clean();
+        assert_marks(&node.line(), &[]);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn eight_hours(data: &Path) -> Results {
         text
     });
     std::fs::write(folder.path().join("jobs.csv"), jobs).unwrap();
-    let text = "[time]\nstart = \"2022-01-01T00:00:00Z\"\nlength = \"360d\"\n[planner]\nhost_watts = 0\npue = 1\n\
+    let text = "[time]\nstart = \"2022-01-01T00:00:00Z\"\nlength = \"360d\"\n[planner]\nmax_delay = \"24h\"\nhost_watts = 0\npue = 1\n\
         [[zone]]\nname = \"z\"\npath = \"$CARM_DATA/carbon/US-CAL-CISO_2022.csv\"\n[[site]]\nname = \"s\"\nzone = \"z\"\ngpus = 4\n\
         [jobs]\nsource = \"pai\"\npath = \"jobs.csv\"\ndeadline_factor = 3\n";
     let (scenario, _) = Scenario::parse(text, &folder.path().join("s.toml"), Some(data)).unwrap();

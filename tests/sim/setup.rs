@@ -116,7 +116,7 @@ impl Case {
             format!("[jobs]\nsource = \"pai\"\npath = \"jobs.csv\"\n{}", self.rules)
         };
         let text = format!(
-            "seed = 5\nprofiles = \"profiles\"\n[time]\nstart = \"{}\"\nlength = \"{}\"\n[planner]\nhost_watts = 0\npue = 1\n\
+            "seed = 5\nprofiles = \"profiles\"\n[time]\nstart = \"{}\"\nlength = \"{}\"\n[planner]\nmax_delay = \"24h\"\nhost_watts = 0\npue = 1\n\
              [[zone]]\nname = \"z\"\npath = \"grid.csv\"\n\
              [[site]]\nname = \"s\"\nzone = \"z\"\ngpus = {}\ngpu = \"card\"\nprofile = \"p\"\nonsite_g_per_kwh = 0\n{onsite}{}{jobs}{}",
             self.start, self.length, self.gpus, self.site, self.more

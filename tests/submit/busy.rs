@@ -131,9 +131,7 @@ fn an_answer_that_does_not_come_costs_no_more_than_its_bound() {
 #[test]
 fn a_site_that_wants_no_questions_gets_none() {
     let login = Login::new();
-    let path = login.home.path().join("carm.toml");
-    let config = std::fs::read_to_string(&path).expect("a configuration");
-    std::fs::write(&path, config.replace("[planner]", "[planner]\nask_slurm = false")).expect("written");
+    login.planner("ask_slurm = false");
     login.room("gpu-north", "2026-05-01T14:20:00");
     let ended = login.submit("-p gpu-north --carbon-objective=ppc train.sh");
     assert_eq!((ended.asked.len(), ended.stderr.contains("room")), (0, false), "{}", ended.stderr);
@@ -166,6 +164,7 @@ fn clocks(login: &Login, words: &str) -> (Vec<u64>, String) {
 /// A job that half clock suits best, as far as carbon goes: two levels, 900 MHz at speed 0.5 and 1500 MHz.
 fn slow() -> Login {
     let login = Login::new();
+    login.planner("max_delay = \"24h\"");
     login.write("north.csv", &trace(|_| 300.0));
     login.write(
         "profiles/slow.toml",

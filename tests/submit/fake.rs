@@ -119,6 +119,13 @@ impl Login {
         path
     }
 
+    /// Adds a line to the configuration's `[planner]`.
+    pub fn planner(&self, line: &str) {
+        let path = self.home.path().join("carm.toml");
+        let config = fs::read_to_string(&path).expect("a configuration");
+        fs::write(path, config.replace("[planner]", &format!("[planner]\n{line}"))).expect("a configuration");
+    }
+
     pub fn script(&self, directives: &str) {
         self.write("train.sh", &format!("#!/bin/sh\n{directives}echo training\n"));
     }

@@ -20,7 +20,7 @@ fn the_json_object_has_the_contracts_keys_and_its_figures_add_up() {
     let login = Login::new();
     let trace = |hour: u32| 200.0 + 150.0 * f64::from((hour * 7) % 5);
     login.write("north.csv", &fake::trace(trace));
-    for options in ["", BY_EVENING, "--carbon-budget=450g", "--carbon-objective=ppc --carbon-max-delay=9h"] {
+    for options in ["--carbon-max-delay=9h", BY_EVENING, "--carbon-budget=450g", "--carbon-objective=ppc --carbon-max-delay=9h"] {
         let ended = login.submit(&format!("--dry-run --json -p gpu-north {options} train.sh"));
         assert_eq!((ended.code, ended.stderr.as_str(), &ended.given), (0, "", &None), "{options}");
         let json: Value = serde_json::from_str(&ended.stdout).expect("JSON");

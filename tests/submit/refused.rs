@@ -9,7 +9,6 @@ fn a_malformed_value_is_refused_with_option_value_and_way_out() {
         ("--carbon-budget=lots train.sh", "carm-submit: --carbon-budget: 'lots': not a mass; give a mass such as 500g"),
         ("--carbon-budget", "--carbon-budget: '': a value is missing"),
         ("--carbon-objective=carbon train.sh", "--carbon-objective: 'carbon' needs a budget; give --carbon-budget"),
-        ("--carbon-objective=performance train.sh", "'performance' needs a deadline or a latency limit"),
         ("--carbon-profile=nobody train.sh", "--carbon-profile: 'nobody': no such profile; give one of generic"),
         ("--json train.sh", "--json: a plan is printed instead of a submission; give --dry-run, too"),
         ("--config", "a value is required for '--config <FILE>'"),

@@ -135,7 +135,7 @@ fn decision(
     let situation = Situation {
         candidate: &offer.candidate,
         objective: brief.objective,
-        deadline_h: brief.request.deadline.map(|deadline| Offer::hours_until(now, deadline)),
+        deadline_h: brief.deadline.map(|deadline| Offer::hours_until(now, deadline)),
         limit_h,
         budget_g: left_g,
         measured: brief.profile.measured,

@@ -266,7 +266,7 @@ impl JobState {
             user: self.user.clone(),
             account: self.account.clone(),
             partition: self.partition.clone(),
-            start_time: self.began.as_deref().and_then(|text| parse_instant(text).ok()),
+            start_time: self.began.as_deref().or(Some(&self.start)).and_then(|text| parse_instant(text).ok()),
             end_time: self.ends.as_deref().and_then(|text| parse_instant(text).ok()),
             slurm_conf: self.slurm_conf.clone(),
             exit_code: None,

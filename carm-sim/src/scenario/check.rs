@@ -45,9 +45,10 @@ impl Check<'_> {
         let (starts, length_h) = self.episodes(&raw)?;
         let hours = |key: &str, text: &Option<String>, default: f64| self.hours(key, text.as_deref(), default);
         let planner = Planner {
-            objective: Objective::Ppc,
+            objective: Objective::Performance,
             horizon_s: 3600.0 * self.above("planner.horizon", hours("planner.horizon", &raw.planner.horizon, 168.0)?)?,
-            max_delay_s: 3600.0 * hours("planner.max_delay", &raw.planner.max_delay, 24.0)?,
+            max_delay_s: 3600.0 * hours("planner.max_delay", &raw.planner.max_delay, 12.0)?,
+            max_delay_ratio: 0.5,
             host_watts: self.between("planner.host_watts", raw.planner.host_watts.unwrap_or(100.0), 0.0, 1e4)?,
             pue: self.between("planner.pue", raw.planner.pue.unwrap_or(1.2), 1.0, 10.0)?,
             ask_slurm: raw.planner.ask_slurm.unwrap_or(true),

@@ -10,6 +10,7 @@ mod why;
 use std::io::IsTerminal;
 
 use carm::quantity::{counted, format_duration, format_mass, format_slurm_time};
+use carm::submission::{Patience, PatienceBasis};
 use carm::terminal::Terminal;
 use chrono::{DateTime, Local, Utc};
 
@@ -58,6 +59,9 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
     };
     let end = local(assembled.instant(plan.end_h));
     lines.push(format!("  plan    at {} {begins}, ends {end}, {}", choice.site, clocks(decided)));
+    if let (Some(patience), Some(deadline_h)) = (assembled.patience, assembled.submission.problem.deadline_h) {
+        lines.push(format!("  until   {}: {}", local(assembled.instant(deadline_h)), limit_of(patience)));
+    }
     let waits = assembled.submission.heeds.room;
     if let Some(after) = assembled.after.filter(|_| waits) {
         lines.push(format!(
@@ -117,6 +121,23 @@ pub fn lines(decided: &Decided, name: &str) -> Vec<String> {
         lines.push("  at once instead: scontrol update jobid=N StartTime=now".to_owned());
     }
     lines
+}
+
+/// Why a job without a deadline ends no later.
+fn limit_of(patience: Patience) -> String {
+    let delay = format_duration(patience.hours * 3600.0);
+    let none = "without delay";
+    let more = "--carbon-max-delay allows more";
+    match patience.basis {
+        PatienceBasis::Option => format!("{delay} after its earliest end (--carbon-max-delay)"),
+        PatienceBasis::Ratio => format!("{delay} after its earliest end (max_delay_ratio of its run time); {more}"),
+        PatienceBasis::MaxDelay => format!("{delay} after its earliest end (max_delay); {more}"),
+        PatienceBasis::ShortRun => format!("{none}, since it runs for less than 30 min; {more}"),
+        PatienceBasis::NoPrediction => {
+            format!("{none}, since --time is all that is known of its run time; give --carbon-runtime")
+        }
+        PatienceBasis::Dependency => format!("{none}, since it depends on other jobs; {more}"),
+    }
 }
 
 /// A dry run's explanation: the same lines, a chart of the frontier and of the grid's hours, and why this plan.

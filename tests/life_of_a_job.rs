@@ -7,6 +7,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "life_of_a_job/detected.rs"]
+mod detected;
 #[path = "life_of_a_job/site.rs"]
 mod site;
 

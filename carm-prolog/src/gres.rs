@@ -129,19 +129,19 @@ fn slurmd_has_nvml(slurm_conf: &[Pairs], path: &Path, nvml_library: &Path) -> bo
     libraries.extend(nvml_library.parent().map(Path::to_owned));
 
     let setting = slurm_conf.iter().flatten().rev().find(|(key, _)| key == "plugindir");
-    let plugins: Vec<PathBuf> = match setting {
-        Some((_, folders)) => folders.split(':').map(PathBuf::from).collect(),
+    let has_plugin = match setting {
+        // slurmd takes the first of these folders that has the plugin.
+        Some((_, folders)) => folders.split(':').any(|folder| Path::new(folder).join("gpu_nvml.so").exists()),
         None => {
             // A Slurm built with --prefix has its configuration in PREFIX/etc.
             let prefix = path.ancestors().nth(2).map(|prefix| [prefix.join("lib"), prefix.join("lib64")]);
             let roots = distribution.iter().map(PathBuf::from).chain(prefix.into_iter().flatten());
-            roots.flat_map(|root| [root.join("slurm"), root.join("slurm-wlm")]).collect()
+            let folders = roots.flat_map(|root| [root.join("slurm"), root.join("slurm-wlm")]);
+            let mut installed = folders.filter(|folder| folder.join("gpu_generic.so").exists()).peekable();
+            installed.peek().is_some() && installed.all(|folder| folder.join("gpu_nvml.so").exists())
         }
     };
-    let mut installed = plugins.iter().filter(|folder| folder.join("gpu_generic.so").exists()).peekable();
-    installed.peek().is_some()
-        && installed.all(|folder| folder.join("gpu_nvml.so").exists())
-        && libraries.iter().any(|folder| folder.join("libnvidia-ml.so").exists())
+    has_plugin && libraries.iter().any(|folder| folder.join("libnvidia-ml.so").exists())
 }
 
 /// The device minor of a file or of the file that it links to.

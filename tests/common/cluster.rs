@@ -90,6 +90,13 @@ impl Cluster {
         self.client().command(program)
     }
 
+    /// Runs it as the daemons see the machine.
+    pub fn run_inside(&self, program: &str, arguments: &[&str]) -> Ran {
+        let mut command = setup::privileged(&setup::throwaway());
+        command.arg("run").arg(&self.folder).arg(program).args(arguments).stdin(Stdio::null());
+        ran(command.output().unwrap_or_else(|error| panic!("{program}: {error}")))
+    }
+
     /// Runs it.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Ran {
         self.client().run(program, arguments)

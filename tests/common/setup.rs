@@ -147,6 +147,23 @@ impl Setup {
         self.option("--shards", &of_each_gpu.to_string())
     }
 
+    /// A file beside slurm.conf, such as gres.conf.
+    pub fn conf(self, file: &Path) -> Self {
+        let file = file.display().to_string();
+        self.option("--conf", &file)
+    }
+
+    /// The GPUs are /dev/nvidia0 and so on, which only this Slurm sees.
+    pub fn nvidia_devices(mut self) -> Self {
+        self.arguments.push("--dev".to_owned());
+        self
+    }
+
+    /// A variable in the daemons' environment.
+    pub fn daemon_env(self, name: &str, value: &Path) -> Self {
+        self.option("--env", &format!("{name}={}", value.display()))
+    }
+
     /// A folder that a chroot's Slurm shall see too.
     pub fn bind(self, folder: &Path) -> Self {
         let folder = folder.display().to_string();

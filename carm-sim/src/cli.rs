@@ -69,7 +69,7 @@ fn scenario(found: &ArgMatches) -> Result<String, Refusal> {
     };
     let mut results = simulate(&scenario, &names, &options).map_err(Refusal::new)?;
     bar.0.finish_and_clear();
-    results.remarks = remarks.into_iter().map(|remark| remark.0).collect();
+    results.remarks.splice(..0, remarks.into_iter().map(|remark| remark.0));
     if !quiet {
         results.remarks.iter().for_each(|remark| warn(remark));
     }

@@ -160,6 +160,7 @@ pub fn simulate(scenario: &Scenario, names: &[String], options: &Options) -> Res
     let worlds = worlds.into_iter().filter_map(OnceLock::into_inner).collect::<Result<Vec<_>, _>>()?;
     let mut results = put_together(scenario, worlds, done, &all, asked.len())?;
     results.capacity = options.capacity;
+    results.remarks.extend(source.remark());
     Ok(results)
 }
 

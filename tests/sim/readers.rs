@@ -57,11 +57,40 @@ fn sacct_lines_have_gpus_in_their_resources_and_steps_are_left_out() {
     let trace = parse(JobSource::Sacct, text, Path::new("jobs")).unwrap();
     assert_eq!(shown(&trace.submissions), [(0.0, 2.0, 0.5, None, None), (1.5, 2.0, 26.0, Some(48.0), None)]);
     assert_eq!(trace.begins, carm::quantity::parse_instant("2024-03-01T08:30:00Z").ok());
-    assert_eq!(
-        refusal(JobSource::Sacct, "JobID|Submit|Elapsed|AllocTRES\n1|yesterday|00:10:00|gres/gpu=1\n"),
-        "jobs:2: Submit: 'yesterday': not a time; give 2026-05-01T18:00:00"
-    );
     assert_eq!(refusal(JobSource::Sacct, "JobID|Submit|Elapsed\n"), "jobs:1: no column AllocTRES or ReqTRES; they tell the GPUs");
+}
+
+#[test]
+fn a_bad_row_of_sacct_is_skipped_and_counted() {
+    let head = "JobIDRaw|JobName|Submit|Elapsed|Timelimit|AllocTRES\n\
+        100|train|2026-05-01T01:00:00|02:00:00|04:00:00|billing=8,gres/gpu=2\n";
+    let last = "102|last|2026-05-01T02:00:00|01:00:00|04:00:00|gres/gpu=1\n";
+    for (row, rows, first) in [
+        ("101|crazy|name|2026-05-01T01:00:00|02:00:00|04:00:00|gres/gpu=2", 1, "jobs:3: "),
+        ("101|crazy\nname|2026-05-01T01:00:00|02:00:00|04:00:00|gres/gpu=2", 2, "jobs:3: "),
+        ("101|x|None|02:00:00|04:00:00|gres/gpu=2", 1, "jobs:3: Submit: 'None': not a time; give 2026-05-01T18:00:00"),
+        ("101|x|2026-05-01T01:00:00|Unknown|04:00:00|gres/gpu=2", 1, "jobs:3: Elapsed: 'Unknown': not a time of Slurm's"),
+        ("101|x|2026-05-01T01:00:00|-00:00:07|04:00:00|gres/gpu=2", 1, "jobs:3: Elapsed: '-00:00:07': not a time of Slurm's"),
+    ] {
+        let trace = parse(JobSource::Sacct, &format!("{head}{row}\n{last}"), Path::new("jobs")).unwrap();
+        assert_eq!(trace.submissions.iter().map(|job| job.units).collect::<Vec<_>>(), [2.0, 1.0], "{row}");
+        let skipped = trace.skipped.unwrap();
+        assert!(skipped.rows == rows && skipped.first.starts_with(first), "{row}: {skipped:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sacct.txt");
+    let latin = [head.as_bytes(), b"101|Gr\xf6\xdfe|2026-05-01T03:00:00|02:00:00|0|gres/gpu=2\n"].concat();
+    std::fs::write(&path, latin).unwrap();
+    let trace = jobs::read(JobSource::Sacct, &path).unwrap();
+    assert_eq!(shown(&trace.submissions)[1], (2.0, 2.0, 2.0, None, None), "a limit of 0 is none");
+    assert_eq!(trace.skipped, None);
+}
+
+#[test]
+fn skipped_rows_are_told_in_one_line() {
+    let one = jobs::Skipped { rows: 1, first: "jobs:3: Submit: 'None': not a time".into() };
+    assert_eq!(one.to_string(), "jobs:3: Submit: 'None': not a time; this row is skipped");
+    assert_eq!(jobs::Skipped { rows: 2, ..one }.to_string(), "jobs:3: Submit: 'None': not a time; 2 such rows are skipped");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub fn made_up(length_h: f64, per_hour: f64, seed: u64, which: u64) -> JobTrace 
     // Thinning (Lewis and Shedler, 1979): drawn at the day's highest rate, kept by the hour's.
     let most = 1.5 * per_hour;
     if most <= 0.0 {
-        return JobTrace { submissions, begins: None };
+        return JobTrace { submissions, begins: None, skipped: None };
     }
     loop {
         at_h += -(1.0 - chance.uniform()).ln() / most;
@@ -40,5 +40,5 @@ pub fn made_up(length_h: f64, per_hour: f64, seed: u64, which: u64) -> JobTrace 
             });
         }
     }
-    JobTrace { submissions, begins: None }
+    JobTrace { submissions, begins: None, skipped: None }
 }

@@ -79,6 +79,33 @@ pub struct JobTrace {
     pub submissions: Vec<Submission>,
     /// When the trace begins, where it has dates.
     pub begins: Option<DateTime<Utc>>,
+    /// The rows that could not be read, where there are some: of accounting, whose job names may hold anything.
+    pub skipped: Option<Skipped>,
+}
+
+/// Rows that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// How many.
+    pub rows: usize,
+    /// What is wrong with the first: file, line and value.
+    pub first: String,
+}
+
+impl Skipped {
+    /// One more.
+    fn count(skipped: &mut Option<Self>, fault: &JobsError) {
+        skipped.get_or_insert_with(|| Self { rows: 0, first: fault.to_string() }).rows += 1;
+    }
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rows {
+            1 => write!(f, "{}; this row is skipped", self.first),
+            rows => write!(f, "{}; {rows} such rows are skipped", self.first),
+        }
+    }
 }
 
 /// What is wrong with a job trace; the text names file, line and value.
@@ -115,6 +142,9 @@ pub fn read(source: JobSource, path: &Path) -> Result<JobTrace, JobsError> {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut text).map_err(unread)?;
         text
+    } else if source == JobSource::Sacct {
+        // Job names are in whatever encoding their users had.
+        String::from_utf8_lossy(&bytes).into_owned()
     } else {
         String::from_utf8(bytes).map_err(|error| unread(std::io::Error::other(error)))?
     };
@@ -131,7 +161,7 @@ pub fn parse(source: JobSource, text: &str, path: &Path) -> Result<JobTrace, Job
         JobSource::Philly => philly::parse(text, path)?,
         JobSource::Sacct => sacct::parse(text, path)?,
         JobSource::Swf => swf::parse(text, path)?,
-        JobSource::MadeUp => JobTrace { submissions: Vec::new(), begins: None },
+        JobSource::MadeUp => JobTrace { submissions: Vec::new(), begins: None, skipped: None },
     };
     trace.submissions.sort_by(|a, b| a.submit_h.total_cmp(&b.submit_h));
     Ok(trace)

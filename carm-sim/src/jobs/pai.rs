@@ -20,5 +20,5 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<JobTrace, JobsError> {
             deadline_after_h: None,
         });
     }
-    Ok(JobTrace { submissions, begins: None })
+    Ok(JobTrace { submissions, begins: None, skipped: None })
 }

@@ -27,5 +27,5 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<JobTrace, JobsError> {
             deadline_after_h: deadline_min.map(|minutes| minutes / 60.0),
         });
     }
-    Ok(JobTrace { submissions, begins: None })
+    Ok(JobTrace { submissions, begins: None, skipped: None })
 }

@@ -83,6 +83,12 @@ impl<'s> Source<'s> {
         })
     }
 
+    /// What is to be known of what was read.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        self.jobs.as_ref()?.skipped.as_ref().map(ToString::to_string)
+    }
+
     /// How many episodes there are.
     #[must_use]
     pub fn episodes(&self) -> usize {

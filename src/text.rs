@@ -32,7 +32,7 @@ pub fn legible_lines(text: &str) -> String {
 /// A job's name as Slurm has it, legible, cut after 128 characters.
 #[must_use]
 pub fn job_name(text: &str) -> String {
-    legible(&text.chars().take(NAME).collect::<String>())
+    legible(text).chars().take(NAME).collect()
 }
 
 /// A value for a message: legible, cut after 60 characters.

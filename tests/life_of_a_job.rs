@@ -120,6 +120,35 @@ fn the_same_is_learned_on_debian_13() {
     SlurmRelease::Debian13.run(the_second_run_is_planned_with_the_firsts_time);
 }
 
+/// A job that waits for its begin may get another time limit from its user, and the node goes by that.
+fn a_changed_limit_holds(release: SlurmRelease) {
+    let site = Site::on(release, "");
+    let config = site.path("carm.toml").display().to_string();
+    let script = site.training_script("#SBATCH --gpus=2 --time=5 --carbon-runtime=0:45", 45.0);
+    let words = ["--partition=solar", "--begin=now+8", "--carbon-max-delay=0s", "--carbon-deadline=now+4minutes", &script];
+    let ran = site.cluster.with_env("CARM_CONFIG", &config).run(&built("carm-submit").display().to_string(), &words);
+    let job = ran.job();
+    let changed = site.cluster.run("scontrol", &["update", &format!("JobId={job}"), "TimeLimit=1"]);
+    assert_eq!(changed.code, 0, "{changed:?}");
+    assert_eq!(site.cluster.wait_for_job(job), "COMPLETED", "{ran:?}\n{}", site.log());
+    let line = site.ledger_line(job);
+    let start = parse_instant(line.start.as_deref().expect("a start")).expect("a start");
+    let run_s = (parse_instant(&line.end).expect("an end") - start).as_seconds_f64();
+    // Slurm itself looks at limits twice a minute, and might not have ended it.
+    assert!(run_s < 60.0, "{run_s} s: {line:#?}");
+    site.cluster.assert_no_node_was_lost();
+}
+
+#[test]
+fn a_changed_limit_holds_on_the_installed_slurm() {
+    a_changed_limit_holds(SlurmRelease::Installed);
+}
+
+#[test]
+fn a_changed_limit_holds_on_debian_13() {
+    SlurmRelease::Debian13.run(a_changed_limit_holds);
+}
+
 #[test]
 fn a_job_without_carbon_options_meets_nothing_of_carm() {
     let site = Site::start();

@@ -5,6 +5,8 @@
 
 #[path = "submit/after.rs"]
 mod after;
+#[path = "submit/arrays.rs"]
+mod arrays;
 #[path = "submit/busy.rs"]
 mod busy;
 #[path = "submit/fake.rs"]

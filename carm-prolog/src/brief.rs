@@ -77,7 +77,7 @@ impl<'a> Brief<'a> {
         Ok(Self {
             request,
             objective,
-            deadline: request.deadline.or_else(|| own_deadline(request, objective, work_s, job.start_time?, config)),
+            deadline: request.run_deadline().or_else(|| own_deadline(request, objective, work_s, job.start_time?, config)),
             site,
             work_s,
             // The work is what was measured or assumed for this job as it runs: throughput between card types is settled by then.

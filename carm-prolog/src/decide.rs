@@ -39,7 +39,7 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], n
     let decided = Brief::of(job, config, driver, cards, work_s, &mut profile).and_then(|brief| {
         // Asked last: it may take a second.
         let mut end_of_job = || {
-            let known = limit::end_of(job, config, now);
+            let known = limit::end_of(job, config);
             end = known.as_ref().ok().copied();
             known.map_err(|cause| no(format!("its time limit is not known: {cause}"), Mark::LimitUnknown))
         };

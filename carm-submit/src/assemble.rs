@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use carm::config::{Clocks, Config, DEFAULT_PATH};
-use carm::plan::{self, Plan, Request, Start, Tables};
+use carm::plan::{self, Plan, Request, Start};
 use carm::request::{Objective, ProfileName};
 use carm::site::Offer;
 use carm::slurm::gpus::GpuRequest;
@@ -149,21 +149,29 @@ pub fn configured(flag: Option<&Path>) -> Option<anyhow::Result<Config>> {
     Some(Config::load(&path).map_err(anyhow::Error::from))
 }
 
-/// When a job may begin: not before `--begin`, not after its user's patience.
-pub fn start(config: &Config, gathered: &Gathered, now: DateTime<Utc>) -> Start {
+/// When a job may begin: not before `--begin`, not after its user's patience; `hurried`: no later than it can.
+pub fn start(config: &Config, gathered: &Gathered, now: DateTime<Utc>, hurried: bool) -> Start {
     let (request, job) = (&gathered.request, &gathered.job);
     let hours = |instant: DateTime<Utc>| Offer::hours_until(now, instant);
     let earliest_h = job.begin.known().map_or(0.0, |&begin| hours(begin).max(0.0));
-    if request.latency_s.is_some() {
+    if request.latency_s.is_some() || hurried {
         return Start::Fixed(earliest_h);
     }
     let patience_h = request.max_delay_s.unwrap_or(config.planner.max_delay_s) / 3600.0;
     // Slurm gives a job up as soon as its limit no longer fits before --deadline.
     let last_h = match (job.deadline.known(), given_s(gathered)) {
-        (Some(&deadline), Some(limit_s)) => hours(deadline) - limit_s as f64 / 3600.0 - CYCLE_H,
+        (Some(&deadline), Some(limit_s)) => hours(deadline) - gathered.later_h - limit_s as f64 / 3600.0 - CYCLE_H,
         _ => f64::INFINITY,
     };
     Start::Within { earliest_h, latest_h: patience_h.min(last_h).max(earliest_h) }
+}
+
+/// The same start, by then at the latest, or as soon as it may.
+fn no_later(start: Start, by_h: f64) -> Start {
+    match start {
+        Start::Fixed(at) => Start::Fixed(at),
+        Start::Within { earliest_h, latest_h } => Start::Within { earliest_h, latest_h: latest_h.min(by_h).max(earliest_h) },
+    }
 }
 
 /// Assembles the problem from what the sites offer and what Slurm says of them.
@@ -178,6 +186,10 @@ pub fn assemble(
     let ((Asked { now, gpus, work_h, latency_ms, .. }, work), request, job) = (asked, &gathered.request, &gathered.job);
     let objective = request.objective_or(config.planner.objective);
     let hours = |instant: DateTime<Utc>| Offer::hours_until(now, instant);
+
+    let deadlines = [("--carbon-deadline", request.deadline), ("--deadline", job.deadline.known().copied())];
+    let deadlines = deadlines.into_iter().filter_map(|(option, instant)| Some((option, hours(instant?) - gathered.later_h)));
+    let deadline = deadlines.reduce(|first, second| if second.1 < first.1 { second } else { first });
 
     let (mut openings, mut tables, mut choices) = (Vec::new(), Vec::new(), Vec::new());
     let mut cards: Vec<(Option<String>, Option<f64>)> = Vec::new();
@@ -219,13 +231,11 @@ pub fn assemble(
             warnings.push(Warning::OtherCard { profile: offered.profile.to_string(), site: site.name.clone() });
         }
         cards.push(offered.made_for.clone());
-        for (mut candidate, mut table, band) in std::mem::take(&mut offered.widths) {
-            if installed.without_plugin() || config.node.clocks == Clocks::Off {
-                // Nobody will move this job's clocks.
-                let full = candidate.full_clock().map(|level| candidate.levels[level]);
-                candidate.levels = full.into_iter().collect();
-                table = Tables::new(&candidate).context("assembling the plan")?;
-            }
+        if installed.without_plugin() || config.node.clocks == Clocks::Off {
+            // Nobody will move this job's clocks.
+            offered.keep_full_clock()?;
+        }
+        for (mut candidate, table, band) in std::mem::take(&mut offered.widths) {
             let bounds = Bounds {
                 given_s: given_s(gathered),
                 // Who asks for no limit gets no default one.
@@ -238,6 +248,11 @@ pub fn assemble(
                 guessed: matches!(work.from, Basis::History { .. }),
                 own_width: candidate.workers == gpus.count,
             };
+            if let (Basis::History { runs: 1 }, Some((_, deadline_h))) = (work.from, deadline) {
+                // One run is no evidence for a start after which the time limit no longer fits.
+                let limit_h = bounds.unstretched_s().or(bounds.max_s).map_or(f64::INFINITY, |s| s as f64 / 3600.0);
+                candidate.start = no_later(candidate.start, deadline_h - limit_h - CYCLE_H);
+            }
             // A service is as long as its limit.
             candidate.max_run_h = if latency_ms.is_some() { None } else { bounds.longest_run_h(&candidate, offered.measured) };
             choices.push(Choice {
@@ -260,9 +275,6 @@ pub fn assemble(
     if cards.iter().any(|(gpu, throughput)| throughput.is_none() && cards.iter().any(|(other, _)| other != gpu)) {
         warnings.push(Warning::ThroughputUnknown);
     }
-    let deadlines = [("--carbon-deadline", request.deadline), ("--deadline", job.deadline.known().copied())];
-    let deadlines = deadlines.into_iter().filter_map(|(option, instant)| Some((option, hours(instant?))));
-    let deadline = deadlines.reduce(|first, second| if second.1 < first.1 { second } else { first });
     let asked = Request {
         objective: match objective {
             Objective::Performance => plan::Objective::Performance,

@@ -1,6 +1,8 @@
 //! Gathers what a submission says: the carbon request and the facts of the job, each from the command line, the
 //! environment and the script's lines, in this order of strength.
 
+use std::ffi::OsString;
+
 use carm::quantity::Moment;
 use carm::request::{Argument, CarbonOption, CarbonRequest, OPTIONS};
 use carm::slurm::argv::{CommandLine, Given};
@@ -25,8 +27,10 @@ pub struct Gathered {
     pub name: String,
     /// Whether it is a heterogeneous job.
     pub heterogeneous: bool,
-    /// Whether lines of another batch system stand in the script.
-    pub foreign: bool,
+    /// The lines of another batch system (`#PBS`, `#BSUB`) by which sbatch sets a time or resources.
+    pub foreign: Option<&'static str>,
+    /// What a throttled array's later rounds need before the deadline, in hours; 0 for any other job.
+    pub later_h: f64,
 }
 
 /// Reads a script's directives.
@@ -49,7 +53,9 @@ pub fn gather(line: &CommandLine, script: &Script, directives: &Directives, mome
     let mut options = Options::default();
     options.lay_over(&directives.scan.options);
     for &(name, option) in environment::VARIABLES {
-        if let Some(value) = variable(name) {
+        // A switch is on wherever its variable is set.
+        let is_set = |value: &OsString| !value.is_empty() || matches!(option, "exclusive" | "ignore-pbs");
+        if let Some(value) = std::env::var_os(name).filter(is_set) {
             options.set(option, Some(value));
         }
     }
@@ -59,9 +65,10 @@ pub fn gather(line: &CommandLine, script: &Script, directives: &Directives, mome
         request,
         name: job.name.clone().unwrap_or_else(|| script.name()),
         job,
+        foreign: directives.foreign.filter(|_| !options.has("ignore-pbs")),
         options,
         heterogeneous: line.heterogeneous || !directives.later.is_empty(),
-        foreign: directives.foreign,
+        later_h: 0.0,
     })
 }
 

@@ -68,12 +68,10 @@ pub fn options_of(decided: &Decided) -> Vec<String> {
 /// The request as the prolog is to see it: with what only carm-submit knows.
 pub fn request_of(decided: &Decided, request: &CarbonRequest, name: &str, is_array: bool) -> CarbonRequest {
     let assembled = &decided.assembled;
-    let bounds = &assembled.choices[decided.plan.candidate].bounds;
     // The tasks of an array start at other times: each has its own, from its start on.
     let deadline_h = assembled.submission.problem.deadline_h.filter(|_| assembled.patience.is_some() && !is_array);
     CarbonRequest {
         deadline: request.deadline.or(deadline_h.map(|hours| assembled.instant(hours))),
-        limit_s: decided.limit_s.or(bounds.unstretched_s()),
         work_s: Some(decided.assembled.work.seconds),
         asked: decided.deferred_from(),
         ..with_name(request, name)

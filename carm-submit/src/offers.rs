@@ -2,6 +2,7 @@
 //!
 //! Slurm is not asked here: this is worked out, site beside site, while its commands are still answering.
 
+use anyhow::Context;
 use carm::config::{Config, Site};
 use carm::plan::{Candidate, Start, Tables};
 use carm::profile::{Profile, Profiles};
@@ -37,6 +38,18 @@ pub struct Offered {
     pub doubts: Vec<String>,
     /// Counts that its profile's scaling table lacks: no candidates.
     pub lacks: Vec<u32>,
+}
+
+impl Offered {
+    /// Leaves full clock alone.
+    pub fn keep_full_clock(&mut self) -> anyhow::Result<()> {
+        for (candidate, tables, _) in &mut self.widths {
+            let full = candidate.full_clock().map(|level| candidate.levels[level]);
+            candidate.levels = full.into_iter().collect();
+            *tables = Tables::new(candidate).context("assembling the plan")?;
+        }
+        Ok(())
+    }
 }
 
 /// What a plan's carbon rests on.

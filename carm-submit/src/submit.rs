@@ -23,12 +23,14 @@ use crate::decide::{self, Decided, Missed};
 use crate::exit::{Obstacle, Refusal, say, show, tell};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
+use crate::offers::Offered;
+use crate::rounds::Rounds;
 use crate::sbatch::Sbatch;
 use crate::script::Script;
 use crate::slurm::{self, Asked, Installed, Partitions, Says};
 use crate::warning::Warning;
 use crate::widths::Widths;
-use crate::{after, busy, explain, history, json, offers};
+use crate::{after, busy, exclusive, explain, history, json, offers};
 
 /// What becomes of a job.
 enum Decision {
@@ -128,16 +130,23 @@ impl Parts {
         let directives = self.directives.insert(directives?);
         let moment = Moment { now: self.now, local: &local_instant };
         let gathered = self.gathered.insert(gather::gather(&self.line, script, directives, &moment)?);
-        if gathered.foreign {
-            self.warnings.push(Warning::ForeignLines);
+        if let Some(line) = untreated(gathered) {
+            return Ok(Decision::Leave(line));
+        }
+        let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
+        let config = configuration.unwrap_or_else(|| Ok(Config::embedded(offset_s)));
+        let mut partitions = Partitions { here: partitions.partitions(), elsewhere: Vec::new() };
+        if let Some(whole) = config.as_ref().ok().and_then(|config| exclusive::gpus(config, gathered, &partitions)) {
+            self.warnings.extend(whole.known().map(|gpus| Warning::WholeNodes { gpus: gpus.count }));
+            gathered.job.gpus = whole;
+            // At no width does it get fewer.
+            gathered.options.set("exclusive", None);
         }
         let (gpus, said) = match treatable(gathered) {
             Ok(found) => found,
             Err(line) => return Ok(Decision::Leave(line)),
         };
-
-        let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
-        let config = configuration.unwrap_or_else(|| Ok(Config::embedded(offset_s)))?;
+        let config = config?;
         assemble::check_objective(gathered.request.objective_or(config.planner.objective), gathered)?;
         let elsewhere = ask_elsewhere(&config, &gathered.job);
         let after = match &gathered.job.dependency {
@@ -149,7 +158,6 @@ impl Parts {
             },
             Fact::Is(_) | Fact::Unclear(_) => return Ok(Decision::Leave(awaits("dependency"))),
         };
-        let start = assemble::start(&config, gathered, self.now);
         let (profiles, faults) = match config.profiles_dir() {
             Some(folder) => Profiles::load(&folder),
             None => (Profiles::builtin(), Vec::new()),
@@ -158,6 +166,15 @@ impl Parts {
             return Ok(Decision::Leave(NO_RUN_TIME.to_owned()));
         };
         self.warnings.extend(remarks(gathered, work, flags));
+        let begin = gathered.job.begin.known().map_or(self.now, |&begin| begin.max(self.now));
+        let rounds = Rounds::of(gathered, work, begin);
+        if let Some(rounds) = rounds {
+            gathered.request.later_s = Some(rounds.later_s);
+            gathered.later_h = if rounds.fit { rounds.later_s as f64 / 3600.0 } else { 0.0 };
+            self.warnings.push(Warning::Rounds(rounds));
+        }
+        let hurried = rounds.is_some_and(|rounds| !rounds.fit);
+        let start = assemble::start(&config, gathered, self.now, hurried);
         self.warnings.extend(faults.iter().map(|fault| Warning::ProfileFile(fault.to_string())));
         let widths = Widths::of(gathered, gpus.count, &mut self.warnings);
         let ask = offers::Asked {
@@ -168,14 +185,17 @@ impl Parts {
             work_h: work.seconds as f64 / 3600.0,
             start,
         };
-        let offers = offers::ask_all(&config, &profiles, gathered, ask)?;
+        let mut offers = offers::ask_all(&config, &profiles, gathered, ask)?;
+        if hurried {
+            offers.iter_mut().flatten().try_for_each(Offered::keep_full_clock)?;
+        }
 
         if let Some(help) = self.help.take() {
             self.installed = help.help(&mut self.grammar);
         }
         let told = |(cluster, asked): (_, Asked)| Some((cluster, asked.partitions()?));
-        self.installed.partitions =
-            Partitions { here: partitions.partitions(), elsewhere: elsewhere.into_iter().filter_map(told).collect() };
+        partitions.elsewhere = elsewhere.into_iter().filter_map(told).collect();
+        self.installed.partitions = partitions;
         let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
         if asks_slurm(&config) && self.installed.slurm {
             let (line, plugin, sbatch) = (&self.line, self.installed.plugin, &self.sbatch);
@@ -307,18 +327,28 @@ fn ask_elsewhere(config: &Config, job: &Job) -> Vec<(String, Asked)> {
     clusters.into_iter().map(|name| (name.clone(), slurm::ask_partitions_of(name))).collect()
 }
 
+/// The line that says why CARM does not look at a job at all.
+fn untreated(gathered: &Gathered) -> Option<String> {
+    let (request, job) = (&gathered.request, &gathered.job);
+    if request.off {
+        return Some("--carbon-off: submitted as written".to_owned());
+    }
+    if gathered.heterogeneous {
+        return Some("a heterogeneous job is submitted as written; the first component's carbon options hold for all".to_owned());
+    }
+    if job.test_only {
+        return Some("--test-only: passed to sbatch without a plan".to_owned());
+    }
+    let foreign = gathered.foreign?;
+    Some(format!(
+        "{foreign} lines set a time or resources, which sbatch takes and CARM does not read: submitted as written, without a \
+         plan; give them as #SBATCH lines, or --ignore-pbs"
+    ))
+}
+
 /// The GPUs of a job that can be planned, and the run time that its options tell; else the line that says why CARM leaves it alone.
 fn treatable(gathered: &Gathered) -> Result<(GpuRequest, Option<Work>), String> {
     let (request, job) = (&gathered.request, &gathered.job);
-    if request.off {
-        return Err("--carbon-off: submitted as written".to_owned());
-    }
-    if gathered.heterogeneous {
-        return Err("a heterogeneous job is submitted as written; the first component's carbon options hold for all".to_owned());
-    }
-    if job.test_only {
-        return Err("--test-only: passed to sbatch without a plan".to_owned());
-    }
     let gpus = match &job.gpus {
         Fact::Is(gpus) => gpus.clone(),
         Fact::Unsaid => return Err("the job asks for no GPUs: submitted as written".to_owned()),

@@ -4,13 +4,13 @@ use std::fmt;
 
 use carm::quantity::{counted, format_mass, format_slurm_time};
 
+use crate::rounds::Rounds;
+
 /// A warning.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Warning {
     /// sbatch has no plugin of CARM's.
     NoPlugin,
-    /// The script holds lines of another batch system.
-    ForeignLines,
     /// Words that no known option begins with.
     UnknownOptions(Vec<String>),
     /// One of the configured sites cannot take the job.
@@ -70,6 +70,11 @@ pub enum Warning {
         /// The options that set them.
         options: Vec<String>,
     },
+    /// The job gets whole nodes.
+    WholeNodes {
+        /// The GPUs of all of them.
+        gpus: u32,
+    },
     /// The plan has no pauses.
     NotPaused,
     /// The forecast's error may undo what waiting would save.
@@ -100,6 +105,8 @@ pub enum Warning {
     BestEffort(String),
     /// The plan's figures hold for each task of an array.
     EachTask,
+    /// A throttled array's tasks run one behind the other.
+    Rounds(Rounds),
 }
 
 impl fmt::Display for Warning {
@@ -108,9 +115,6 @@ impl fmt::Display for Warning {
             Self::NoPlugin => f.write_str(
                 "spank_carm.so is not in this Slurm's plugstack.conf: carbon options are dropped and the job runs at full clock",
             ),
-            Self::ForeignLines => {
-                f.write_str("#PBS and #BSUB lines are not read: where they set a time limit or resources, the plan ignores it")
-            }
             Self::UnknownOptions(words) => write!(f, "{}: not an option that CARM knows; left to sbatch", words.join(", ")),
             Self::SiteLeftOut { site, reason } => write!(f, "site '{site}' is left out: {reason}"),
             Self::GridData(doubt) => f.write_str(doubt),
@@ -146,6 +150,9 @@ impl fmt::Display for Warning {
             Self::WidthChosen { gpus, requested, options } => {
                 write!(f, "--carbon-workers: {} instead of {requested}: {}", counted(*gpus, "GPU"), options.join(" "))
             }
+            Self::WholeNodes { gpus } => {
+                write!(f, "the job gets whole nodes: planned for all of their {}", counted(*gpus, "GPU"))
+            }
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
             Self::NotWorthWaiting { carbon_g, high_g } => write!(
                 f,
@@ -176,6 +183,7 @@ impl fmt::Display for Warning {
             ),
             Self::BestEffort(cause) => write!(f, "{cause}; --best-effort: submitted with the plan that comes closest"),
             Self::EachTask => f.write_str("the plan holds for each task of the array"),
+            Self::Rounds(rounds) => write!(f, "{rounds}"),
         }
     }
 }

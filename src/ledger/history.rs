@@ -64,12 +64,25 @@ pub fn predict(newest_first: impl IntoIterator<Item = f64>) -> Option<Prediction
     (time <= MOST_S).then(|| Prediction { work_s: time.ceil().max(1.0) as u64, runs: times.len() })
 }
 
+/// Whether a name is one that Slurm gives to jobs without: of a wrapped command, of a script from standard input or a pipe
+/// (`stdin`, `63`), of salloc, and of shells and interpreters under srun. Such jobs have nothing else in common.
+#[must_use]
+pub fn is_default_name(name: &str) -> bool {
+    const NAMES: [&str; 14] =
+        ["", "wrap", "sbatch", "interactive", "stdin", "bash", "sh", "dash", "zsh", "tcsh", "csh", "ksh", "fish", "python"];
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    NAMES.contains(&name) || is_number(name) || name.strip_prefix("python").is_some_and(is_number)
+}
+
 /// The runs that tell, newest first: those of this user, name and number of GPUs whose every node says that the job ended
 /// with success, and for all of whose time the work is known. A run after a requeue does not tell: it may have begun at a
 /// checkpoint. Neither does a service, which runs for as long as it may.
 #[must_use]
 pub fn runs_that_tell(records: &[Record], of: &Workload) -> Vec<EarlierRun> {
     let mut runs: BTreeMap<(&str, u32), BTreeMap<&str, Vec<&Record>>> = BTreeMap::new();
+    if is_default_name(of.name) {
+        return Vec::new();
+    }
     let theirs = |record: &&Record| record.uid == Some(of.uid) && record.name.as_deref() == Some(of.name) && record.run == 0;
     for record in records.iter().filter(theirs) {
         let nodes = runs.entry((&record.cluster, record.job)).or_default();

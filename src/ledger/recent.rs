@@ -9,7 +9,7 @@ use chrono::{DateTime, Months, Utc};
 use memchr::memmem::Finder;
 
 use super::Record;
-use super::history::{EarlierRun, NEWEST, Workload, runs_that_tell};
+use super::history::{EarlierRun, NEWEST, Workload, is_default_name, runs_that_tell};
 use super::lines::for_each_line;
 use super::read::{files_of_month, folder};
 
@@ -26,7 +26,7 @@ const LEAST_OF_A_FILE: u64 = 64 << 10;
 /// # Errors
 /// The folder cannot be read.
 pub fn earlier_runs(dir: &Path, of: &Workload, now: DateTime<Utc>, most_bytes: u64) -> std::io::Result<Vec<EarlierRun>> {
-    let Some(folder) = folder(dir)? else { return Ok(Vec::new()) };
+    let Some(folder) = folder(dir)?.filter(|_| !is_default_name(of.name)) else { return Ok(Vec::new()) };
     // The name as JSON writes it, and the user's number.
     let finders = [serde_json::Value::from(of.name).to_string(), of.uid.to_string()].map(|key| Finder::new(&key).into_owned());
     let may_be = |line: &[u8]| finders.iter().all(|finder| finder.find(line).is_some());

@@ -45,6 +45,8 @@ pub fn parse_slurm_time(text: &str) -> Result<SlurmTime, QuantityError> {
     };
     let seconds = match text.split_once('-') {
         Some((days, rest)) => {
+            // `1-` is a day: time_str2secs counts what it finds (22.05 to 26.05).
+            let rest = if rest.is_empty() { "0" } else { rest };
             let parts = rest.split(':').map(number).collect::<Result<Vec<_>, _>>()?;
             let rest_s = match parts[..] {
                 [h] => h * 3_600,
@@ -89,6 +91,7 @@ mod tests {
             ("2:30", 150),
             ("08:00:00", 28_800),
             ("1-12", 129_600),
+            ("1-", 86_400),
             ("1-12:30", 131_400),
             ("1-12:30:15", 131_415),
             ("0", 0),
@@ -102,7 +105,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_forms() {
-        for bad in ["", ":", "1:2:3:4", "1-", "-2", "1-2-3", "2h", "nan", "1.5", "1:", " 5", "99999999999", "9999-00", "5;id"] {
+        for bad in
+            ["", ":", "1:2:3:4", "-", "1-:", "-2", "1-2-3", "2h", "nan", "1.5", "1:", " 5", "99999999999", "9999-00", "5;id"]
+        {
             let error = parse_slurm_time(bad).expect_err(bad);
             assert!(error.to_string().contains("HH:MM:SS"), "{bad}: {error}");
         }

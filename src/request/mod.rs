@@ -14,7 +14,7 @@ pub use crate::text::printable;
 pub use options::{Argument, CarbonOption, OPTIONS, OptionSpec};
 pub use value::{JobName, OptionError, ProfileName, Suspend, Workers};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::quantity::Moment;
 
@@ -41,8 +41,8 @@ pub struct CarbonRequest {
     pub max_delay_s: Option<f64>,
     /// CARM leaves this job alone.
     pub off: bool,
-    /// The job's time limit in seconds, as carm-submit handed it to sbatch.
-    pub limit_s: Option<u64>,
+    /// What the later rounds of a throttled array take at full clock after a task's own, in seconds.
+    pub later_s: Option<u64>,
     /// The job's work in seconds at full clock, as carm-submit assumed it.
     pub work_s: Option<u64>,
     /// The job's name, for its history in the ledger.
@@ -80,6 +80,14 @@ impl CarbonRequest {
         })
     }
 
+    /// When a run has to end, so that the deadline holds: of a throttled array early enough for the rounds behind the first.
+    /// Where that is over, its tasks hurry.
+    #[must_use]
+    pub fn run_deadline(&self) -> Option<DateTime<Utc>> {
+        let later = i64::try_from(self.later_s.unwrap_or(0)).ok().and_then(TimeDelta::try_seconds)?;
+        self.deadline?.checked_sub_signed(later)
+    }
+
     /// Fills what this request leaves open from `weaker` (the environment below the command line, the script's lines
     /// below both).
     #[must_use]
@@ -95,7 +103,7 @@ impl CarbonRequest {
             suspend: self.suspend.or(weaker.suspend),
             max_delay_s: self.max_delay_s.or(weaker.max_delay_s),
             off: self.off || weaker.off,
-            limit_s: self.limit_s.or(weaker.limit_s),
+            later_s: self.later_s.or(weaker.later_s),
             work_s: self.work_s.or(weaker.work_s),
             name: self.name.or(weaker.name),
             asked: self.asked.or(weaker.asked),

@@ -24,8 +24,8 @@ pub enum CarbonOption {
     MaxDelay,
     /// `--carbon-off`
     Off,
-    /// `--carm-limit-s`, set by carm-submit
-    LimitS,
+    /// `--carm-later-s`, set by carm-submit
+    LaterS,
     /// `--carm-work-s`, set by carm-submit
     WorkS,
     /// `--carm-name`, set by carm-submit
@@ -124,11 +124,11 @@ pub static OPTIONS: &[OptionSpec] = &[
     ),
     visible(CarbonOption::Off, "carbon-off", Argument::None, "CARM_OFF", "CARM leaves this job alone"),
     hidden(
-        CarbonOption::LimitS,
-        "carm-limit-s",
+        CarbonOption::LaterS,
+        "carm-later-s",
         Argument::Required("SECONDS"),
-        "CARM_LIMIT_S",
-        "set by carm-submit: the time limit",
+        "CARM_LATER_S",
+        "set by carm-submit: the work of a throttled array's later rounds",
     ),
     hidden(
         CarbonOption::WorkS,

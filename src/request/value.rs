@@ -12,6 +12,9 @@ use crate::text::ascii;
 /// The longest text taken from a user for one option, in bytes.
 const MAX_TEXT: usize = 256;
 
+/// The longest text of a job's name: 128 characters of four bytes, each escaped.
+const MAX_NAME: usize = 128 * 4 * 3;
+
 impl Objective {
     /// As users write it.
     #[must_use]
@@ -85,7 +88,7 @@ impl std::str::FromStr for ProfileName {
     }
 }
 
-/// A job's name as the ledger's history is keyed by it: printable ASCII, anything else replaced by `_`, 128 bytes at most.
+/// A job's name as the ledger's history is keyed by it: UTF-8, legible, 128 characters at most.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct JobName(String);
 
@@ -93,13 +96,42 @@ impl JobName {
     /// Any text becomes a job name: Slurm's own rule is laxer still.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(text.chars().take(128).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '_' }).collect())
+        Self(crate::text::job_name(text))
     }
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name in ASCII, for a variable: `%E8` for a byte that is no printable ASCII character, and for `%`. No two names
+    /// have the same.
+    fn escaped(&self) -> String {
+        let escape = |byte: u8| match byte {
+            b' '..=b'~' if byte != b'%' => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        };
+        self.0.bytes().map(escape).collect()
+    }
+
+    /// The name of an escaped text; what is no escape stands for itself.
+    fn from_escaped(text: &str) -> Self {
+        let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+        while let [byte, tail @ ..] = rest {
+            let hex = |digit: &u8| char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            (bytes, rest) = match (byte, tail) {
+                (b'%', [high, low, behind @ ..]) if hex(high).is_some() && hex(low).is_some() => {
+                    bytes.extend(hex(high).zip(hex(low)).map(|(high, low)| high << 4 | low));
+                    (bytes, behind)
+                }
+                _ => {
+                    bytes.push(*byte);
+                    (bytes, tail)
+                }
+            };
+        }
+        Self::new(&String::from_utf8_lossy(&bytes))
     }
 }
 
@@ -182,6 +214,11 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|t| !t.is_empty() && *t != "(null)")
 }
 
+/// The longest text of an option, in bytes.
+pub(super) fn max_text(option: CarbonOption) -> usize {
+    if option == CarbonOption::Name { MAX_NAME } else { MAX_TEXT }
+}
+
 pub(super) fn set(
     request: &mut CarbonRequest,
     option: CarbonOption,
@@ -193,9 +230,9 @@ pub(super) fn set(
         (Argument::Required(_), None) => {
             return Err(refuse(QuantityError { cause: "a value is missing".into(), expected: option.spec().help }));
         }
-        (_, Some(text)) if text.len() > MAX_TEXT => {
+        (_, Some(text)) if text.len() > max_text(option) => {
             return Err(refuse(QuantityError {
-                cause: format!("longer than {MAX_TEXT} characters"),
+                cause: format!("longer than {} characters", max_text(option)),
                 expected: option.spec().help,
             }));
         }
@@ -219,9 +256,9 @@ pub(super) fn set(
             }
             CarbonOption::MaxDelay => request.max_delay_s = Some(quantity::parse_duration(text)?),
             CarbonOption::Off => request.off = true,
-            CarbonOption::LimitS => request.limit_s = Some(whole_seconds(text)?),
+            CarbonOption::LaterS => request.later_s = Some(whole_seconds(text)?),
             CarbonOption::WorkS => request.work_s = Some(whole_seconds(text)?),
-            CarbonOption::Name => request.name = Some(JobName::new(text)),
+            CarbonOption::Name => request.name = Some(JobName::from_escaped(text)),
             CarbonOption::Asked => request.asked = Some(quantity::parse_instant(text)?),
         }
         Ok(())
@@ -269,9 +306,9 @@ pub(super) fn normalised(request: &CarbonRequest, option: CarbonOption) -> Optio
         CarbonOption::Suspend => request.suspend.map(|s| seconds(s.restart_cost_s)),
         CarbonOption::MaxDelay => request.max_delay_s.map(seconds),
         CarbonOption::Off => request.off.then(|| "1".to_owned()),
-        CarbonOption::LimitS => request.limit_s.map(|s| s.to_string()),
+        CarbonOption::LaterS => request.later_s.map(|s| s.to_string()),
         CarbonOption::WorkS => request.work_s.map(|s| s.to_string()),
-        CarbonOption::Name => request.name.as_ref().map(|n| n.as_str().to_owned()),
+        CarbonOption::Name => request.name.as_ref().map(JobName::escaped),
         CarbonOption::Asked => request.asked.map(whole),
     }
 }
@@ -351,6 +388,22 @@ mod tests {
                 assert_eq!(set_one(spec.option, Some(text)).is_ok(), is_name, "--{}={text:?}", spec.flag);
             }
         }
+    }
+
+    #[test]
+    fn job_names_are_escaped_and_come_back() {
+        for (name, escaped) in [
+            ("train v2", "train v2"),
+            ("训练", "%E8%AE%AD%E7%BB%83"),
+            ("ДА", "%D0%94%D0%90"),
+            ("100%", "100%25"),
+            ("%E8", "%25E8"),
+        ] {
+            let job = JobName::new(name);
+            assert_eq!((job.as_str(), job.escaped().as_str()), (name, escaped));
+            assert_eq!(JobName::from_escaped(escaped), job);
+        }
+        assert_eq!(JobName::from_escaped("50% %zz %E8").as_str(), "50% %zz \u{fffd}");
     }
 
     #[test]

@@ -141,7 +141,7 @@ mod tests {
                     suspend: cost.map(|restart_cost_s| Suspend { restart_cost_s }),
                     max_delay_s: delay,
                     off,
-                    limit_s: pair.map(|p| p.0),
+                    later_s: pair.map(|p| p.0),
                     work_s: pair.map(|p| p.1),
                     name: name.map(|n| JobName::new(&n)).filter(|n| !["", "(null)"].contains(&n.as_str())),
                     asked: asked_ms.and_then(chrono::DateTime::from_timestamp_millis),
@@ -155,7 +155,8 @@ mod tests {
         fn what_the_plugin_writes_the_prolog_reads(request in any_request()) {
             let written = write(&request);
             for (name, text) in &written {
-                prop_assert!(text.is_ascii() && text.len() <= 256, "{name}={text}");
+                let bound = OPTIONS.iter().find(|spec| spec.variable == *name).map_or(1, |spec| value::max_text(spec.option));
+                prop_assert!(text.is_ascii() && text.len() <= bound, "{name}={text}");
             }
             let map: HashMap<_, _> = written.into_iter().collect();
             let back = read(|name| map.get(name).cloned());

@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::ops::Range;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::argv::{self, Scan};
 use super::grammar::{Grammar, Owner};
@@ -27,8 +27,9 @@ pub struct Directives {
     pub scan: Scan,
     /// The other components of a heterogeneous job, each begun by a `hetjob` (or `packjob`) line.
     pub later: Vec<Directives>,
-    /// Whether lines of another batch system's (`#PBS`, `#BSUB`) stand in it: sbatch translates them, CARM does not.
-    pub foreign: bool,
+    /// The lines of another batch system that set a time or resources, where there are some: `#PBS` or `#BSUB`. sbatch
+    /// translates them and lets them win over `#SBATCH`.
+    pub foreign: Option<&'static str>,
 }
 
 /// Why a script's directives cannot be read. sbatch refuses each of these scripts, too, in its own words.
@@ -68,7 +69,6 @@ pub fn read(grammar: &Grammar, script: &[u8]) -> Result<Directives, DirectiveErr
         return Err(DirectiveError::DosLines);
     }
     let mut components = vec![Directives::default()];
-    let mut foreign = false;
     let mut start = 0;
     for (index, line) in script.split(|&b| b == b'\n').enumerate() {
         let place = start;
@@ -76,11 +76,7 @@ pub fn read(grammar: &Grammar, script: &[u8]) -> Result<Directives, DirectiveErr
         let magic = [b"#SBATCH".as_slice(), b"#SLURM"].into_iter().find(|m| line.starts_with(m));
         let Some(magic) = magic else {
             match line.iter().find(|&&b| !is_space(b)) {
-                None => continue,
-                Some(b'#') => {
-                    foreign |= line.starts_with(b"#PBS") || line.starts_with(b"#BSUB");
-                    continue;
-                }
+                None | Some(b'#') => continue,
                 Some(_) => break,
             }
         };
@@ -103,7 +99,78 @@ pub fn read(grammar: &Grammar, script: &[u8]) -> Result<Directives, DirectiveErr
     }
     let mut components = components.into_iter();
     let first = components.next().unwrap_or_default();
-    Ok(Directives { later: components.collect(), foreign, ..first })
+    Ok(Directives { later: components.collect(), foreign: foreign(script), ..first })
+}
+
+/// Another batch system whose lines sbatch translates.
+struct Foreign {
+    magic: &'static str,
+    /// Letters of options without an argument that bear on no plan.
+    flags: &'static [u8],
+    /// The same of options with one: accounts, names, files, mail. `-l`, `-W`, `-q` and whatever else there is may set a
+    /// time, resources, a partition or a hold.
+    harmless: &'static [u8],
+}
+
+/// In the order in which sbatch looks for them; it translates those of one system only (xlate.c and opt.c, 22.05 to
+/// 26.05: there are no others, and it reads on behind the first command).
+const FOREIGN: [Foreign; 2] = [
+    Foreign { magic: "#BSUB", flags: b"", harmless: b"ceJMo" },
+    Foreign { magic: "#PBS", flags: b"IVz", harmless: b"AcCdejkmMNoprSuvw" },
+];
+
+/// sbatch stops looking for such lines behind so many that are no comment.
+const FOREIGN_LINES: usize = 100;
+
+fn foreign(script: &[u8]) -> Option<&'static str> {
+    for system in &FOREIGN {
+        let mut words = Directives::default();
+        let (mut found, mut other, mut unread) = (false, 0, false);
+        for line in script.split(|&b| b == b'\n') {
+            match line.strip_prefix(system.magic.as_bytes()) {
+                Some(text) => {
+                    found = true;
+                    unread |= read_line(text, 0, 0, &mut words).is_err();
+                }
+                None if !line.starts_with(b"#") => {
+                    other += 1;
+                    if other > FOREIGN_LINES {
+                        break;
+                    }
+                }
+                None => {}
+            }
+        }
+        if found {
+            return (unread || system.bears_on_plan(&words.words)).then_some(system.magic);
+        }
+    }
+    None
+}
+
+impl Foreign {
+    fn bears_on_plan(&self, words: &[OsString]) -> bool {
+        let mut words = words.iter().map(|word| word.as_bytes());
+        while let Some(word) = words.next() {
+            let mut letters = match word {
+                b"-cwd" => b"c", // bsub's long name with one dash
+                [b'-', letters @ ..] => letters,
+                _ => return true,
+            };
+            while let [letter, rest @ ..] = letters {
+                letters = if self.flags.contains(letter) { rest } else { &[] };
+                if self.harmless.contains(letter) {
+                    // The argument is the rest of the word, or the next one.
+                    if rest.is_empty() {
+                        words.next();
+                    }
+                } else if !self.flags.contains(letter) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
 }
 
 /// Splits one directive's text into words; `place` is where the text begins in the script.
@@ -256,9 +323,43 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_other_batch_systems_are_seen() {
-        assert!(read_text("#!/bin/sh\n#PBS -l walltime=1:00\nx").expect("read").foreign);
-        assert!(!read_text("#!/bin/sh\nx\n#PBS -l walltime=1:00\n").expect("read").foreign);
+    fn foreign_time_and_resources_are_seen() {
+        let foreign = |text: &str| read_text(&format!("#!/bin/sh\n{text}\n")).expect(text).foreign;
+        for text in [
+            "#PBS -l walltime=1:00",
+            "#PBS -lnodes=1:gpus=2",
+            "#PBS -q gpu",
+            "#PBS -t 1-4",
+            "#PBS -h",
+            "#PBS -Vl walltime=1:00",
+            "#PBS -W depend=afterok:1",
+            "#PBS --resource_list walltime=1",
+            "#PBS -N x -l walltime=1:00",
+            "#PBS -N \"open",
+            "sleep 1\n#PBS -l walltime=1:00",
+        ] {
+            assert_eq!(foreign(text), Some("#PBS"), "{text}");
+        }
+        for text in ["#BSUB -W 1:00", "#BSUB -n 4", "#BSUB -q gpu", "#BSUB -x", "#PBS -N x\n#BSUB -W 10"] {
+            assert_eq!(foreign(text), Some("#BSUB"), "{text}");
+        }
+    }
+
+    #[test]
+    fn foreign_names_and_files_are_harmless() {
+        for text in [
+            "#PBS -N train -A physics -j oe -o out -e err -m ae -M me@example.org -V",
+            "#PBS -Vo out",
+            "#PBS",
+            "#PBS -N train # -l walltime=1:00",
+            " #PBS -l walltime=1:00",
+            "##PBS -l walltime=1:00",
+            "#BSUB -J train -o out -cwd /tmp",
+            "#BSUB -J train\n#PBS -l walltime=1:00", // sbatch translates those of one system
+            &format!("{}#PBS -l walltime=1:00", "true\n".repeat(101)),
+        ] {
+            assert_eq!(read_text(&format!("#!/bin/sh\n{text}\n")).expect(text).foreign, None, "{text}");
+        }
     }
 
     #[test]

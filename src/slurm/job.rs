@@ -12,6 +12,7 @@ use super::argv::Given;
 use super::dependency::Dependency;
 use super::gpus::{self, GpuRequest};
 use super::grammar::Owner;
+use super::hostlist;
 use crate::quantity::{Moment, SlurmTime, parse_deadline, parse_slurm_time};
 use crate::request::printable;
 
@@ -51,9 +52,11 @@ impl Options {
     /// Sets one option, by its long name.
     pub fn set(&mut self, name: &str, value: Option<OsString>) {
         match name {
-            // Two pairs of opposites, two of synonyms.
+            // Pairs of opposites, and two of synonyms.
             "requeue" => _ = self.0.remove("no-requeue"),
             "no-requeue" => _ = self.0.remove("requeue"),
+            "exclusive" => _ = self.0.remove("oversubscribe"),
+            "oversubscribe" => _ = self.0.remove("exclusive"),
             _ => {}
         }
         let name = match name {
@@ -81,6 +84,14 @@ impl Options {
         self.text(name)?.parse().ok()
     }
 
+    /// Whether the job asks for whole nodes: `--exclusive`, which gives it all GPUs of theirs, whatever it asks for. With
+    /// `user`, `mcs` or `topo` it shares its nodes with some (22.05 to 26.05).
+    #[must_use]
+    pub fn whole_nodes(&self) -> bool {
+        let value = self.text("exclusive").unwrap_or_default();
+        self.has("exclusive") && ["", "exclusive", "allocation"].iter().any(|whole| value.eq_ignore_ascii_case(whole))
+    }
+
     /// The number of nodes, where it is fixed: `-N 2` or `2-2`; without it the tasks over the tasks of a node, or 1 for
     /// a job that says nothing of nodes and tasks.
     pub(super) fn nodes(&self) -> Option<u32> {
@@ -89,13 +100,28 @@ impl Options {
                 Some((low, high)) => low.parse().ok().filter(|_| low == high),
                 None => text.parse().ok(),
             },
-            None if self.has("nodelist") || self.has("nodefile") => None,
+            None if self.has("nodefile") => None,
+            None if self.has("nodelist") => self.listed_nodes(),
             None if !self.has("ntasks") => Some(1),
             None => match (self.number("ntasks"), self.number("ntasks-per-node")) {
                 (Some(tasks), Some(per_node)) if per_node > 0 => Some(tasks.div_ceil(per_node)),
                 (Some(1), None) => Some(1),
                 _ => None,
             },
+        }
+    }
+
+    /// `--nodelist` without `--nodes`: as many nodes as it names (sbatch, 22.05 to 26.05). More tasks than these may take
+    /// further nodes, and fewer leave some of them out.
+    fn listed_nodes(&self) -> Option<u32> {
+        let mut names = hostlist::expand(self.text("nodelist")?)?;
+        names.sort_unstable();
+        names.dedup();
+        let listed = u32::try_from(names.len()).ok().filter(|&count| count > 0)?;
+        let tasks = if self.has("ntasks") { self.number("ntasks")? } else { listed };
+        match self.number("ntasks-per-node").filter(|&per_node| per_node > 0) {
+            Some(per_node) if self.has("ntasks") => Some(tasks.div_ceil(per_node)).filter(|&nodes| nodes >= listed),
+            _ => (tasks == listed).then_some(listed),
         }
     }
 
@@ -254,6 +280,11 @@ mod tests {
         assert_eq!(read("-t 0").time_limit, Fact::Is(SlurmTime::Unlimited));
         assert_eq!(read("-t 2h").time_limit, Fact::Unclear("--time=2h".into()));
         assert_eq!(read("-t UNLIMITED").time_limit, Fact::Is(SlurmTime::Unlimited));
+    }
+
+    #[test]
+    fn a_number_of_days_alone_is_a_limit() {
+        assert_eq!(read("--time=1-").time_limit, Fact::Is(SlurmTime::Seconds(86_400)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! where a text is beyond this module it says so ([`job::Fact::Unclear`]) and never guesses.
 
 pub mod argv;
+pub mod array;
 pub mod conf;
 pub mod dependency;
 pub mod directives;
@@ -13,6 +14,7 @@ pub mod grammar;
 pub mod gres_conf;
 pub mod hostlist;
 pub mod job;
+pub mod node;
 pub mod partition;
 pub mod queue;
 pub mod test_only;

@@ -20,6 +20,8 @@ pub struct Partition {
     pub up: bool,
     /// Its nodes, as Slurm writes them.
     pub nodes: String,
+    /// Whether each job gets whole nodes (`OverSubscribe=EXCLUSIVE`).
+    pub exclusive: bool,
 }
 
 /// Reads all partitions; lines that are none are skipped.
@@ -38,6 +40,7 @@ fn read_line(line: &str) -> Option<Partition> {
         default: value("Default") == Some("YES"),
         up: value("State").is_none_or(|state| state == "UP"),
         nodes: value("Nodes").unwrap_or_default().to_owned(),
+        exclusive: value("OverSubscribe") == Some("EXCLUSIVE"),
     })
 }
 
@@ -57,9 +60,16 @@ mod tests {
             default: true,
             up: true,
             nodes: "n[1-2]".into(),
+            exclusive: false,
         };
         assert_eq!(found.first(), Some(&north));
         assert_eq!(found.get(1), Some(&Partition { name: "slow".into(), ..Partition::default() }));
+    }
+
+    #[test]
+    fn exclusive_partitions_are_marked() {
+        let found = read_partitions("PartitionName=whole OverSubscribe=EXCLUSIVE\nPartitionName=shared OverSubscribe=FORCE:4\n");
+        assert_eq!(found.iter().map(|p| p.exclusive).collect::<Vec<_>>(), [true, false]);
     }
 
     proptest! {

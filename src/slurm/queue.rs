@@ -5,6 +5,7 @@
 
 use chrono::NaiveDateTime;
 
+use super::array::{MOST, Tasks};
 use crate::quantity::{SlurmTime, parse_slurm_time};
 
 /// The states that keep GPUs busy, or will.
@@ -13,17 +14,14 @@ pub const STATES: &str = "PENDING,CONFIGURING,RUNNING,SUSPENDED";
 /// The fields. A site's accounting may leave GPUs out of `tres-alloc` (`AccountingStorageTRES`); the request tells then.
 pub const FORMAT: &str = "TimeLeft:|,NumNodes:|,NumTasks:|,tres-alloc:|,tres-per-job:|,tres-per-node:|,tres-per-task:|,JobArrayID:|,Reason:|,StartTime:|,State:|";
 
-/// No job has more GPUs, no array more tasks: what stands there else is no number to count with.
-const MOST: u64 = 10_000_000;
-
-/// A job, or an array of which so many tasks are waiting.
+/// A job, or an array of which some tasks are waiting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Queued {
     /// GPUs of each task.
     pub gpus: u64,
-    /// Tasks that are like this one; 1 but for a waiting array.
+    /// Tasks of the same kind that may run at once; 1 but for a waiting array.
     pub tasks: u64,
-    /// What is left of the time limit, h; `None`: no limit.
+    /// What is left of the time limit, h, of a throttled array for all its rounds; `None`: no limit.
     pub left_h: Option<f64>,
     /// Whether it has its GPUs, or takes the next that come free: it runs, or waits for nothing but room.
     pub ahead: bool,
@@ -71,17 +69,19 @@ fn read_line(line: &str) -> Option<Queued> {
     // that its prolog is at work.
     let runs = state.first().is_some_and(|state| !matches!(*state, "" | "PENDING"));
     let ahead = runs || matches!(reason, "None" | "Resources" | "Priority");
+    let waiting =
+        id.split_once('[').map_or(Tasks { count: 1, throttle: None }, |(_, list)| Tasks::parse(list.trim_end_matches(']')));
     Some(Queued {
         gpus: gpus.into_iter().find(|&gpus| gpus > 0).unwrap_or(0).min(MOST),
-        tasks: tasks_in(id),
-        left_h,
+        tasks: waiting.at_once(),
+        left_h: left_h.map(|hours| hours * waiting.rounds() as f64),
         ahead,
         start: start.parse().ok(),
     })
 }
 
 /// GPUs in a list of trackable resources: `gres:gpu:2`, `gres/gpu:a100=2`, `cpu=4,gres/gpu=2,gres/gpu:a100=2`.
-fn gpus_in(text: &str) -> u64 {
+pub(super) fn gpus_in(text: &str) -> u64 {
     let (mut untyped, mut typed) = (0, 0);
     for entry in text.split(',') {
         let entry = entry.strip_prefix("gres:").or_else(|| entry.strip_prefix("gres/")).unwrap_or(entry);
@@ -97,19 +97,6 @@ fn gpus_in(text: &str) -> u64 {
         *of += count.unwrap_or(1).min(MOST);
     }
     if untyped > 0 { untyped } else { typed }
-}
-
-/// The tasks that an array's id stands for: `7`, `7_3` and `7_[1,3-9:2,20%4]` are 1, 1 and 6.
-fn tasks_in(id: &str) -> u64 {
-    let Some((_, list)) = id.split_once('[') else { return 1 };
-    let list = list.split([']', '%']).next().unwrap_or_default();
-    let count = |range: &str| -> Option<u64> {
-        let (range, step) = range.split_once(':').unwrap_or((range, "1"));
-        let (from, to) = range.split_once('-').unwrap_or((range, range));
-        let (from, to, step) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?, step.parse::<u64>().ok()?);
-        Some(to.checked_sub(from)?.checked_div(step)?.saturating_add(1).min(MOST))
-    };
-    list.split(',').filter_map(count).fold(0, u64::saturating_add).clamp(1, MOST)
 }
 
 #[cfg(test)]
@@ -144,14 +131,14 @@ mod tests {
         let told: Vec<_> = queue.iter().map(|job| (job.gpus, job.tasks, job.left_h)).collect();
         assert_eq!(
             told,
-            [(2, 1, Some(0.05)), (4, 5, Some(0.05)), (4, 1, Some(179.0 / 3600.0)), (2, 1, None)],
+            [(2, 1, Some(0.05)), (4, 2, Some(3.0 * 0.05)), (4, 1, Some(179.0 / 3600.0)), (2, 1, None)],
             "a held job does not count"
         );
         let start = |text: &str| Some(text.parse::<NaiveDateTime>().expect("a time"));
         let starts: Vec<_> = queue.iter().map(|job| job.start).collect();
         assert_eq!(starts, [start("2026-11-26T18:21:48"), None, start("2026-11-26T18:11:48"), None]);
-        // 2 x 3 min, 5 x 4 x 3 min, 4 x 179 s, and 2 for as long as is looked at.
-        let expected = 0.1 + 1.0 + 4.0 * 179.0 / 3600.0 + 2.0 * 24.0;
+        // 2 x 3 min, 2 x 4 for 3 rounds of 3 min, 4 x 179 s, and 2 for as long as is looked at.
+        let expected = 0.1 + 1.2 + 4.0 * 179.0 / 3600.0 + 2.0 * 24.0;
         assert!((gpu_hours(&queue, 24.0) - expected).abs() < 1e-9);
     }
 
@@ -175,10 +162,18 @@ mod tests {
     #[test]
     fn the_waiting_tasks_of_an_array_are_counted() {
         for (id, tasks) in
-            [("7", 1), ("7_3", 1), ("7_[1-10]", 10), ("7_[1,3-9:2,20%4]", 6), ("7_[5-1]", 1), ("7_[0-9:0]", 1), ("7_[1-3,...", 3)]
+            [("7", 1), ("7_3", 1), ("7_[1-10]", 10), ("7_[1,3-9:2,20%4]", 4), ("7_[5-1]", 1), ("7_[0-9:0]", 1), ("7_[1-3,...", 3)]
         {
             assert_eq!(job("1:00:00", "N/A|N/A|gpu:1|N/A", id).tasks, tasks, "{id}");
         }
+    }
+
+    #[test]
+    fn a_throttled_array_loads_its_throttle() {
+        let array = job("2:00:00", "gres/gpu=2|N/A|N/A|N/A", "7_[0-999%1]");
+        assert_eq!(gpus_ahead(&[array]), 2);
+        assert_eq!(gpu_hours(&[array], 24.0), 48.0, "two GPUs for as long as is looked at");
+        assert_eq!(gpu_hours(&[job("2:00:00", "gres/gpu=2|N/A|N/A|N/A", "7_[0-3%2]")], 24.0), 2.0 * 2.0 * 4.0);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn widened(options: &Options, from: u32, to: u32) -> Result<Vec<String>, Str
         [only] => only,
         _ => return Err(format!("--{} and --{} both speak of its GPUs", said[0], said[1])),
     };
-    for tied in ["nodelist", "nodefile", "ntasks-per-gpu", "ntasks-per-socket", "gpu-bind"] {
+    for tied in ["nodelist", "nodefile", "ntasks-per-gpu", "ntasks-per-socket", "gpu-bind", "exclusive"] {
         if options.has(tied) {
             return Err(format!("--{tied} holds for {} alone", counted(from, "GPU")));
         }

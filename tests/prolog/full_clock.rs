@@ -104,9 +104,17 @@ fn a_job_is_slowed_only_where_its_limit_and_its_work_are_known() {
     let aimless = job(7).deadline_in("3h");
     refused(&Node::new(), &aimless, &[Mark::WorkUnknown], "--carbon-runtime tells it");
 
+    // What held at submission is no limit: its user may have changed it since.
+    let submitted = unlimited.carbon("LIMIT_S", "86400");
+    refused(&Node::new(), &submitted, &[Mark::LimitUnknown], "its time limit is not known: ask_limit = false");
+}
+
+#[test]
+fn later_rounds_of_an_array_bound_the_deadline() {
     let node = Node::new();
-    node.prolog(&unlimited.carbon("LIMIT_S", "86400"));
-    assert_eq!(node.locked(), [0], "carm-submit's word for the limit is enough: {}", node.log());
+    node.prolog(&green(7).carbon("LATER_S", "60"));
+    assert_eq!(node.locked(), [0], "{}", node.log());
+    refused_without_complaint(&green(7).carbon("LATER_S", "864000"));
 }
 
 #[test]

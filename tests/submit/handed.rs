@@ -93,8 +93,7 @@ fn the_prolog_is_told_what_only_carm_submit_knows() {
     let ended = Login::new().submit("--carbon-runtime=2:00:00 --carbon-objective=ppc --carbon-max-delay=0s -J resnet train.sh");
     let carbon = ended.carbon();
     assert!(carbon.contains(&"--carm-work-s=7200") && carbon.contains(&"--carm-name=resnet"), "{carbon:?}");
-    let limit = carbon.iter().find_map(|w| w.strip_prefix("--carm-limit-s=")).expect("a limit");
-    assert!(limit.parse::<u32>().is_ok_and(|s| (10_800..=18_000).contains(&s)), "{limit}");
+    assert!(!ended.given().iter().any(|word| word.contains("limit")), "a limit may change before the job starts: {carbon:?}");
 }
 
 #[test]

@@ -104,12 +104,42 @@ fn the_name_is_the_one_that_slurm_gives_the_job() {
     let named = |name: &'static str| after(&[3600.0], move |record| record.name = Some(name.into()));
     assert_eq!(work_s(&named("mine"), "-J mine"), Some(3600));
     assert_eq!(work_s(&named("mine").with("SBATCH_JOB_NAME", "mine"), ""), Some(3600));
+    for name in ["训练", "100%"] {
+        assert_eq!(work_s(&named(name), &format!("-J {name}")), Some(3600), "{name}");
+    }
+    assert_eq!(work_s(&named("训练"), "-J 测试"), Some(10_800), "another job's");
+}
+
+#[test]
+fn job_names_of_every_script_reach_the_node() {
+    let login = Login::new();
+    let ended = login.submit(&format!("{BY_EVENING} -J 训练 train.sh"));
+    ended.says("carm-submit: 训练: 2 GPUs");
+    assert!(ended.carbon().contains(&"--carm-name=%E8%AE%AD%E7%BB%83"), "{:?}", ended.given());
+}
+
+#[test]
+fn jobs_of_default_names_share_no_history() {
     for (name, words) in
         [("wrap", &["--gpus=2", "-t99", BY_EVENING, "--wrap=true"][..]), ("sbatch", &["--gpus=2", "-t99", BY_EVENING])]
     {
-        let ended = named(name).submit_words(words, "#!/bin/sh\n");
-        assert!(ended.carbon().contains(&"--carm-work-s=3600"), "{name}: {:?}", ended.given());
+        let login = after(&[3600.0], move |record| record.name = Some(name.into()));
+        let ended = login.submit_words(words, "#!/bin/sh\n");
+        assert!(ended.carbon().contains(&"--carm-work-s=5940"), "{name}: {:?}", ended.given());
     }
+}
+
+#[test]
+fn one_run_defers_no_further_than_the_time_limit_fits() {
+    let begin = |runs: &[f64], words: &str| -> u64 {
+        let ended = after(runs, |_| ()).submit(&format!("{BY_EVENING} -p gpu-south {words} train.sh"));
+        ended.given().iter().find_map(|word| word.strip_prefix("--begin=now+")).map_or(0, |s| s.parse().expect("seconds"))
+    };
+    // South is clean from noon on, in six hours. By the evening, in twelve hours, a run of an hour fits then in any case, and
+    // a limit of five hours does; one of eight does not, unless several runs tell.
+    assert_eq!(begin(&[3600.0], "-t 5:00:00"), 6 * 3600);
+    assert!(begin(&[3600.0], "-t 8:00:00") < 4 * 3600);
+    assert_eq!(begin(&[3600.0, 3500.0], "-t 8:00:00"), 6 * 3600);
 }
 
 #[test]

@@ -13,6 +13,8 @@ fn jobs_that_are_not_to_be_planned_are_submitted_as_written_with_one_line() {
         ("-d afterok:1 train.sh", "--dependency decides when the job starts"), // this squeue does not answer
         ("-H train.sh", "--hold decides when the job starts"),
         ("--gpus-per-node=2 -N1-4 train.sh", "the number of nodes is open"),
+        ("--gpus=1g.10gb:2 train.sh", "--gpus=1g.10gb:2: MIG instances share a GPU and its clock"),
+        ("--exclusive train.sh", "--exclusive gives all GPUs of its nodes, and how many these have is not known"), // no sinfo
         ("--gpus 2 -t 3:00:00 : --gpus 1 train.sh", "a heterogeneous job"),
         ("-t UNLIMITED train.sh", "give --carbon-runtime"),
         ("--begin=teatime train.sh", "--begin=teatime: not a time that CARM reads"),
@@ -111,4 +113,18 @@ fn a_job_that_no_site_takes_is_submitted_with_each_sites_reason() {
     let login = Login::new();
     login.write("bin/partitions", "PartitionName=gpu-north State=UP\nPartitionName=gpu-south State=DRAIN\n");
     login.submit("train.sh").says("site 'south' is left out: partition 'gpu-south' is not up");
+}
+
+#[test]
+fn lines_of_another_batch_system_leave_the_job_alone() {
+    let login = Login::new();
+    for (lines, magic) in [("#PBS -l walltime=1:00:00\n", "#PBS"), ("#BSUB -W 60\n", "#BSUB"), ("true\n#PBS -q gpu\n", "#PBS")] {
+        login.script(&format!("#SBATCH --gpus=2 -t 3:00:00\n{lines}"));
+        let ended = login.submit(&format!("{BY_EVENING} train.sh"));
+        ended.says(&format!("{magic} lines set a time or resources, which sbatch takes and CARM does not read"));
+        assert_eq!(ended.given(), ["--carbon-deadline=2026-05-01T18:00:00.000Z", "--carm-name=train.sh", "train.sh"]);
+        assert!(login.submit(&format!("--ignore-pbs {BY_EVENING} train.sh")).stderr.contains("  plan "), "{lines}");
+    }
+    login.script("#SBATCH --gpus=2 -t 3:00:00\n#PBS -N name\n");
+    assert!(login.submit(&format!("{BY_EVENING} train.sh")).stderr.contains("  plan "));
 }

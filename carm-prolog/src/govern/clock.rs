@@ -291,7 +291,6 @@ pub(super) fn steady(config: &Config, store: &Store, driver: &dyn Driver, node: 
         // What is surely left, as if it were all there is.
         let (spent_g, _, sure_done_s) = state.done_so_far();
         request.work_s = state.work_s.map(|whole_s| ((whole_s as f64 - sure_done_s).ceil().max(1.0)) as u64);
-        request.limit_s = None;
         request.budget_g = request.budget_g.map(|budget| (budget - spent_g * f64::from(job.nodes)).max(0.0));
     }
     let choice = decide::choose(&job, config, driver, &cards(state), now);

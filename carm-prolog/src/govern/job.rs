@@ -151,9 +151,5 @@ fn book_day(config: &Config, look: &Look, state: &mut JobState, parts: &[Option<
 
 /// When Slurm ends the job, where that is known.
 pub(super) fn end_of(state: &JobState) -> Option<DateTime<Utc>> {
-    if let Some(end) = state.ends.as_deref().and_then(|text| parse_instant(text).ok()) {
-        return Some(end);
-    }
-    let limit_s: i64 = state.request.get("CARM_LIMIT_S")?.parse().ok()?;
-    parse_instant(&state.start).ok()?.checked_add_signed(TimeDelta::try_seconds(limit_s)?)
+    state.ends.as_deref().and_then(|text| parse_instant(text).ok())
 }

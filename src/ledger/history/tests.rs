@@ -43,6 +43,25 @@ fn no_run_tells_nothing_and_one_run_tells_its_own_time() {
 }
 
 #[test]
+fn names_of_every_script_have_a_history_of_their_own() {
+    let named = |job, name: &str| Record { name: Some(name.into()), ..done(job, 1, 100.0) };
+    let records = [named(1, "训练"), named(2, "测试"), named(3, "__")];
+    let runs = |name| runs_that_tell(&records, &Workload { name, ..TRAIN }).len();
+    assert_eq!((runs("训练"), runs("测试"), runs("모델")), (1, 1, 0));
+}
+
+#[test]
+fn default_names_have_no_history() {
+    for name in ["", "wrap", "sbatch", "interactive", "bash", "stdin", "0", "63", "python3.11"] {
+        let records = [Record { name: Some(name.into()), ..done(1, 1, 100.0) }];
+        assert_eq!(runs_that_tell(&records, &Workload { name, ..TRAIN }), [], "{name}");
+    }
+    for name in ["wrapper", "train.sh", "python-train", "v2"] {
+        assert!(!is_default_name(name), "{name}");
+    }
+}
+
+#[test]
 fn of_few_runs_the_longest_counts_and_of_many_the_slowest_are_accidents() {
     let with_outlier = |ordinary: usize| predict(std::iter::once(9000.0).chain(std::iter::repeat_n(100.0, ordinary)));
     assert_eq!(with_outlier(8), Some(Prediction { work_s: 9000, runs: 9 }));

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use carm::config::{Config, DEFAULT_PATH, Zone};
-use carm::quantity::{Moment, parse_deadline};
+use carm::quantity::{Moment, parse_time};
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -76,7 +76,7 @@ pub fn setup(found: &ArgMatches) -> Result<Setup, Refusal> {
 /// The present: `--now`, or the machine's.
 pub fn now(found: &ArgMatches) -> Result<DateTime<Utc>, Refusal> {
     let Some(text) = found.get_one::<String>("now") else { return Ok(Utc::now()) };
-    parse_deadline(text, &Moment { now: DateTime::UNIX_EPOCH, local: &local })
+    parse_time(text, &Moment { now: DateTime::UNIX_EPOCH, local: &local })
         .map_err(|error| Refusal::new(format!("--now: '{text}': {error}")))
 }
 

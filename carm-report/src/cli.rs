@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use carm::quantity::{Moment, parse_deadline, parse_past};
+use carm::quantity::{Moment, parse_past, parse_time};
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone, Utc};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -127,7 +127,7 @@ fn job_id(text: &str) -> Result<u32, Refusal> {
 
 fn time(found: &ArgMatches, key: &str) -> Result<Option<DateTime<Utc>>, Refusal> {
     let now = match found.get_one::<String>("now") {
-        Some(text) => parse_deadline(text, &Moment { now: DateTime::UNIX_EPOCH, local: &local })
+        Some(text) => parse_time(text, &Moment { now: DateTime::UNIX_EPOCH, local: &local })
             .map_err(|error| Refusal::new(format!("--now: '{text}': {error}")))?,
         None => Utc::now(),
     };

@@ -7,12 +7,14 @@ mod duration;
 mod instant;
 mod mass;
 mod past;
+mod slurm_clock;
 mod slurm_time;
 
 pub use duration::{format_duration, parse_duration, rough_duration};
-pub use instant::{Moment, format_instant, parse_deadline, parse_instant, parse_trace_time};
+pub use instant::{Moment, format_instant, parse_deadline, parse_instant, parse_time, parse_trace_time};
 pub use mass::{format_mass, parse_mass};
 pub use past::parse_past;
+pub use slurm_clock::parse_slurm_clock;
 pub use slurm_time::{SlurmTime, format_slurm_time, parse_slurm_time};
 
 /// What is wrong with a piece of text that should have been a quantity: the cause, and what to write instead.

@@ -3,12 +3,12 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use super::instant::parse_offset;
-use super::{Moment, QuantityError, parse_deadline};
+use super::{Moment, QuantityError, parse_time};
 
 const EXPECTED: &str = "a time such as 2026-05-01, 2026-05-01T18:00, today, yesterday, now-12hours or now-7d";
 
 /// Reads a time that lies behind: `2026-05-01` (from its first second on, local time), `today`, `yesterday`, `now`, `now-N[unit]`
-/// with sacct's units and s, m, h, d, w; or any form of a deadline.
+/// with sacct's units and s, m, h, d, w; or any form of [`parse_time`].
 ///
 /// # Errors
 /// Any other form, or a local time that does not exist.
@@ -28,16 +28,11 @@ pub fn parse_past(text: &str, moment: &Moment) -> Result<DateTime<Utc>, Quantity
         return day_begins(day)
             .and_then(|at| if (0..253_402_300_800).contains(&at.timestamp()) { Ok(at) } else { Err(refuse()) });
     }
-    // The local day of now, by trial: the zone is known by its answers alone.
-    let today = || {
-        let day = moment.now.date_naive();
-        let began = |day: &NaiveDate| day_begins(*day).is_ok_and(|at| at <= moment.now);
-        [day.succ_opt(), Some(day), day.pred_opt()].into_iter().flatten().find(began).ok_or_else(refuse)
-    };
+    let today = || moment.wall(moment.now).map(|wall| wall.date()).ok_or_else(refuse);
     match text {
         "today" => day_begins(today()?),
         "yesterday" => day_begins(today()?.pred_opt().ok_or_else(refuse)?),
-        _ => parse_deadline(text, moment).map_err(|error| QuantityError::new(error.cause, EXPECTED)),
+        _ => parse_time(text, moment).map_err(|error| QuantityError::new(error.cause, EXPECTED)),
     }
 }
 

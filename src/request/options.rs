@@ -84,7 +84,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         "carbon-deadline",
         Argument::Required("TIME"),
         "CARM_DEADLINE",
-        "finish by: 2026-05-01T18:00 or now+8hours",
+        "finish by: 18:00, tomorrow, 12/01-09:00, 2026-05-01T18:00, now+8hours",
     ),
     visible(
         CarbonOption::Latency,

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::argv::Given;
 use super::dependency::Dependency;
 use super::gpus::{self, GpuRequest};
 use super::grammar::Owner;
 use super::hostlist;
-use crate::quantity::{Moment, SlurmTime, parse_deadline, parse_slurm_time};
+use crate::quantity::{Moment, SlurmTime, parse_slurm_clock, parse_slurm_time};
 use crate::request::printable;
 
 /// Something that an option may say.
@@ -185,8 +185,8 @@ impl Job {
         Self {
             name: text("job-name"),
             time_limit: fact(options, "time", time_limit),
-            begin: fact(options, "begin", |text| parse_clock(text, moment)),
-            deadline: fact(options, "deadline", |text| parse_clock(text, moment)),
+            begin: fact(options, "begin", |text| parse_slurm_clock(text, moment).ok()),
+            deadline: fact(options, "deadline", |text| parse_slurm_clock(text, moment).ok()),
             partitions: list("partition"),
             clusters: list("clusters"),
             constraint: text("constraint"),
@@ -216,30 +216,13 @@ fn time_limit(text: &str) -> Option<SlurmTime> {
     Some(if limit == SlurmTime::Seconds(0) { SlurmTime::Unlimited } else { limit })
 }
 
-/// A time as sbatch(1) has it for `--begin` and `--deadline`, in its common forms: `now`, `now+N[unit]`,
-/// `YYYY-MM-DD[THH:MM[:SS]]` and `HH:MM[:SS]` (today, or tomorrow where that has passed). Its other forms (`teatime`,
-/// `MMDDYY`, ...) are left unread.
-fn parse_clock(text: &str, moment: &Moment) -> Option<DateTime<Utc>> {
-    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return (moment.local)(date.and_time(NaiveTime::MIN));
-    }
-    let time = NaiveTime::parse_from_str(text, "%H:%M:%S").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M"));
-    if let Ok(time) = time {
-        // The local date is not handed in; of the days around now the first such time that is still to come is meant.
-        let today = moment.now.date_naive();
-        return (-1..=2)
-            .filter_map(|day| (moment.local)(today.checked_add_signed(TimeDelta::days(day))?.and_time(time)))
-            .find(|&instant| instant >= moment.now);
-    }
-    parse_deadline(text, moment).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::argv::divide;
     use super::super::grammar::Grammar;
     use super::*;
     use crate::quantity::parse_instant;
+    use chrono::TimeDelta;
 
     fn read(line: &str) -> Job {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
@@ -268,11 +251,13 @@ mod tests {
             ("2026-05-02T06:30", "2026-05-02T05:30:00Z"),
             ("22:15", "2026-05-01T21:15:00Z"),
             ("20:15", "2026-05-02T19:15:00Z"),
+            ("teatime", "2026-05-02T15:00:00Z"),
+            ("05/03-09:00", "2026-05-03T08:00:00Z"),
         ] {
             let expected = parse_instant(expected).expect(expected);
             assert_eq!(read(&format!("--begin={text}")).begin, Fact::Is(expected), "{text}");
         }
-        assert_eq!(read("--begin=teatime").begin, Fact::Unclear("--begin=teatime".into()));
+        assert_eq!(read("--begin=lunch").begin, Fact::Unclear("--begin=lunch".into()));
     }
 
     #[test]

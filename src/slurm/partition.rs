@@ -20,7 +20,7 @@ pub struct Partition {
     pub up: bool,
     /// Its nodes, as Slurm writes them.
     pub nodes: String,
-    /// Whether each job gets whole nodes (`OverSubscribe=EXCLUSIVE`).
+    /// Whether each job gets whole nodes (`OverSubscribe=EXCLUSIVE`, from 26.05 on `Exclusive=NODE`).
     pub exclusive: bool,
 }
 
@@ -40,7 +40,8 @@ fn read_line(line: &str) -> Option<Partition> {
         default: value("Default") == Some("YES"),
         up: value("State").is_none_or(|state| state == "UP"),
         nodes: value("Nodes").unwrap_or_default().to_owned(),
-        exclusive: value("OverSubscribe") == Some("EXCLUSIVE"),
+        // 26.05 has `OverSubscribe=NO Exclusive=NODE` for it; TOPO implies whole nodes, USER does not.
+        exclusive: value("OverSubscribe") == Some("EXCLUSIVE") || matches!(value("Exclusive"), Some("NODE" | "TOPO")),
     })
 }
 
@@ -68,8 +69,11 @@ mod tests {
 
     #[test]
     fn exclusive_partitions_are_marked() {
-        let found = read_partitions("PartitionName=whole OverSubscribe=EXCLUSIVE\nPartitionName=shared OverSubscribe=FORCE:4\n");
-        assert_eq!(found.iter().map(|p| p.exclusive).collect::<Vec<_>>(), [true, false]);
+        let found = read_partitions(
+            "PartitionName=whole ExclusiveUser=NO OverSubscribe=EXCLUSIVE\nPartitionName=shared OverSubscribe=FORCE:4\n\
+             PartitionName=whole Exclusive=NODE OverSubscribe=NO\nPartitionName=user Exclusive=USER OverSubscribe=NO\n",
+        );
+        assert_eq!(found.iter().map(|p| p.exclusive).collect::<Vec<_>>(), [true, false, true, false]);
     }
 
     proptest! {

@@ -17,7 +17,7 @@ fn jobs_that_are_not_to_be_planned_are_submitted_as_written_with_one_line() {
         ("--exclusive train.sh", "--exclusive gives all GPUs of its nodes, and how many these have is not known"), // no sinfo
         ("--gpus 2 -t 3:00:00 : --gpus 1 train.sh", "a heterogeneous job"),
         ("-t UNLIMITED train.sh", "give --carbon-runtime"),
-        ("--begin=teatime train.sh", "--begin=teatime: not a time that CARM reads"),
+        ("--begin=lunch train.sh", "--begin=lunch: not a time that CARM reads"),
     ] {
         let ended = login.submit(words);
         assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{words}");

@@ -49,5 +49,7 @@ mod stalled;
 mod strangers;
 #[path = "prolog/strict.rs"]
 mod strict;
+#[path = "prolog/unfinished.rs"]
+mod unfinished;
 #[path = "prolog/write_points.rs"]
 mod write_points;

@@ -113,8 +113,8 @@ fn watch(side: Side, config_path: &Path) {
     let Some(config) = config else { return };
     let store = Store::open(&config.node.state_dir, &job.node, PARENT_PATIENCE);
     let done = store.and_then(|store| match side {
-        Side::Prolog => prolog::cut_short(&job, &store, &cause).map(|()| None),
-        Side::Epilog => Ok(epilog::cut_short(&job, &store, Utc::now()).err()),
+        Side::Prolog => prolog::cut_short(&job, &store, &config, &cause).map(|()| None),
+        Side::Epilog => Ok(epilog::cut_short(&job, &store, &config, Utc::now()).err()),
     });
     let homeless = done.unwrap_or_else(|error| {
         log::error!("job {}: {}: {error:#}", job.id, side.name());

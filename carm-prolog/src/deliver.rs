@@ -29,6 +29,9 @@ const LOCK: &str = "deliver";
 /// A process that delivers is done within moments, unless it is stuck.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The only copy of a run is worth a longer wait; nobody waits for the process.
+const LONG_PATIENCE: Duration = Duration::from_secs(600);
+
 /// What came of the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivered {
@@ -94,6 +97,8 @@ pub fn run(config_path: &Path) {
     });
     let mut desk = Desk::new(&config);
     if let Some(mut state) = homeless.ended {
+        // Whoever holds the lock may be about to write the same.
+        lock = lock.filter(Option::is_some).or_else(|| Some(Store::try_lock(&config.node.state_dir, LOCK, LONG_PATIENCE)));
         let node = state.end.as_ref().map(|end| end.node.clone()).unwrap_or_default();
         let exit = state.end.as_ref().and_then(|end| end.exit).filter(|exit| !exit.is_success());
         let record = desk.record(&mut state, &node, exit);

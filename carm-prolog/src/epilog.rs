@@ -45,7 +45,7 @@ fn end(
     store: &Store,
     node: &str,
     id: u32,
-    state: Option<JobState>,
+    mut state: Option<JobState>,
     exit: Option<Exit>,
     config: &Config,
     now: DateTime<Utc>,
@@ -58,6 +58,9 @@ fn end(
         })
     });
     let driver = nvml.as_ref().and_then(|nvml| nvml.as_ref().ok()).map(|nvml| nvml as &dyn Driver);
+    if let Some(state) = &mut state {
+        close_earlier(store, node, state, driver, config, now);
+    }
     // The counters first: once the job's GPUs are free their energy is another's. At a second attempt it may be already.
     let state = state.map(|state| match state.end {
         Some(_) => state,
@@ -77,7 +80,35 @@ fn end(
     spool(store, id, state, stored)
 }
 
-/// The job's state with what its GPUs' counters show.
+/// Spools the earlier run of a job whose epilog never came, and takes it off its GPUs. Until then it is part of the state of the
+/// present run, so that it outlives a prolog that hangs in the driver.
+pub fn close_earlier(
+    store: &Store,
+    node: &str,
+    state: &mut JobState,
+    driver: Option<&dyn Driver>,
+    config: &Config,
+    now: DateTime<Utc>,
+) {
+    let Some(mut earlier) = state.earlier.take() else { return };
+    let id = earlier.job;
+    log::warn!("job {id}: the epilog of its run {} never came", earlier.run);
+    earlier.mark([Mark::NoEpilog]);
+    if earlier.end.is_none() {
+        *earlier = read_end(store, node, *earlier, driver, None, now);
+    }
+    if let Err(error) = store.spool_ended(&earlier).and_then(|()| store.rewrite_job(state)) {
+        let line = serde_json::to_string(&earlier).unwrap_or_default();
+        log::error!("job {id}: its run {} could not be spooled: {error:#}; it is: {line}", earlier.run);
+    }
+    for gpu in &earlier.gpus {
+        if let Err(error) = clocks::release(store, driver, &gpu.uuid, id, &config.node) {
+            log::error!("job {id}: gpu {}: {error:#}", gpu.uuid);
+        }
+    }
+}
+
+/// The job's state with what its GPUs' counters show; without a driver what their journals have.
 fn read_end(
     store: &Store,
     node: &str,
@@ -87,6 +118,10 @@ fn read_end(
     now: DateTime<Utc>,
 ) -> JobState {
     let mut is_doubtful = false;
+    let journalled = |gpu: &JobGpu| {
+        let part = clocks::part_of(&store.peek_gpu(&gpu.uuid)?, state.job)?;
+        Some(Part { lost: true, ..part })
+    };
     let mut part = |gpu: &JobGpu, driver: &dyn Driver| match clocks::read_part(store, driver, &gpu.uuid, state.job) {
         Ok(Some(part)) => Some(part),
         // A journal that was reset by hand, or that another process keeps locked: the counter at start and end is left. That
@@ -97,7 +132,7 @@ fn read_end(
             (used_j >= 0.0).then(|| Part::alone(used_j))
         }
     };
-    let parts = state.gpus.iter().map(|gpu| part(gpu, driver?)).collect();
+    let parts = state.gpus.iter().map(|gpu| driver.map_or_else(|| journalled(gpu), |driver| part(gpu, driver))).collect();
     if is_doubtful {
         state.mark([Mark::EnergyLost]);
     }
@@ -130,10 +165,9 @@ fn spool(store: &Store, id: u32, state: Option<JobState>, stored: Option<Result<
     match (state, stored) {
         (_, Some(Ok(false))) => Ok(()),
         (Some(state), Some(stored)) if state.booked => {
-            let spooled = stored.and_then(|_| match store.has_job(id) {
-                true => store.spool_job(id, state.run),
-                false => Ok(()),
-            });
+            // Where the state is gone, another process has spooled it: a rename has one winner, locked or not.
+            let rename = || store.spool_job(id, state.run).or_else(|error| if store.has_job(id) { Err(error) } else { Ok(()) });
+            let spooled = stored.and_then(|_| rename());
             spooled.context("spooling the run").map_err(|error| {
                 log::error!("job {id}: {error:#}");
                 forget();
@@ -149,8 +183,9 @@ fn spool(store: &Store, id: u32, state: Option<JobState>, stored: Option<Result<
 
 /// Ends a job whose epilog was stuck or killed: what is known without the driver. Its GPUs are put back by the next prolog or
 /// epilog.
-pub fn cut_short(job: &Job, store: &Store, now: DateTime<Utc>) -> Result<(), Box<JobState>> {
+pub fn cut_short(job: &Job, store: &Store, config: &Config, now: DateTime<Utc>) -> Result<(), Box<JobState>> {
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
+    close_earlier(store, &job.node, &mut state, None, config, now);
     state.mark([Mark::CutShort]);
     let exit = exit::of_run(job, &state);
     if state.end.is_none() {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use carm::request::{CarbonRequest, variables};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// A job at the start or end of its run on this node.
 #[derive(Debug, Clone)]
@@ -36,9 +37,10 @@ pub struct Job {
 }
 
 /// How the environment names the job's GPUs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GpuNames {
     /// It has none.
+    #[default]
     None,
     /// By UUID: Slurm 25.11 on with AutoDetect=nvml.
     Uuids(Vec<String>),

@@ -53,18 +53,23 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, store: &Store, now
     {
         log::warn!("{error:#}");
     }
-    if let Some(earlier) = store.job(job.id).filter(|earlier| earlier.ready && earlier.run != job.restart_count) {
-        log::warn!("job {}: the epilog of its run {} never came", job.id, earlier.run);
-        epilog::make_up_for(store, &job.node, job.id, Some(earlier), config, now);
-    }
     let mut state = JobState::begun(job, booked, now);
     if booked {
+        // A run whose prolog was killed never began; one before it may have.
+        state.earlier = store.job(job.id).and_then(|stored| match stored.ready && stored.run != job.restart_count {
+            true => Some(Box::new(stored)),
+            false => stored.earlier,
+        });
         // First of all: an epilog must know the job even if this prolog is killed, or stuck in the driver, from here on.
         store.write_job(&state)?;
     }
     let taken = match Nvml::load(&config.node.nvml_library) {
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            epilog::close_earlier(store, &job.node, &mut state, None, config, now);
+            Err(error.to_string())
+        }
         Ok(nvml) => {
+            epilog::close_earlier(store, &job.node, &mut state, Some(&nvml), config, now);
             settle(store, &nvml, config);
             // A job that is only to have full clock needs no right configuration.
             match fault.filter(|_| booked) {
@@ -109,12 +114,51 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, store: &Store, now
 }
 
 /// The prolog's child was stuck or killed: what it left stands, and the job's line will say so.
-pub fn cut_short(job: &Job, store: &Store, cause: &str) -> Result<()> {
+pub fn cut_short(job: &Job, store: &Store, config: &Config, cause: &str) -> Result<()> {
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
+    epilog::close_earlier(store, &job.node, &mut state, None, config, Utc::now());
     state.mark([Mark::CutShort]);
     state.decision = format!("{}; {cause}", state.decision);
     state.ready = true;
     store.rewrite_job(&state)?;
+    Ok(())
+}
+
+/// Finishes a prolog that hung or was killed: finds the job's cards, and puts the job on those that it is not on yet. What they used
+/// before is not known.
+pub fn finish(
+    store: &Store,
+    node: &str,
+    config: &Config,
+    driver: &dyn Driver,
+    state: &mut JobState,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    epilog::close_earlier(store, node, state, Some(driver), config, now);
+    if state.gpus.is_empty() {
+        match resolve::cards(&state.to_job(node), config, driver) {
+            Ok(cards) => state.gpus = cards.iter().map(|card| meter(card, driver)).collect(),
+            Err(cause) => {
+                log::warn!("job {}: its GPUs are left alone: {cause}", state.job);
+                state.mark([Mark::ClocksUntouched]);
+                state.decision = cause;
+                return Ok(());
+            }
+        }
+    }
+    state.ready = true;
+    state.decision = LEFT_TO_GOVERNOR.to_owned();
+    if !store.rewrite_job(state)? {
+        return Ok(());
+    }
+    for gpu in &state.gpus {
+        let is_held = store.peek_gpu(&gpu.uuid).is_some_and(|stored| clocks::part_of(&stored, state.job).is_some());
+        if !is_held {
+            clocks::hold(store, driver, &gpu.uuid, (state.job, None), true, &config.node)?;
+        }
+    }
+    state.mark([Mark::CutShort, Mark::EnergyLost]);
+    log::warn!("job {}: its prolog did not come to its end; the governor has taken the job up", state.job);
     Ok(())
 }
 

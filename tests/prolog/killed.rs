@@ -10,6 +10,12 @@ use crate::node::Node;
 /// Holds the prolog in a driver call of one card (or in one of no card), and kills it there.
 fn kill_in(node: &Node, job: &Job, call: &str, more: &str) {
     node.faults(&format!("[[fault]]\ncall = \"{call}\"\nsleep_ms = 60000\n{more}\n"));
+    kill_prolog(node, job);
+    node.faults("");
+}
+
+/// Starts a prolog, and kills parent and child where the driver holds them up.
+pub fn kill_prolog(node: &Node, job: &Job) {
     let mut parent = node.start_prolog(job);
     let children = format!("/proc/{0}/task/{0}/children", parent.id());
     let since = Instant::now();
@@ -25,7 +31,6 @@ fn kill_in(node: &Node, job: &Job, call: &str, more: &str) {
     parent.kill().unwrap();
     kill_process(child, Signal::KILL).unwrap();
     assert!(!parent.wait().unwrap().success(), "killed, not ended");
-    node.faults("");
 }
 
 fn points() -> Vec<(&'static str, String)> {

@@ -12,8 +12,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Governor, Look, clock, hands};
 use crate::clocks::{self, Part, Seen};
 use crate::count::{self, Around};
+use crate::job::GpuNames;
 use crate::squeue::{self, Answer};
-use crate::state::JobState;
+use crate::state::{JobGpu, JobState, Store};
 use crate::{booking, epilog};
 
 /// A prolog takes no longer than this; one that did not come to its end by then never will.
@@ -53,10 +54,20 @@ impl Governor {
             self.questions.postpone(id, lacks_name && !lacks_end, std::time::Instant::now());
         }
         let is_silent = !look.with_steps.contains(&id);
+        // Most GPUs have one job at a time: where another has come, this one may have ended without an epilog.
+        let is_joined = is_silent && !self.first && state.as_ref().is_some_and(|state| self.has_new_neighbour(look, state));
         let may_ask = is_silent || lacks_end || lacks_name;
         // That a job has no limit, or no steps, may last: it is asked about ever more seldom.
-        let asks = may_ask && (self.questions.is_time(id, std::time::Instant::now()) || lacks_end && is_new);
+        let is_time = self.questions.is_time(id, std::time::Instant::now());
+        let asks = may_ask && (is_time || is_joined || lacks_end && is_new);
         Some(Found { id, state, is_silent, asks })
+    }
+
+    /// Whether a job that the last look did not know is on one of the job's GPUs.
+    fn has_new_neighbour(&self, look: &Look, state: &JobState) -> bool {
+        let is_new = |job: u32| job != state.job && !self.known.contains_key(&(look.node.to_owned(), job));
+        let holders = state.gpus.iter().filter_map(|gpu| look.store.peek_gpu(&gpu.uuid)).flat_map(|gpu| gpu.holders);
+        holders.map(|holder| holder.job).any(is_new)
     }
 
     /// What slurmctld knows of jobs that were found, by one squeue for all of them: it may be given a second, and not more.
@@ -96,6 +107,17 @@ impl Governor {
         log::warn!("job {id}: slurmctld knows it no more, and its epilog never came; its GPUs are put back");
         epilog::make_up_for(look.store, look.node, id, state, &self.config, look.now);
     }
+}
+
+/// Whether the job's prolog hung or was killed before the job was on all of its GPUs.
+pub(super) fn is_unfinished(store: &Store, state: &JobState) -> bool {
+    let is_held = |gpu: &JobGpu| store.peek_gpu(&gpu.uuid).is_some_and(|stored| clocks::part_of(&stored, state.job).is_some());
+    let has_marks = |marks: &[Mark]| state.marks.iter().any(|mark| marks.contains(mark));
+    let is_cut_short = !state.ready || has_marks(&[Mark::CutShort]);
+    let is_left_alone = has_marks(&[Mark::ClocksUntouched, Mark::Unconfigured]);
+    let has_gpus = !state.gpus.is_empty() || state.gpu_names != GpuNames::None;
+    let is_on_all = !state.gpus.is_empty() && state.gpus.iter().all(is_held);
+    state.booked && state.end.is_none() && is_cut_short && !is_left_alone && has_gpus && !is_on_all
 }
 
 /// Counts, decides and, once a day, books.

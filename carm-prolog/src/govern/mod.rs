@@ -28,7 +28,7 @@ use crate::settings::{self, Settings};
 use crate::shared;
 use crate::state::{JobState, Store};
 use crate::upkeep::this_host;
-use crate::{logging, notify};
+use crate::{logging, notify, prolog};
 use alive::Questions;
 use delivery::Delivery;
 use past::Pasts;
@@ -250,6 +250,11 @@ impl Governor {
             jobs.extend(taken_up);
         }
         for mut state in jobs {
+            if job::is_unfinished(store, &state)
+                && let Err(error) = prolog::finish(store, node, &self.config, driver, &mut state, now)
+            {
+                self.say(&format!("prolog of job {}", state.job), format!("job {}: {error:#}", state.job));
+            }
             let site = self.config.site_of(state.partition.as_deref(), node).map(|(index, _)| index);
             let outlook = site.and_then(|index| {
                 let config = &self.config;

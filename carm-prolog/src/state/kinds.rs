@@ -66,6 +66,13 @@ pub struct JobState {
     /// on is not the job's.
     #[serde(default)]
     pub end: Option<End>,
+    /// The GPUs as Slurm's environment names them. A prolog that hangs in the driver finds no cards; the governor finds them later.
+    #[serde(default)]
+    pub gpu_names: GpuNames,
+    /// An earlier run of the job whose epilog never came, until it is spooled. It has no file of its own: the journals of the GPUs
+    /// name a job and no run.
+    #[serde(default)]
+    pub earlier: Option<Box<JobState>>,
 }
 
 /// What is left to know of a run at its end: the rest of its ledger line follows from the job's state and the grid.
@@ -244,6 +251,8 @@ impl JobState {
             governed: Governed::default(),
             ready: false,
             end: None,
+            gpu_names: job.gpus.clone(),
+            earlier: None,
         }
     }
 
@@ -271,7 +280,10 @@ impl JobState {
             slurm_conf: self.slurm_conf.clone(),
             exit_code: None,
             exit_code2: None,
-            gpus: GpuNames::Uuids(self.gpus.iter().map(|gpu| gpu.uuid.clone()).collect()),
+            gpus: match self.gpus.is_empty() {
+                true => self.gpu_names.clone(),
+                false => GpuNames::Uuids(self.gpus.iter().map(|gpu| gpu.uuid.clone()).collect()),
+            },
             shares_gpus: false,
             request: variables::read(variable).map_err(|error| error.to_string()),
         }

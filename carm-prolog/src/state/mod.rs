@@ -201,8 +201,13 @@ impl Store {
     /// Moves a job's state to the spool, where it waits for its ledger line. A rename: it is in one place or the other, and it
     /// needs no space.
     pub fn spool_job(&self, job: u32, run: u32) -> Result<()> {
-        let path = self.node_dir.join(format!("{ENDED}{job:010}-{run}.json"));
+        let path = self.ended_path(job, run);
         std::fs::rename(self.job_path(job), &path).with_context(|| format!("moving the job's state to {}", path.display()))
+    }
+
+    /// Spools a run whose state has no file of its own.
+    pub fn spool_ended(&self, state: &JobState) -> Result<()> {
+        write(&self.ended_path(state.job, state.run), &JobState { version: VERSION, ..state.clone() })
     }
 
     /// Spools a line that is complete but for its place in the ledger.
@@ -297,6 +302,10 @@ impl Store {
             made.with_context(|| format!("making {}", dir.display()))?;
         }
         write(&self.shared_path, &SharedGpus { version: VERSION, ..noted.clone() })
+    }
+
+    fn ended_path(&self, job: u32, run: u32) -> PathBuf {
+        self.node_dir.join(format!("{ENDED}{job:010}-{run}.json"))
     }
 
     fn job_path(&self, job: u32) -> PathBuf {

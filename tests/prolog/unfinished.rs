@@ -1,0 +1,118 @@
+//! Prologs that hang or are killed and epilogs that never come, one after the other: no run is lost, and a governor finishes what it
+//! can.
+
+use carm::ledger::{Mark, Record};
+
+use crate::govern::{Governor, until};
+use crate::job::{Job, green, job};
+use crate::node::{Node, assert_marks};
+
+const HUNG_START: &str = "[[fault]]\ncall = \"nvmlInit\"\nhang = true\n";
+
+/// No jobs of a Slurm that may run on this machine meanwhile.
+const FIRST: u32 = 4_200_007;
+const SECOND: u32 = 4_200_008;
+
+fn run_of(node: &Node, run: u32) -> Record {
+    let ledger = node.ledger();
+    let found: Vec<&Record> = ledger.iter().filter(|line| line.run == run).collect();
+    assert_eq!(found.len(), 1, "run {run}: {ledger:#?}");
+    found[0].clone()
+}
+
+fn prolog_hangs(node: &Node, job: &Job) {
+    node.faults(HUNG_START);
+    node.prolog(job);
+    node.faults("");
+}
+
+#[test]
+fn requeued_run_with_hung_prolog_keeps_both_lines() {
+    let node = Node::new();
+    let load = node.busy(&[0]);
+    node.prolog(&green(7));
+    drop(load);
+    prolog_hangs(&node, &green(7).restarted(1));
+    node.epilog(&green(7).restarted(1)).assert_clean();
+    let first = run_of(&node, 0);
+    assert_marks(&first, &[Mark::EnergyLost, Mark::NoEpilog]);
+    assert_marks(&run_of(&node, 1), &[Mark::EnergyLost, Mark::CutShort]);
+}
+
+#[test]
+fn earlier_run_outlives_two_lost_prologs() {
+    let node = Node::new();
+    node.prolog(&green(7));
+    // Killed in the driver's start, with its parent: not even that it was cut short is known.
+    node.faults(HUNG_START);
+    crate::killed::kill_prolog(&node, &green(7).restarted(1));
+    node.faults("");
+    node.prolog(&green(7).restarted(2)).epilog(&green(7).restarted(2)).assert_clean();
+    assert_eq!(node.ledger().len(), 2, "{:#?}", node.ledger());
+    assert_marks(&run_of(&node, 0), &[Mark::NoEpilog]);
+    assert_marks(&run_of(&node, 2), &[]);
+}
+
+#[test]
+fn earlier_run_frees_gpus_of_its_own() {
+    let node = Node::new();
+    node.prolog(&green(7).gpus("0,2"));
+    let again = green(7).gpus("0").restarted(1);
+    node.prolog(&again);
+    assert_eq!(node.locked(), [0], "{}", node.log());
+    node.epilog(&again).assert_clean();
+    assert_eq!(run_of(&node, 0).gpus.len(), 2);
+}
+
+#[test]
+fn governor_finishes_a_hung_prolog() {
+    let node = Node::new().node("interval = \"1s\"\ndwell = \"1s\"");
+    prolog_hangs(&node, &green(7));
+    assert_eq!(node.locked(), [0; 0]);
+    let governor = Governor::start(&node);
+    until("a clock", || node.lock(0).is_some());
+    let load = node.busy(&[0]);
+    crate::govern::sleep_s(1.0);
+    let used_j = node.energy_j(0);
+    drop(load);
+    node.epilog(&green(7));
+    until("its line", || !node.ledger().is_empty());
+    governor.stop();
+    node.assert_clean();
+    let line = node.line();
+    assert_marks(&line, &[Mark::EnergyLost, Mark::CutShort]);
+    assert!(line.gpu_energy_j > 0.0 && line.gpu_energy_j <= used_j + 100.0, "{used_j} J: {line:#?}");
+}
+
+#[test]
+fn governor_finishes_a_killed_prolog() {
+    let node = Node::new().node("interval = \"1s\"\ndwell = \"1s\"");
+    node.faults(HUNG_START);
+    crate::killed::kill_prolog(&node, &green(7));
+    node.faults("");
+    let governor = Governor::start(&node);
+    until("a clock", || node.lock(0).is_some());
+    node.epilog(&green(7));
+    until("its line", || !node.ledger().is_empty());
+    governor.stop();
+    node.assert_clean();
+    assert_marks(&node.line(), &[Mark::EnergyLost, Mark::CutShort]);
+}
+
+#[test]
+fn killed_epilog_shares_no_later_jobs_energy() {
+    let node = Node::new();
+    std::fs::write(node.path("queue"), format!("{FIRST}|N/A|R|wind1|a\n{SECOND}|N/A|R|wind1|b\n")).unwrap();
+    let governor = Governor::start_with_squeue(&node, &format!("cat {}", node.path("queue").display()));
+    node.prolog(&green(FIRST));
+    until("a clock", || node.lock(0).is_some());
+    // Its epilog is killed before it begins; Slurm gives the GPU to the next job.
+    std::fs::write(node.path("queue"), format!("{SECOND}|N/A|R|wind1|b\n")).unwrap();
+    node.prolog(&job(SECOND).carbon("OFF", ""));
+    let since = std::time::Instant::now();
+    until("the first job's line", || !node.ledger().is_empty());
+    assert!(since.elapsed().as_secs() < 10, "at the second job's coming, and not minutes later");
+    governor.stop();
+    assert_eq!((node.line().job, node.locked()), (FIRST, vec![]));
+    assert_marks(&node.line(), &[Mark::SharedGpu, Mark::NoEpilog]);
+}

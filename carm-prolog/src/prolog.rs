@@ -256,7 +256,8 @@ fn join(store: &Store, driver: &dyn Driver, config: &Config, cards: &[Card], job
     if shared.is_empty() {
         return Ok(());
     }
-    store.write_job(&state).map_err(|error| format!("{error:#}"))?;
+    // Nothing is left to decide for it; the governor looks at once who else is on its GPUs.
+    store.write_job(&JobState { ready: true, ..state }).map_err(|error| format!("{error:#}"))?;
     for card in shared {
         let held = clocks::hold(store, driver, &card.uuid, (job.id, None), false, &config.node);
         match held.map(|held| (held.applied, held.shared)) {

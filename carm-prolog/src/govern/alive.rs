@@ -127,6 +127,13 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             processes.push(process(Some(65_534), 4_294_000_002));
         }
+        // vfork(2) lets the parent go on before the kernel has the new command line.
+        let is_titled = |process: &std::process::Child| {
+            std::fs::read(format!("/proc/{}/cmdline", process.id())).is_ok_and(|title| title.starts_with(b"slurmstepd"))
+        };
+        while !processes.iter().all(is_titled) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         let jobs = jobs_with_steps(Path::new("/proc"));
         for mut process in processes {
             process.kill().and_then(|()| process.wait()).expect("ended");

@@ -4,10 +4,13 @@
 //! Full clock is what the card had before CARM: the driver's own range, or the site's lock (`restore_mhz`), which is
 //! neither exceeded nor forgotten. While somebody else is on a GPU ([`shared::foreign`]) it has full clock, whatever its jobs wish.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use carm::config::{Clocks, Node};
 use serde::{Deserialize, Serialize};
 
+use crate::govern::alive;
 use crate::gpu::{Driver, GpuError};
 use crate::shared;
 use crate::state::{GpuState, Holder, LockedGpu, Store};
@@ -94,12 +97,13 @@ pub fn hold(
     if !share_out(&mut gpu.state, driver) {
         gpu.state.lose();
     }
+    end_holders(&mut gpu, job);
     gpu.state.add(job, wish_mhz);
     let unmetered = if metered { keep_counter(&mut gpu, driver, node).err() } else { None };
     if unmetered.is_some() {
         gpu.state.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.lost = true);
     }
-    let shared = gpu.state.holders.len() > 1;
+    let shared = gpu.state.present().count() > 1;
     let applied = apply(&mut gpu, driver, node)?;
     if matches!(applied, Applied::Untouched(_)) {
         // Nobody decides for such a job any more: what may be locked all the same is to be taken off.
@@ -107,6 +111,23 @@ pub fn hold(
         gpu.save()?;
     }
     Ok(Held { applied, shared, foreign: gpu.state.foreign.clone(), unmetered })
+}
+
+/// Ends what other jobs hold, where each GPU of the node has one job: then those whose place is taken have lost their epilog. One that
+/// still has a step is suspended, or Slurm's files say something else than what Slurm does.
+fn end_holders(gpu: &mut LockedGpu, job: u32) {
+    let is_exclusive = gpu.store().shared_gpus().is_some_and(|noted| noted.cause.is_none());
+    if !is_exclusive || gpu.state.present().all(|holder| holder.job == job) {
+        return;
+    }
+    let with_steps = alive::jobs_with_steps(Path::new("/proc"));
+    let uuid = gpu.state.uuid.clone();
+    // A measurement by hand has no step.
+    let is_here = |id: u32| id == job || id == crate::profile::JOB || with_steps.contains(&id);
+    for holder in gpu.state.holders.iter_mut().filter(|holder| !holder.is_over && !is_here(holder.job)) {
+        log::warn!("gpu {uuid}: job {} is over without an epilog: job {job} has its GPU", holder.job);
+        holder.is_over = true;
+    }
 }
 
 /// Takes a job off a GPU and puts the clocks back as the jobs that are left wish, or as they were. Gives the job's part;
@@ -160,7 +181,8 @@ pub fn read_part(store: &Store, driver: &dyn Driver, uuid: &str, job: u32) -> Re
     let mut gpu = store.gpu(uuid)?;
     let is_read = share_out(&mut gpu.state, driver);
     gpu.save()?;
-    Ok(part_of(&gpu.state, job).map(|part| Part { lost: part.lost || !is_read, ..part }))
+    let is_present = gpu.state.present().any(|holder| holder.job == job);
+    Ok(part_of(&gpu.state, job).map(|part| Part { lost: part.lost || is_present && !is_read, ..part }))
 }
 
 /// A job's part of a GPU as its journal has it.
@@ -203,7 +225,7 @@ fn watch(gpu: &mut LockedGpu, driver: &dyn Driver, node: &Node) {
         gpu.state.foreign = shared::foreign(gpu.store(), &gpu.state, driver);
     }
     if gpu.state.foreign.is_some() {
-        gpu.state.holders.iter_mut().for_each(|holder| holder.shared = true);
+        gpu.state.holders.iter_mut().filter(|holder| !holder.is_over).for_each(|holder| holder.shared = true);
     }
 }
 
@@ -272,7 +294,7 @@ fn wished(gpu: &GpuState, node: &Node) -> Option<u32> {
     if node.clocks == Clocks::Off {
         return None;
     }
-    let mut wishes = gpu.holders.iter().filter(|_| gpu.foreign.is_none()).map(|holder| holder.wish_mhz);
+    let mut wishes = gpu.present().filter(|_| gpu.foreign.is_none()).map(|holder| holder.wish_mhz);
     wishes.try_fold(0, |fastest, wish| Some(fastest.max(wish?))).filter(|&mhz| mhz > 0)
 }
 

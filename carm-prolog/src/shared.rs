@@ -97,7 +97,7 @@ pub fn foreign(store: &Store, gpu: &GpuState, driver: &dyn Driver) -> Option<Str
         Ok(pids) => pids,
         Err(error) => return noted.map(|_| error.to_string()),
     };
-    let jobs: Vec<u32> = gpu.holders.iter().map(|holder| holder.job).collect();
+    let jobs: Vec<u32> = gpu.present().map(|holder| holder.job).collect();
     let users: Vec<u32> = jobs.iter().filter_map(|&job| store.job(job)?.uid).collect();
     let processes = pids.into_iter().filter_map(|pid| Process::read(Path::new("/proc"), pid));
     let mut foreign = processes.filter(|process| process.is_foreign(&jobs, &users, noted.is_some()));

@@ -165,16 +165,23 @@ fn ledger(report: &mut Report, machine: &Machine, carbon: &[&Run]) -> BTreeMap<K
     report.row("unreadable lines in the ledger", torn.len(), true);
     report.details.extend(torn);
     let mut lines: BTreeMap<Key, Vec<Record>> = BTreeMap::new();
-    // Slurm counts the next run already in the epilog of one that is requeued. Without a prolog's state carm-prolog has no other number.
+    // Slurm counts the next run already in the epilog of one that is requeued. Without a prolog's state carm-prolog has no other
+    // number. Where both runs have their lines, it is of a start between them whose prolog never ran.
     let (bare, whole): (Vec<Record>, Vec<Record>) = records.into_iter().partition(|line| line.marks.contains(&Mark::NoProlog));
     for record in whole {
         lines.entry(key_of(&record)).or_default().push(record);
     }
+    let mut starts = 0;
     for record in bare {
         let earlier = (record.job, record.run.wrapping_sub(1), record.node.clone());
-        let is_earlier = carbon.iter().any(|run| run.key == earlier) && !lines.contains_key(&earlier);
-        lines.entry(if is_earlier { earlier } else { key_of(&record) }).or_default().push(record);
+        let candidates = [earlier, key_of(&record)];
+        let of_run = candidates.iter().find(|key| carbon.iter().any(|run| run.key == **key) && !lines.contains_key(*key));
+        match of_run {
+            Some(key) => lines.entry(key.clone()).or_default().push(record),
+            None => starts += 1,
+        }
     }
+    report.row("lines of starts without a prolog", starts, true);
     let closing = |run: &&Run| lines.get(&run.key).map_or(0, |lines| lines.iter().filter(|line| line.closed).count());
     let name = |run: &&&Run| format!("job {} run {} on {}", run.key.0, run.key.1, run.key.2);
     report.none(

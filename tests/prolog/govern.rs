@@ -188,7 +188,7 @@ fn monitoring_and_ledger_say_alike_what_a_jobs_carbon_is_made_of() {
 
 #[test]
 fn jobs_on_one_gpu_divide_its_onsite_share() {
-    let node = node();
+    let node = node().node("shared_gpus = true");
     roof(&node, &[(30, 8.0 * 600.0)]);
     let ids = [7, 8];
     for id in ids {

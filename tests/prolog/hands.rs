@@ -132,7 +132,7 @@ fn a_card_that_slows_itself_down_is_no_other_hand_and_its_work_counts_as_it_ran(
 
 #[test]
 fn a_job_that_joins_and_wishes_a_faster_clock_is_no_other_hand() {
-    let node = node();
+    let node = node().node("shared_gpus = true");
     let _governor = Governor::start(&node);
     let _load = node.busy(&[0]);
     node.prolog(&green(7));

@@ -7,6 +7,11 @@ use carm::ledger::Mark;
 use crate::job::{green, job};
 use crate::node::{GREENEST_MHZ, LOWEST_MHZ, Node, assert_marks};
 
+/// A node whose GPUs may have several jobs.
+fn shared() -> Node {
+    Node::new().node("shared_gpus = true")
+}
+
 /// A job that may take its time: the least carbon within this budget is at 1260 MHz only where nothing faster fits.
 fn slow(node: &Node, id: u32) -> crate::job::Job {
     // One level: a profile that knows only slow clocks besides the top.
@@ -18,7 +23,7 @@ fn slow(node: &Node, id: u32) -> crate::job::Job {
 
 #[test]
 fn the_fastest_wish_wins_and_the_last_to_leave_puts_the_clocks_back() {
-    let node = Node::new();
+    let node = shared();
     let (slow, fast) = (slow(&node, 7), green(8));
     node.prolog(&slow);
     assert_eq!(node.lock(0), Some((LOWEST_MHZ, 1260)), "{}", node.log());
@@ -32,7 +37,7 @@ fn the_fastest_wish_wins_and_the_last_to_leave_puts_the_clocks_back() {
 
 #[test]
 fn a_job_without_carbon_options_on_a_shared_gpu_has_full_clock_while_it_is_there() {
-    let node = Node::new();
+    let node = shared();
     node.prolog(&green(7).gpus("0,1")).prolog(&job(8));
     assert_eq!(node.locked(), [1], "{}", node.log());
     node.epilog(&job(8));
@@ -45,7 +50,7 @@ fn a_job_without_carbon_options_on_a_shared_gpu_has_full_clock_while_it_is_there
 
 #[test]
 fn the_energy_of_a_shared_gpu_is_booked_once_in_all() {
-    let node = Node::new();
+    let node = shared();
     let pause = || std::thread::sleep(Duration::from_millis(1000));
     let before = node.energy_j(0);
     node.prolog(&green(7));

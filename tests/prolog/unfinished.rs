@@ -114,5 +114,30 @@ fn killed_epilog_shares_no_later_jobs_energy() {
     assert!(since.elapsed().as_secs() < 10, "at the second job's coming, and not minutes later");
     governor.stop();
     assert_eq!((node.line().job, node.locked()), (FIRST, vec![]));
-    assert_marks(&node.line(), &[Mark::SharedGpu, Mark::NoEpilog]);
+    assert_marks(&node.line(), &[Mark::NoEpilog]);
+}
+
+#[test]
+fn energy_after_a_killed_epilog_is_the_next_jobs() {
+    let node = Node::new();
+    let load = node.busy(&[0]);
+    node.prolog(&green(FIRST));
+    crate::govern::sleep_s(1.0);
+    // No governor sees that its epilog is killed; Slurm gives the GPU to the next job.
+    let before_j = node.energy_j(0);
+    node.prolog(&green(SECOND));
+    crate::govern::sleep_s(1.0);
+    node.epilog(&green(SECOND));
+    let used_j = node.energy_j(0) - before_j;
+    drop(load);
+    let second = node.line();
+    assert_marks(&second, &[]);
+    assert!((second.gpu_energy_j - used_j).abs() < 0.2 * used_j, "{} J of {used_j} J", second.gpu_energy_j);
+    let governor = Governor::start_with_squeue(&node, "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1");
+    until("the first job's line", || node.ledger().len() == 2);
+    governor.stop();
+    let ledger = node.ledger();
+    let first = ledger.iter().find(|line| line.job == FIRST).unwrap();
+    assert_marks(first, &[Mark::NoEpilog]);
+    assert!(first.gpu_energy_j <= before_j + 0.2 * used_j, "{} J of {before_j} J", first.gpu_energy_j);
 }

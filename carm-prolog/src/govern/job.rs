@@ -125,7 +125,8 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
     let site = config.site_of(state.partition.as_deref(), look.node).map(|(_, site)| site);
     let parts = parts(look, state);
     if state.end.is_some() || parts.iter().any(Option::is_none) {
-        // Its epilog is giving the GPUs back, and counts it to the end; to count meanwhile would find its energy lost.
+        // Its epilog is giving the GPUs back, and counts it to the end; to count meanwhile would find its energy lost. Or another job has
+        // its GPU by now, and it is closed as soon as slurmctld is sure.
         return;
     }
     let seen: Vec<Seen> = state.gpus.iter().filter_map(|gpu| look.seen.get(&gpu.uuid)).copied().collect();
@@ -158,7 +159,11 @@ pub(super) fn look_after(config: &Config, look: &Look, state: &mut JobState, out
 }
 
 fn parts(look: &Look, state: &JobState) -> Vec<Option<Part>> {
-    let part = |uuid: &str| clocks::part_of(&look.store.peek_gpu(uuid)?, state.job);
+    let part = |uuid: &str| {
+        let gpu = look.store.peek_gpu(uuid)?;
+        gpu.present().find(|holder| holder.job == state.job)?;
+        clocks::part_of(&gpu, state.job)
+    };
     state.gpus.iter().map(|gpu| part(&gpu.uuid)).collect()
 }
 

@@ -81,10 +81,10 @@ fn job(state: &JobState, intensity: Intensity, journal: &[GpuState], gpus: &[Gpu
 /// A job's joules of a GPU: what its journal gives the job, and the job's part of what has been used since.
 fn energy_j(job: u32, uuid: &str, journal: &[GpuState], gpus: &[GpuNow]) -> Option<f64> {
     let state = journal.iter().find(|gpu| gpu.uuid == uuid)?;
-    let holder = state.holders.iter().find(|holder| holder.job == job && !holder.lost)?;
+    let holder = state.present().find(|holder| holder.job == job && !holder.lost)?;
     let now_j = gpus.iter().find(|gpu| gpu.uuid == uuid).and_then(|gpu| gpu.energy_j);
     let since_j = state.counter_j.zip(now_j).map_or(0.0, |(then_j, now_j)| (now_j - then_j).max(0.0));
-    Some(holder.energy_j + since_j / state.holders.len() as f64)
+    Some(holder.energy_j + since_j / state.present().count() as f64)
 }
 
 /// What is known of each site that the node, or a job on it, is at.

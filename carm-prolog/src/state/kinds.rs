@@ -217,6 +217,9 @@ pub struct Holder {
     pub shared: bool,
     /// The counter could not be read when a job came or went, or it fell: not all joules are known.
     pub lost: bool,
+    /// The job has ended without an epilog: another has its GPU by now. It stays here until its run is closed.
+    #[serde(default)]
+    pub is_over: bool,
 }
 
 impl JobState {
@@ -319,8 +322,8 @@ impl GpuState {
     pub fn share_out(&mut self, counter_j: Option<f64>) {
         let Some(now_j) = counter_j else { return };
         let used = self.counter_j.map(|before_j| now_j - before_j);
-        let count = self.holders.len() as f64;
-        for holder in &mut self.holders {
+        let count = self.present().count() as f64;
+        for holder in self.holders.iter_mut().filter(|holder| !holder.is_over) {
             // A counter that fell was reset with the driver: what it counted before is lost, what it shows is new.
             let (used, lost) = match used {
                 Some(used) if used >= 0.0 => (used, false),
@@ -334,9 +337,14 @@ impl GpuState {
         self.counter_j = counter_j;
     }
 
+    /// The jobs that are on the GPU.
+    pub fn present(&self) -> impl Iterator<Item = &Holder> {
+        self.holders.iter().filter(|holder| !holder.is_over)
+    }
+
     /// A job comes or goes, and the counter cannot be read: what each has used up to now will never be known.
     pub fn lose(&mut self) {
-        self.holders.iter_mut().for_each(|holder| holder.lost = true);
+        self.holders.iter_mut().filter(|holder| !holder.is_over).for_each(|holder| holder.lost = true);
         self.counter_j = None;
     }
 
@@ -353,7 +361,7 @@ impl GpuState {
                 before.joules + (before.watts + watts) / 2.0 * ms as f64 / 1e3
             }
             Some((before, _)) => {
-                self.holders.iter_mut().for_each(|holder| holder.lost = true);
+                self.holders.iter_mut().filter(|holder| !holder.is_over).for_each(|holder| holder.lost = true);
                 before.joules
             }
             None => 0.0,
@@ -371,9 +379,9 @@ impl GpuState {
     pub fn add(&mut self, job: u32, wish_mhz: Option<u32>) {
         self.holders.retain(|holder| holder.job != job);
         let lost = self.counter_j.is_none();
-        self.holders.push(Holder { job, wish_mhz, energy_j: 0.0, total_j: 0.0, shared: false, lost });
-        let shared = self.holders.len() > 1;
-        for holder in &mut self.holders {
+        self.holders.push(Holder { job, wish_mhz, energy_j: 0.0, total_j: 0.0, shared: false, lost, is_over: false });
+        let shared = self.present().count() > 1;
+        for holder in self.holders.iter_mut().filter(|holder| !holder.is_over) {
             holder.shared |= shared;
         }
     }

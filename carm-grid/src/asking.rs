@@ -1,5 +1,6 @@
 //! Asking: zones that ask one service the same share one question, and questions are asked at the same time, so many at once.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
@@ -12,8 +13,9 @@ use crate::http::Http;
 use crate::source::{self, Ask, Reading};
 use crate::token::Token;
 
-/// So many questions at once: they wait for services nearly all of the time, and a source may ask several things one after another.
-const AT_ONCE: usize = 64;
+/// So many questions at once, each of which may hold five weeks of values: they wait for services nearly all of the time, one at a
+/// time for each host.
+const AT_ONCE: usize = 12;
 
 /// A question, and the zones whose answer it is.
 #[derive(Debug, Clone)]
@@ -38,6 +40,26 @@ pub fn questions<'a>(zones: &[&'a Zone]) -> Vec<Question<'a>> {
         }
     }
     questions
+}
+
+/// Questions in an order in which each host's first come before any second one: a host answers one at a time, and those that wait
+/// for it should not keep others from being asked.
+pub fn interleaved(questions: Vec<Question>) -> Vec<Question> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, Question)> = Vec::with_capacity(questions.len());
+    for question in questions {
+        let turn = counts.entry(address(question.live)).or_default();
+        turns.push((*turn, question));
+        *turn += 1;
+    }
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, question)| question).collect()
+}
+
+/// Whom a zone asks, for people.
+pub fn address(live: &Live) -> String {
+    let own = || source::of(live.service).and_then(|source| source.base_url());
+    live.base_url.as_deref().or_else(own).unwrap_or(live.service.name()).to_owned()
 }
 
 /// All that an answer depends on, as text. Data fetched under one key are no history of another.
@@ -128,6 +150,19 @@ mod tests {
         let questions = questions(&config.zones.iter().collect::<Vec<_>>());
         let names: Vec<Vec<&str>> = questions.iter().map(|q| q.zones.iter().map(|zone| zone.name.as_str()).collect()).collect();
         assert_eq!(names, [vec!["DE", "DE again"], vec!["elsewhere"]]);
+    }
+
+    #[test]
+    fn each_hosts_first_question_comes_first() {
+        let zone = |host: u32, name: &str| {
+            format!(
+                "[[zone]]\nname = \"{name}\"\nsource = \"energy-charts\"\narea = \"{name}\"\nbase_url = \"http://127.0.0.{host}\"\n"
+            )
+        };
+        let text = [zone(1, "aa"), zone(1, "ab"), zone(1, "ac"), zone(2, "ba"), zone(2, "bb"), zone(3, "ca")].concat();
+        let config = Config::parse(&text, Path::new("carm.toml")).unwrap();
+        let order = interleaved(questions(&config.zones.iter().collect::<Vec<_>>()));
+        assert_eq!(order.iter().map(|q| q.zones[0].name.as_str()).collect::<Vec<_>>(), ["aa", "ba", "ca", "ab", "bb", "ac"]);
     }
 
     #[test]

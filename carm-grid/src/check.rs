@@ -13,11 +13,11 @@ use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgMatches, Command};
 
-use crate::asking::{self, Question};
+use crate::asking::{self, Question, address};
 use crate::assemble::{Frame, assemble};
 use crate::cli::{self, Setup};
 use crate::exit::{A_ZONE_FAILED, A_ZONE_WITHOUT_DATA, Refusal, show, width};
-use crate::fetch::{self, address};
+use crate::fetch;
 use crate::given;
 use crate::http::Http;
 use crate::wrap::wrapped;
@@ -86,7 +86,7 @@ pub fn run(found: &ArgMatches) -> Result<ExitCode, Refusal> {
     let zones = setup.zones(found)?;
     let http = Http::new().map_err(Refusal::new)?.within(fetch::timeout(found)?).at(setup.now);
     let live: Vec<&Zone> = zones.iter().copied().filter(|zone| matches!(zone.source, Source::Live(_))).collect();
-    let questions = asking::questions(&live);
+    let questions = asking::interleaved(asking::questions(&live));
     let answers = asking::at_once(&questions, |question| answer(&http, &setup, question));
     let mut lines = Vec::new();
     for zone in &zones {
@@ -147,7 +147,7 @@ fn answer(http: &Http, setup: &Setup, question: &Question) -> (Verdict, String) 
     let reading = asking::ask(http, question, now, now - REQUESTED_PAST, now + TimeDelta::days(3));
     let assembled = match reading {
         Err(fault) => return (Verdict::Fails, fault.to_string()),
-        Ok(reading) => match assemble(&reading, None, &frame) {
+        Ok(reading) => match http.alone(|| assemble(&reading, None, &frame)) {
             Err(cause) => return (Verdict::Fails, format!("{}: {cause}", address(live))),
             Ok(assembled) => assembled,
         },

@@ -6,7 +6,6 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use carm::config::{Config, Live, Source, Zone};
@@ -15,7 +14,7 @@ use carm::quantity::{parse_duration, rough_duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::asking::{self, Question};
+use crate::asking::{self, Question, address};
 use crate::assemble::{Frame, assemble};
 use crate::cli::{self, Setup};
 use crate::exit::{A_ZONE_FAILED, A_ZONE_WITHOUT_DATA, Refusal, warn};
@@ -166,11 +165,13 @@ fn round(setup: &Setup, zones: &[&Zone], how: &How) -> Result<Outcome, Refusal> 
         warn(format!("{left} of {} zones were asked less than their interval ago; --force asks them all the same", live.len()));
     }
     let http = Http::new().map_err(Refusal::new)?.within(how.answer_within).at(now);
-    let questions = asking::questions(&due);
+    let questions = asking::interleaved(asking::questions(&due));
     let answers = asking::at_once(&questions, |question| fetched(&http, setup, question, &state));
     let mut told = Told { how, now, lines: Vec::new(), unkept: None };
     let mut failed = false;
-    for (question, answers) in questions.iter().zip(answers) {
+    let mut answered: Vec<_> = questions.iter().zip(answers).collect();
+    answered.sort_by_key(|(question, _)| due.iter().position(|zone| zone.name == question.zones[0].name));
+    for (question, answers) in answered {
         for (zone, answer) in question.zones.iter().zip(answers) {
             failed |= answer.is_err();
             told.zone(config, zone, question, answer, &state);
@@ -224,8 +225,6 @@ struct Came {
     remarks: Vec<String>,
 }
 
-static ASSEMBLING: Mutex<()> = Mutex::new(());
-
 /// Asks one question and makes its answer into the data of its zones, in their files.
 fn fetched(http: &Http, setup: &Setup, question: &Question, state: &State) -> Vec<Result<Came, Fault>> {
     let (config, now) = (&setup.config, setup.now);
@@ -238,8 +237,6 @@ fn fetched(http: &Http, setup: &Setup, question: &Question, state: &State) -> Ve
         Ok(reading) => reading,
         Err(fault) => return question.zones.iter().map(|_| Err(fault.clone())).collect(),
     };
-    // One after another: that is a matter of milliseconds, and of memory where the steps are short.
-    let _turn = ASSEMBLING.lock().unwrap_or_else(PoisonError::into_inner);
     let one = |zone: &&Zone| {
         let known = earlier(config, zone, question, state);
         let extend = matches!(&zone.source, Source::Live(live) if live.extend);
@@ -255,13 +252,7 @@ fn fetched(http: &Http, setup: &Setup, question: &Question, state: &State) -> Ve
         cache::write(&config.grid.cache_dir, &assembled.data).map_err(|error| Fault::Setup(error.to_string()))?;
         Ok(Came { told: what_came(&assembled.data), remarks: assembled.remarks })
     };
-    question.zones.iter().map(one).collect()
-}
-
-/// Whom a zone asks, for people.
-pub fn address(live: &Live) -> String {
-    let own = || crate::source::of(live.service).and_then(|source| source.base_url());
-    live.base_url.as_deref().or_else(own).unwrap_or(live.service.name()).to_owned()
+    http.alone(|| question.zones.iter().map(one).collect())
 }
 
 /// What is said of a round.

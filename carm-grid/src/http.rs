@@ -21,6 +21,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub const ANSWER: Duration = Duration::from_secs(30);
 /// A larger answer is not of a service that CARM asks: the largest are some 2 MiB (ENTSO-E, ten days of quarter hours).
 const MOST_BYTES: usize = 4 << 20;
+/// An answer of at most this is read whatever else is going on; of larger ones one at a time, so that memory stays bounded
+/// whatever services send. The answers of a fetch that goes on from the last one are smaller as a rule.
+const SMALL_BYTES: usize = 64 << 10;
+/// What is read at once.
+const PART_BYTES: usize = 16 << 10;
 /// The part of an error's body that is read: proxies send pages of any length.
 const MOST_ERROR_BYTES: usize = 8 << 10;
 /// The length of a round: requests that wait for their host's turn start no later.
@@ -42,6 +47,10 @@ pub struct Http {
     clock: (DateTime<Utc>, Instant),
     /// How far this host's clock is ahead of a service's, as each answer tells.
     ahead: Mutex<Vec<TimeDelta>>,
+    /// Held while a large answer is read.
+    large: Mutex<()>,
+    /// Held by [`Http::alone`].
+    alone: Mutex<()>,
 }
 
 /// A host, locked during each request to it.
@@ -130,7 +139,8 @@ impl Http {
         let client = Client::builder().connect_timeout(CONNECT).default_headers(headers).redirect(within_the_origin()).build();
         let client = client.map_err(|error| Fault::Setup(format!("HTTP client: {}", chain(&error))))?;
         let clock = (Utc::now(), Instant::now());
-        Ok(Self { client, answer_within: ANSWER, hosts: Mutex::default(), clock, ahead: Mutex::default() })
+        let (hosts, ahead, large, alone) = Default::default();
+        Ok(Self { client, answer_within: ANSWER, hosts, clock, ahead, large, alone })
     }
 
     /// With another bound on how long an answer may take.
@@ -153,15 +163,21 @@ impl Http {
         ahead.get(ahead.len() / 2).copied()
     }
 
-    /// Sends a request, again where that may help, and reads the answer whole.
+    /// Does memory-hungry work one at a time, each in a thread of its own. glibc gives each thread that allocates an arena, and
+    /// keeps what is freed in it; the next thread gets the arena of the one that ended last.
+    pub fn alone<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        one_at_a_time(&self.alone, work)
+    }
+
+    /// Sends a request, again where that may help, and reads the answer by `read`. Nothing of the answer outlives that.
     ///
     /// # Errors
-    /// No answer, or another status than 200.
-    pub fn get(&self, request: &Request) -> Result<Answer, Fault> {
+    /// No answer, another status than 200, or what `read` says.
+    pub fn get<T: Send>(&self, request: &Request, mut read: impl FnMut(&Answer) -> Result<T, Fault> + Send) -> Result<T, Fault> {
         let host = self.host(request);
         let (mut wait, mut tries) = (FIRST_WAIT, 1);
         loop {
-            let fault = match self.in_turn(request, &host) {
+            let fault = match self.in_turn(request, &host, &mut read) {
                 Err(fault) if fault.is_passing() && self.clock.1.elapsed() < ROUND => fault,
                 done => return done,
             };
@@ -188,7 +204,12 @@ impl Http {
 
     /// Sends a request when its host's turn has come: one at a time, and none before the end of a `Retry-After`, whichever
     /// zone received that.
-    fn in_turn(&self, request: &Request, host: &Mutex<Host>) -> Result<Answer, Fault> {
+    fn in_turn<T: Send>(
+        &self,
+        request: &Request,
+        host: &Mutex<Host>,
+        read: impl FnMut(&Answer) -> Result<T, Fault> + Send,
+    ) -> Result<T, Fault> {
         let mut host = host.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((until, fault)) = &host.refuses {
             let rest = until.saturating_duration_since(Instant::now());
@@ -201,7 +222,7 @@ impl Http {
             let cause = format!("no turn at this host in the {} min of a round", ROUND.as_secs() / 60);
             return Err(Fault::NoAnswer { url: request.url.clone(), cause, way_out: LATER });
         }
-        let result = self.get_once(request);
+        let result = self.get_once(request, read);
         host.refuses = match &result {
             Err(fault) => fault.retry_after().map(|rest| {
                 let rest = rest.clamp(Duration::from_millis(100), Duration::from_secs(86_400));
@@ -212,10 +233,10 @@ impl Http {
         result
     }
 
-    fn get_once(&self, request: &Request) -> Result<Answer, Fault> {
+    fn get_once<T: Send>(&self, request: &Request, mut read: impl FnMut(&Answer) -> Result<T, Fault> + Send) -> Result<T, Fault> {
         let url = request.url.clone();
         let sent = Instant::now();
-        let answer = self.call(request).timeout(self.answer_within).send().map_err(|error| no_answer(&url, &error))?;
+        let mut answer = self.call(request).timeout(self.answer_within).send().map_err(|error| no_answer(&url, &error))?;
         self.compare_clocks(&answer, sent);
         let status = answer.status().as_u16();
         let retry_after = text_of(&answer, &RETRY_AFTER).and_then(|text| self.retry_after(text));
@@ -225,7 +246,18 @@ impl Http {
             let _ = answer.take(MOST_ERROR_BYTES as u64).read_to_end(&mut body);
             return Err(Fault::Status { way_out: way_out(status), said: said(&body), retry_after, url, status });
         }
-        Ok(Answer { body: self.body(answer, &url, sent)?, url })
+        let mut body = Vec::new();
+        let mut read = |body| self.alone(|| read(&Answer { url: url.clone(), body }));
+        if self.body(&mut answer, &mut body, SMALL_BYTES, &url, sent)? {
+            return read(body);
+        }
+        one_at_a_time(&self.large, || {
+            let mut whole = Vec::with_capacity(MOST_BYTES + PART_BYTES);
+            whole.append(&mut body);
+            body.shrink_to_fit();
+            self.body(&mut answer, &mut whole, MOST_BYTES, &url, sent)?;
+            read(whole)
+        })
     }
 
     fn call(&self, request: &Request) -> RequestBuilder {
@@ -245,19 +277,16 @@ impl Http {
         }
     }
 
-    /// The body, in time: a service that sends a byte now and then must not hold a fetch up.
-    fn body(&self, mut answer: Response, url: &str, sent: Instant) -> Result<Vec<u8>, Fault> {
-        let (mut body, mut part) = (Vec::new(), vec![0; 64 << 10]);
-        loop {
+    /// Reads on up to `most` bytes, in time: a service that sends a byte now and then must not hold a fetch up. Whether that was
+    /// all.
+    fn body(&self, answer: &mut Response, body: &mut Vec<u8>, most: usize, url: &str, sent: Instant) -> Result<bool, Fault> {
+        let mut part = vec![0; PART_BYTES];
+        while body.len() <= most {
             match answer.read(&mut part) {
-                Ok(0) => return Ok(body),
+                Ok(0) => return Ok(true),
                 Ok(count) => body.extend_from_slice(&part[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(cut_short(url, &error)),
-            }
-            if body.len() > MOST_BYTES {
-                let cause = format!("an answer of more than {} MiB; look at base_url and area", MOST_BYTES >> 20);
-                return Err(Fault::Answer { url: url.to_owned(), cause });
             }
             if sent.elapsed() > self.answer_within {
                 return Err(Fault::NoAnswer {
@@ -267,6 +296,11 @@ impl Http {
                 });
             }
         }
+        if body.len() > MOST_BYTES {
+            let cause = format!("an answer of more than {} MiB; look at base_url and area", MOST_BYTES >> 20);
+            return Err(Fault::Answer { url: url.to_owned(), cause });
+        }
+        Ok(false)
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -288,6 +322,12 @@ impl Http {
         let ahead = self.now() - half_way - (date.to_utc() + age);
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).push(ahead);
     }
+}
+
+fn one_at_a_time<T: Send>(turn: &Mutex<()>, work: impl FnOnce() -> T + Send) -> T {
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let ended = std::thread::scope(|scope| scope.spawn(work).join());
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Redirections within an origin (scheme, host and port) are followed; any other would carry a token's header to another
@@ -378,7 +418,7 @@ fn way_out(status: u16) -> &'static str {
 }
 
 /// What a service says beside a status, for people: its message, or the start of its text.
-fn said(body: &[u8]) -> String {
+pub fn said(body: &[u8]) -> String {
     let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|json| {
         let texts = ["message", "error", "detail", "title"].into_iter().filter_map(|name| json.get(name));
         // `{"error": {"message": "..."}}` as well.
@@ -415,6 +455,26 @@ mod tests {
         address
     }
 
+    fn whole(answer: &Answer) -> Result<usize, Fault> {
+        Ok(answer.body.len())
+    }
+
+    #[test]
+    fn four_mib_of_an_answer_are_read() {
+        for (bytes, expected) in
+            [(10, Some(10)), (SMALL_BYTES + 1, Some(SMALL_BYTES + 1)), (MOST_BYTES, Some(MOST_BYTES)), (MOST_BYTES + 1, None)]
+        {
+            let url = serve(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n"), vec![b'x'; bytes]);
+            let read = Http::new().expect("a client").within(Duration::from_secs(10)).get(&Request::to(url), whole);
+            match read {
+                Ok(read) => assert_eq!(Some(read), expected),
+                Err(fault) => {
+                    assert!(expected.is_none() && fault.to_string().contains("an answer of more than 4 MiB"), "{fault}")
+                }
+            }
+        }
+    }
+
     #[test]
     fn redirect_to_another_port_is_not_followed() {
         let other = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -423,7 +483,7 @@ mod tests {
         let url = serve(format!("HTTP/1.1 302 Found\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n"), Vec::new());
         let mut request = Request::to(url);
         request.secret_headers.push(("auth-token", Token::from("secret")));
-        let fault = Http::new().expect("a client").within(Duration::from_secs(5)).get(&request).expect_err("a redirect");
+        let fault = Http::new().expect("a client").within(Duration::from_secs(5)).get(&request, whole).expect_err("a redirect");
         assert!(matches!(fault, Fault::Status { status: 302, .. }), "{fault}");
         assert!(other.accept().is_err(), "the token went to another port");
     }
@@ -433,7 +493,8 @@ mod tests {
         let body = format!("<{}", "x".repeat(16 << 10)).into_bytes();
         let url = serve("HTTP/1.1 404 No\r\nContent-Length: 67108864\r\n\r\n".to_owned(), body);
         let begin = Instant::now();
-        let fault = Http::new().expect("a client").within(Duration::from_secs(10)).get(&Request::to(url)).expect_err("404");
+        let fault =
+            Http::new().expect("a client").within(Duration::from_secs(10)).get(&Request::to(url), whole).expect_err("404");
         assert!(matches!(fault, Fault::Status { status: 404, .. }), "{fault}");
         assert!(begin.elapsed() < Duration::from_secs(5), "the rest was not waited for");
     }

@@ -57,10 +57,10 @@ fn what_lies_before_a_gap_that_nothing_fills_is_left_out_and_a_line_says_so() {
     desk.server.trouble("carbon-intensity", Trouble::LongGap);
     let said = desk.fetch();
     assert_eq!(said.code, 0, "{}", said.err);
-    let line = "zone 'DE': electricity-maps: carbon_g_per_kwh: no data from 2026-04-30T19:00:00.000Z to 2026-05-01T05:00:00.000Z; \
+    let line = "zone 'DE': electricity-maps: carbon_g_per_kwh: no data from 2026-04-30T20:00:00.000Z to 2026-05-01T06:00:00.000Z; \
                 what was before is left out";
     assert!(said.err.contains(line), "{}", said.err);
-    assert_eq!(desk.cached("DE").carbon_g_per_kwh.expect("an intensity").start(), at("2026-05-01T05:00:00Z"));
+    assert_eq!(desk.cached("DE").carbon_g_per_kwh.expect("an intensity").start(), at("2026-05-01T06:00:00Z"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::value::{Number, Time, point, time_span};
+use super::value::{AtMost, Number, Time, point, time_span};
 use super::{Area, Ask, Point, Reading, Source, either, history};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -37,11 +37,14 @@ struct Emissions {
     duration: Option<TimeDelta>,
 }
 
+/// Nine days of five minutes are 2,592.
+type List = AtMost<Emissions, 3_000>;
+
 #[derive(Deserialize)]
 struct Forecast {
     location: String,
     #[serde(rename = "forecastData")]
-    data: Vec<Emissions>,
+    data: List,
 }
 
 #[derive(Deserialize)]
@@ -61,11 +64,12 @@ impl Source for CarbonAwareSdk {
         let mut reading = Reading::default();
         let observed = history(ask, NEWEST, OLDER, &mut reading.remarks, |from, to, _| {
             let past = request("emissions/bylocation").with("time", text(from)).with("toTime", text(to));
-            given(http.get(&past), &[204])?.map_or(Ok(Vec::new()), |answer| read_past(&answer))
+            Ok(given(http.get(&past, read_past), &[204])?.unwrap_or_default())
         });
         // Without bounds: releases differ in whether one past the forecast's end is refused.
-        let forecast = match given(http.get(&request("emissions/forecasts/current")), &[204, 404, 501]) {
-            Ok(Some(answer)) => read_forecast(&answer, &ask.live.area),
+        let forecast = http.get(&request("emissions/forecasts/current"), |answer| read_forecast(answer, &ask.live.area));
+        let forecast = match given(forecast, &[204, 404, 501]) {
+            Ok(Some(points)) => Ok(points),
             Ok(None) => {
                 reading.remarks.push("no forecast: the source behind the WebApi has none".to_owned());
                 Ok(Vec::new())
@@ -80,7 +84,7 @@ impl Source for CarbonAwareSdk {
     }
 
     fn areas(&self, http: &Http, ask: &Ask) -> Result<Vec<Area>, Fault> {
-        let known: std::collections::BTreeMap<String, Location> = http.get(&request(ask, "locations"))?.json()?;
+        let known: std::collections::BTreeMap<String, Location> = http.get(&request(ask, "locations"), Answer::json)?;
         Ok(known.into_iter().map(|(key, location)| Area { name: location.name.unwrap_or_default(), key }).collect())
     }
 }
@@ -90,9 +94,9 @@ fn request(ask: &Ask, path: &str) -> Request {
     Request { bearer: ask.token.cloned(), ..Request::to(format!("{base}/{path}")) }
 }
 
-/// An answer; none for these statuses, which mean that there are no data.
-fn given(answer: Result<Answer, Fault>, none: &[u16]) -> Result<Option<Answer>, Fault> {
-    match answer {
+/// An answer's points; none for these statuses, which mean that there are no data.
+fn given(points: Result<Vec<Point>, Fault>, none: &[u16]) -> Result<Option<Vec<Point>>, Fault> {
+    match points {
         Err(Fault::Status { status, .. }) if none.contains(&status) => Ok(None),
         other => other.map(Some),
     }
@@ -106,7 +110,7 @@ pub(super) fn read_past(answer: &Answer) -> Result<Vec<Point>, Fault> {
 /// The points of an answer of `/emissions/forecasts/current`.
 pub(super) fn read_forecast(answer: &Answer, location: &str) -> Result<Vec<Point>, Fault> {
     let mut all = Vec::new();
-    for forecast in answer.json::<Vec<Forecast>>()? {
+    for forecast in answer.json::<AtMost<Forecast, 100>>()?.0 {
         if !forecast.location.eq_ignore_ascii_case(location) {
             let (said, asked) = (printable(&forecast.location), printable(location));
             return Err(answer.wrong(format!("is a forecast of location '{said}', not '{asked}'")));
@@ -116,7 +120,7 @@ pub(super) fn read_forecast(answer: &Answer, location: &str) -> Result<Vec<Point
     Ok(all)
 }
 
-fn points(answer: &Answer, mut entries: Vec<Emissions>) -> Result<Vec<Point>, Fault> {
+fn points(answer: &Answer, AtMost(mut entries): List) -> Result<Vec<Point>, Fault> {
     // The WebApi names the area of the source behind it here, so it cannot be compared with the location; it is one area at least.
     let mut names = entries.iter().filter_map(|entry| entry.location.as_deref());
     if let Some(first) = names.next()

@@ -11,7 +11,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::value::{Number, OneOrMore, Time, point, side_part};
+use super::value::{AtMost, Number, OneOrMore, Time, point, side_part};
 use super::{Area, Ask, Point, Reading, Series, Source, contradiction, history, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -60,7 +60,7 @@ struct Half {
     to: Time,
     intensity: Option<HalfIntensity>,
     #[serde(default, deserialize_with = "side_part")]
-    generationmix: Option<Vec<Share>>,
+    generationmix: Option<Mix>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +68,17 @@ struct HalfIntensity {
     forecast: Number,
     #[serde(default)]
     actual: Number,
+}
+
+/// What is kept of a mix.
+#[derive(Deserialize)]
+#[serde(from = "AtMost<Share, 100>")]
+struct Mix {
+    /// Renewable share from 0 to 1: of the parts' sum, which need not be 100. A part that is not told, or is no percentage, makes
+    /// it a gap: what is missing is not zero.
+    renewable: Option<f64>,
+    /// What gas and coal emit, g/kWh, by the service's own factors (`/intensity/factors`).
+    fossil_g: f64,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +111,7 @@ impl Source for CarbonIntensityGb {
     fn ask(&self, http: &Http, ask: &Ask) -> Result<Reading, Fault> {
         let place = Place::of(&ask.live.area)?;
         let base = ask.live.base_url.as_deref().or(self.base_url()).unwrap_or_default();
-        let get = |path: String| http.get(&Request::to(format!("{base}{path}")));
+        let get = |path: String| http.get(&Request::to(format!("{base}{path}")), halves);
         let mut reading = Reading::default();
         let (carbon, share) = (&mut reading.carbon_g_per_kwh, &mut reading.renewable_share);
         let remarks = &mut reading.remarks;
@@ -108,14 +119,12 @@ impl Source for CarbonIntensityGb {
         let ahead = format!("{}/fw48h", minute(ask.now));
         match place.end() {
             None => {
-                let past =
-                    history(ask, SPAN, SPAN, remarks, |from, to, _| halves(&get(format!("/intensity/{}", span(from, to)))?))?;
+                let past = history(ask, SPAN, SPAN, remarks, |from, to, _| get(format!("/intensity/{}", span(from, to))))?;
                 put(carbon, intensities(&past));
-                let ahead = get(format!("/intensity/{ahead}")).and_then(|answer| halves(&answer));
+                let ahead = get(format!("/intensity/{ahead}"));
                 put(carbon, intensities(&optional(ahead, "no forecast", remarks).unwrap_or_default()));
                 // It failed for days while the intensity was served (carbon-intensity/api-definitions#14).
-                let mix =
-                    history(ask, SPAN, SPAN, remarks, |from, to, _| halves(&get(format!("/generation/{}", span(from, to)))?));
+                let mix = history(ask, SPAN, SPAN, remarks, |from, to, _| get(format!("/generation/{}", span(from, to))));
                 let mix = optional(mix, "no renewable share", remarks).unwrap_or_default();
                 share.observed.extend(shares(&mix));
                 contradiction::leave_out(&mut reading, &fossil_g(&mix));
@@ -123,7 +132,10 @@ impl Source for CarbonIntensityGb {
             Some(end) => {
                 // No outturn will come: what the service says of a half hour that has begun is all that will be known of it.
                 let has_begun = |point: Point| (point, point.from <= ask.now);
-                let one = |path: String| region(&get(format!("/regional/intensity/{path}/{end}"))?, &place);
+                let one = |path: String| {
+                    let request = Request::to(format!("{base}/regional/intensity/{path}/{end}"));
+                    http.get(&request, |answer| region(answer, &place))
+                };
                 let mut halves = history(ask, SPAN, SPAN, remarks, |from, to, _| one(span(from, to)))?;
                 halves.extend(optional(one(ahead), "no forecast", remarks).unwrap_or_default());
                 put(carbon, intensities(&halves).into_iter().map(|(point, _)| has_begun(point)));
@@ -183,14 +195,30 @@ fn minute(time: DateTime<Utc>) -> String {
     (half + TimeDelta::minutes(1)).format("%Y-%m-%dT%H:%MZ").to_string()
 }
 
-/// What the gas and coal of each mix emit, g/kWh, by the service's own factors (`/intensity/factors`).
+impl From<AtMost<Share, 100>> for Mix {
+    fn from(AtMost(shares): AtMost<Share, 100>) -> Self {
+        let (mut all, mut renewable, mut fossil_g, mut is_whole) = (0.0, 0.0, 0.0, true);
+        for Share { fuel, perc } in shares {
+            let Some(perc) = perc.0.filter(|perc| *perc <= MOST_PERCENT) else {
+                is_whole = false;
+                continue;
+            };
+            let perc = perc.max(0.0);
+            all += perc;
+            match fuel.as_str() {
+                "gas" => fossil_g += perc / 100.0 * contradiction::GAS_G_PER_KWH,
+                "coal" => fossil_g += perc / 100.0 * 937.0,
+                fuel if RENEWABLE.contains(&fuel) => renewable += perc,
+                _ => {}
+            }
+        }
+        Self { renewable: (is_whole && all > 0.0).then(|| renewable / all), fossil_g }
+    }
+}
+
+/// What the gas and coal of each mix emit, g/kWh.
 fn fossil_g(halves: &[Half]) -> BTreeMap<DateTime<Utc>, f64> {
-    let part = |share: &Share| match share.fuel.as_str() {
-        "gas" => share.perc.0.map(|perc| perc / 100.0 * contradiction::GAS_G_PER_KWH),
-        "coal" => share.perc.0.map(|perc| perc / 100.0 * 937.0),
-        _ => None,
-    };
-    halves.iter().map(|half| (half.from.0, half.generationmix.iter().flatten().filter_map(part).sum())).collect()
+    halves.iter().filter_map(|half| Some((half.from.0, half.generationmix.as_ref()?.fossil_g))).collect()
 }
 
 /// An answer's data. An unknown postcode is answered with nothing at all.
@@ -250,18 +278,9 @@ fn intensities(halves: &[Half]) -> Vec<(Point, bool)> {
     halves.iter().filter_map(|half| value(half).map(|(value, is_outturn)| (point(half, value), is_outturn))).collect()
 }
 
-/// Renewable shares from 0 to 1: of the sum of the mix, which need not be 100. A mix with a part that is not told, or is no
-/// percentage, is a gap: what is missing is not zero.
+/// Renewable shares from 0 to 1.
 fn shares(halves: &[Half]) -> Vec<Point> {
-    let share = |half: &Half| {
-        let (mut all, mut renewable) = (0.0, 0.0);
-        for Share { fuel, perc } in half.generationmix.as_ref()? {
-            let perc = perc.0.filter(|perc| *perc <= MOST_PERCENT)?.max(0.0);
-            all += perc;
-            renewable += if RENEWABLE.contains(&fuel.as_str()) { perc } else { 0.0 };
-        }
-        (all > 0.0).then(|| point(half.from.0, half.length(), renewable / all))
-    };
+    let share = |half: &Half| Some(point(half.from.0, half.length(), half.generationmix.as_ref()?.renewable?));
     halves.iter().filter_map(share).collect()
 }
 

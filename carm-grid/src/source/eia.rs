@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::generation::Generation;
-use super::value::Number;
+use super::value::{AtMost, Number};
 use super::{Area, Ask, Reading, Source};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -22,8 +22,8 @@ pub struct Eia;
 
 /// The most rows that the service gives at once.
 const PAGE: usize = 5_000;
-/// More pages than a year of a respondent has.
-const MOST_PAGES: usize = 60;
+/// Five weeks of twenty energy sources are 16,800 rows.
+const MOST_PAGES: usize = 4;
 
 #[derive(Deserialize)]
 struct Whole {
@@ -33,7 +33,7 @@ struct Whole {
 #[derive(Deserialize)]
 struct Reply {
     total: Number,
-    data: Vec<Row>,
+    data: AtMost<Row, PAGE>,
 }
 
 /// One hour of one energy source.
@@ -109,17 +109,17 @@ impl Source for Eia {
                 .with("sort[0][direction]", "asc")
                 .with("offset", count)
                 .with("length", PAGE);
-            let (page, total) = rows.read(&http.get(&request)?, &ask.live.area)?;
+            let (page, total) = http.get(&request, |answer| rows.read(answer, &ask.live.area))?;
             count += page;
             if page == 0 || count >= total {
-                return Ok(rows.reading());
+                return Ok(http.alone(|| rows.reading()));
             }
         }
         Err(Fault::Setup(format!("more than {} rows for respondent '{}'", MOST_PAGES * PAGE, printable(&ask.live.area))))
     }
 
     fn areas(&self, http: &Http, ask: &Ask) -> Result<Vec<Area>, Fault> {
-        let known: Facets = http.get(&request(self, ask, "facet/respondent/")?)?.json()?;
+        let known: Facets = http.get(&request(self, ask, "facet/respondent/")?, Answer::json)?;
         let area = |facet: Facet| Area { name: facet.name.unwrap_or_default(), key: facet.id };
         Ok(known.response.facets.into_iter().map(area).collect())
     }
@@ -143,7 +143,7 @@ pub(super) struct Rows {
 impl Rows {
     /// Takes a page; how many rows it has, and how many all pages have.
     pub(super) fn read(&mut self, answer: &Answer, respondent: &str) -> Result<(usize, usize), Fault> {
-        let Reply { total, data } = answer.json::<Whole>()?.response;
+        let Reply { total, data: AtMost(data) } = answer.json::<Whole>()?.response;
         let page = data.len();
         for row in data {
             if row.respondent != respondent {

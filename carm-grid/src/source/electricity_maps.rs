@@ -12,7 +12,7 @@ use carm::request::printable;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::value::{Number, Time, point, present, side_part};
+use super::value::{AtMost, Number, Time, point, present, side_part};
 use super::{Area, Ask, Point, Reading, Series, Source, contradiction, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -50,14 +50,15 @@ struct Entry {
     temporal_granularity: Option<String>,
 }
 
-/// An answer. Where its list stands differs by request and version: `history`, `forecast` or `data`.
+/// Three days of five minutes are 864.
+type List = AtMost<Entry, 1_000>;
+
+/// The rest of an answer. Where its list stands differs by request and version: `history`, `forecast` or `data`.
 #[derive(Deserialize)]
 struct Reply {
-    #[serde(flatten)]
-    head: Entry,
-    history: Option<Vec<Entry>>,
-    forecast: Option<Vec<Entry>>,
-    data: Option<Vec<Entry>>,
+    history: Option<List>,
+    forecast: Option<List>,
+    data: Option<List>,
     message: Option<String>,
     error: Option<String>,
 }
@@ -112,7 +113,7 @@ impl Source for ElectricityMaps {
 
     fn areas(&self, http: &Http, ask: &Ask) -> Result<Vec<Area>, Fault> {
         let call = Call { source: self, http, ask };
-        let zones: BTreeMap<String, Zone> = http.get(&call.request("/v3/zones".to_owned()))?.json()?;
+        let zones: BTreeMap<String, Zone> = http.get(&call.request("/v3/zones".to_owned()), Answer::json)?;
         let granted = zones.into_iter().filter(|(_, zone)| zone.access.as_ref().is_none_or(|routes| !routes.is_empty()));
         Ok(granted.map(|(key, zone)| Area { name: zone.name(), key }).collect())
     }
@@ -147,17 +148,16 @@ impl Call<'_> {
         if what == What::Carbon {
             request = request.with("emissionFactorType", "lifecycle");
         }
-        let answer = if part == "forecast" {
-            let far = request.clone().with("horizonHours", horizon(self.ask.until - self.ask.now));
-            match self.http.get(&far) {
-                // A plan may know the service's usual horizon alone.
-                Err(Fault::Status { status: 400, .. }) => self.http.get(&request)?,
-                other => other?,
-            }
-        } else {
-            self.http.get(&request)?
-        };
-        read(&answer, &self.ask.live.area, what)
+        let get = |request: &Request| self.http.get(request, |answer| read(answer, &self.ask.live.area, what));
+        if part != "forecast" {
+            return get(&request);
+        }
+        let far = request.clone().with("horizonHours", horizon(self.ask.until - self.ask.now));
+        match get(&far) {
+            // A plan may know the service's usual horizon alone.
+            Err(Fault::Status { status: 400, .. }) => get(&request),
+            other => other,
+        }
     }
 
     /// The last 24 hours, and the hour of now where they do not reach it.
@@ -218,18 +218,18 @@ fn remark_provisional(hours: &[Hour], remarks: &mut Vec<String>) {
 
 /// The hours of an answer: g/kWh, or shares from 0 to 1.
 fn read(answer: &Answer, area: &str, what: What) -> Result<Vec<Hour>, Fault> {
-    let mut reply: Reply = answer.json()?;
-    let Some(zone) = reply.head.zone.as_deref() else {
+    let (head, reply): (Entry, Reply) = (answer.json()?, answer.json()?);
+    let Some(zone) = head.zone.as_deref() else {
         let said = reply.message.or(reply.error).map_or(String::new(), |said| format!(" ('{}')", printable(&said)));
         return Err(answer.wrong(format!("names no zone{said}; look at area and at the token's plan")));
     };
     is_zone(answer, zone, area)?;
-    let list = reply.history.take().or(reply.forecast.take()).or(reply.data.take());
-    let length = granularity(answer, reply.head.temporal_granularity.as_deref())?;
-    let factors = reply.head.emission_factor_type.clone();
-    let unit = reply.head.unit.clone();
+    let list = reply.history.or(reply.forecast).or(reply.data);
+    let length = granularity(answer, head.temporal_granularity.as_deref())?;
+    let factors = head.emission_factor_type.clone();
+    let unit = head.unit.clone();
     let mut hours = Vec::new();
-    for entry in list.unwrap_or_else(|| vec![reply.head]) {
+    for entry in list.map_or_else(|| vec![head], |list| list.0) {
         if let Some(zone) = &entry.zone {
             is_zone(answer, zone, area)?;
         }

@@ -13,7 +13,7 @@ use carm::request::printable;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::value::{Number, point, side_part};
+use super::value::{AtMost, Number, point, side_part};
 use super::{Area, Ask, Point, Reading, Source, optional};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -32,10 +32,13 @@ const MOST_MW: f64 = 5e6;
 /// The service's own share, in percent. It may exceed 100: a country that exports generates more than its load.
 const SHARE_OF_LOAD: &str = "renewable share of load";
 
+/// Five weeks of quarter hours are 3,360.
+type Numbers = AtMost<Number, 4_000>;
+
 #[derive(Deserialize)]
 struct PublicPower {
-    unix_seconds: Vec<Number>,
-    production_types: Vec<Production>,
+    unix_seconds: Numbers,
+    production_types: AtMost<Production, 100>,
     #[serde(default, deserialize_with = "side_part")]
     deprecated: bool,
 }
@@ -43,13 +46,13 @@ struct PublicPower {
 #[derive(Deserialize)]
 struct Production {
     name: String,
-    data: Option<Vec<Number>>,
+    data: Option<Numbers>,
 }
 
 #[derive(Deserialize)]
 struct ShareForecast {
-    unix_seconds: Vec<Number>,
-    ren_share: Option<Vec<Number>>,
+    unix_seconds: Numbers,
+    ren_share: Option<Numbers>,
     #[serde(default, deserialize_with = "side_part")]
     substitute: bool,
     #[serde(default, deserialize_with = "side_part")]
@@ -58,10 +61,10 @@ struct ShareForecast {
 
 #[derive(Deserialize)]
 struct TrafficLight {
-    unix_seconds: Vec<Number>,
-    share: Option<Vec<Number>>,
+    unix_seconds: Numbers,
+    share: Option<Numbers>,
     #[serde(default, deserialize_with = "side_part")]
-    signal: Option<Vec<Number>>,
+    signal: Option<Numbers>,
     #[serde(default, deserialize_with = "side_part")]
     substitute: bool,
 }
@@ -77,20 +80,17 @@ impl Source for EnergyCharts {
         let get = |path: &str| Request::to(format!("{base}/{path}")).with("country", &country);
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let mut reading = Reading::default();
-        let power = http.get(&get("public_power").with("start", text(ask.since)).with("end", text(ask.now)));
-        let power = power.map_err(with_way_out)?;
-        let (intensity, share) = read_power(&power, &mut reading.remarks)?;
+        let power = get("public_power").with("start", text(ask.since)).with("end", text(ask.now));
+        let power = http.get(&power, |answer| read_power(answer, &mut reading.remarks));
+        let (intensity, share) = power.map_err(with_way_out)?;
         let has_begun = |point: &Point| point.from <= ask.now;
         reading.carbon_g_per_kwh.observed = intensity.into_iter().filter(has_begun).collect();
         reading.renewable_share.observed = share.into_iter().filter(has_begun).collect();
 
         let remarks = &mut reading.remarks;
-        let forecast = given(http.get(&get("ren_share_forecast")))
-            .and_then(|answer| answer.map_or(Ok(Vec::new()), |answer| read_forecast(&answer, remarks)));
+        let forecast = given(http.get(&get("ren_share_forecast"), |answer| read_forecast(answer, remarks)));
         let forecast = optional(forecast, "ren_share_forecast", remarks).unwrap_or_default();
-        let light = given(http.get(&get("signal"))).and_then(|answer| {
-            answer.map_or(Ok(Vec::new()), |answer| read_light(&answer, ask.now, forecast.is_empty(), remarks))
-        });
+        let light = given(http.get(&get("signal"), |answer| read_light(answer, ask.now, forecast.is_empty(), remarks)));
         let light = optional(light, "signal", remarks).unwrap_or_default();
         reading.renewable_share.forecast = if forecast.is_empty() { light } else { forecast };
         if reading.renewable_share.forecast.is_empty() {
@@ -123,10 +123,10 @@ fn with_way_out(fault: Fault) -> Fault {
 }
 
 /// What was given; nothing where the service does not have it for this country.
-fn given(answer: Result<Answer, Fault>) -> Result<Option<Answer>, Fault> {
-    match answer {
-        Err(Fault::Status { status: 400 | 404 | 422, .. }) => Ok(None),
-        other => other.map(Some),
+fn given(points: Result<Vec<Point>, Fault>) -> Result<Vec<Point>, Fault> {
+    match points {
+        Err(Fault::Status { status: 400 | 404 | 422, .. }) => Ok(Vec::new()),
+        other => other,
     }
 }
 
@@ -136,12 +136,12 @@ fn read_power(answer: &Answer, remarks: &mut Vec<String>) -> Result<(Vec<Point>,
     if power.deprecated {
         remarks.push("public_power: the service means to give it up (deprecated)".to_owned());
     }
-    let steps = steps(answer, &power.unix_seconds)?;
+    let steps = steps(answer, &power.unix_seconds.0)?;
     let mut share = Vec::new();
     let mut known: Vec<(Fuel, Vec<Number>)> = Vec::new();
     let mut unknown: Vec<(String, Vec<Number>)> = Vec::new();
-    for Production { name, data } in power.production_types {
-        let Some(mut data) = data else { continue };
+    for Production { name, data } in power.production_types.0 {
+        let Some(AtMost(mut data)) = data else { continue };
         if data.len() != steps.len() {
             let (values, times) = (counted(data.len(), "value"), counted(steps.len(), "time"));
             return Err(answer.wrong(format!("'{}' has {values} for {times}", printable(&name))));
@@ -201,7 +201,7 @@ fn read_forecast(answer: &Answer, remarks: &mut Vec<String>) -> Result<Vec<Point
     if forecast.deprecated {
         remarks.push("ren_share_forecast: the service means to give it up (deprecated)".to_owned());
     }
-    let points = shares(answer, &forecast.unix_seconds, forecast.ren_share.as_deref(), "ren_share")?;
+    let points = shares(answer, &forecast.unix_seconds.0, forecast.ren_share, "ren_share")?;
     if forecast.substitute && !points.is_empty() {
         remarks.push("ren_share_forecast: a guess from past data, for want of better ones (substitute)".to_owned());
     }
@@ -211,12 +211,12 @@ fn read_forecast(answer: &Answer, remarks: &mut Vec<String>) -> Result<Vec<Point
 /// The same of an answer of `/signal`, and a remark where the grid will be congested.
 fn read_light(answer: &Answer, now: DateTime<Utc>, is_used: bool, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
     let light: TrafficLight = answer.json()?;
-    let steps = steps(answer, &light.unix_seconds)?;
-    let points = shares(answer, &light.unix_seconds, light.share.as_deref(), "share")?;
+    let steps = steps(answer, &light.unix_seconds.0)?;
+    let points = shares(answer, &light.unix_seconds.0, light.share, "share")?;
     if is_used && light.substitute && !points.is_empty() {
         remarks.push("signal: a guess from past data, for want of better ones (substitute)".to_owned());
     }
-    let lights = light.signal.unwrap_or_default();
+    let lights = light.signal.unwrap_or_default().0;
     // -1 red for a congested grid, 0 red, 1 yellow, 2 green by the share.
     let mut congested = steps.iter().zip(lights).filter(|((from, length), light)| *from + *length > now && light.0 == Some(-1.0));
     if let Some(((from, _), _)) = congested.next() {
@@ -226,14 +226,14 @@ fn read_light(answer: &Answer, now: DateTime<Utc>, is_used: bool, remarks: &mut 
     Ok(points)
 }
 
-fn shares(answer: &Answer, times: &[Number], values: Option<&[Number]>, key: &str) -> Result<Vec<Point>, Fault> {
+fn shares(answer: &Answer, times: &[Number], values: Option<Numbers>, key: &str) -> Result<Vec<Point>, Fault> {
     let steps = steps(answer, times)?;
-    let Some(values) = values else { return Ok(Vec::new()) };
+    let Some(AtMost(values)) = values else { return Ok(Vec::new()) };
     if values.len() != steps.len() {
         let (values, times) = (counted(values.len(), "value"), counted(steps.len(), "time"));
         return Err(answer.wrong(format!("{key} has {values} for {times}")));
     }
-    Ok(percent(&steps, values))
+    Ok(percent(&steps, &values))
 }
 
 fn percent(steps: &[(DateTime<Utc>, TimeDelta)], values: &[Number]) -> Vec<Point> {

@@ -88,8 +88,12 @@ impl Source for Entsoe {
                 }
             }
         })?;
-        let generation = read_generation(&curves, ask.now, &mut reading.remarks);
-        let mixes = generation.mixes();
+        let (generation, mixes) = http.alone(|| {
+            let generation = read_generation(&curves, ask.now, &mut reading.remarks);
+            let mixes = generation.mixes();
+            (generation, mixes)
+        });
+        drop(curves);
         reading.carbon_g_per_kwh.observed = mixes.g_per_kwh;
         reading.renewable_share.observed = mixes.renewable_share;
         reading.remarks.extend(mixes.remarks);
@@ -151,10 +155,10 @@ impl Call<'_> {
             .with("periodStart", text(from))
             .with("periodEnd", text(to));
         request.secret_query.push(("securityToken", token.clone()));
-        match self.http.get(&request) {
+        match self.http.get(&request, |answer| document::read(answer, eic)) {
             // Of old the same words came with a status of their own.
             Err(Fault::Status { status: 400, said, .. }) if document::is_no_data(&said) => Ok(Said::Nothing(said)),
-            other => document::read(&other?, eic),
+            other => other,
         }
     }
 }

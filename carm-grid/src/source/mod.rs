@@ -111,8 +111,8 @@ pub fn either(
     if let (Err(fault), Err(_)) = (&observed, &forecast) {
         return Err(fault.clone());
     }
-    series.observed.extend(optional(observed, "no history", remarks).unwrap_or_default());
-    series.forecast.extend(optional(forecast, "no forecast", remarks).unwrap_or_default());
+    series.observed = optional(observed, "no history", remarks).unwrap_or_default();
+    series.forecast = optional(forecast, "no forecast", remarks).unwrap_or_default();
     Ok(())
 }
 
@@ -139,7 +139,11 @@ pub fn history<T>(
         parts.push(points);
         to = from;
     }
-    Ok(parts.into_iter().rev().flatten().collect())
+    let mut all = parts.pop().unwrap_or_default();
+    while let Some(mut part) = parts.pop() {
+        all.append(&mut part);
+    }
+    Ok(all)
 }
 
 /// An area that a service knows.

@@ -9,8 +9,9 @@ use carm::config::Quantity;
 use carm::request::printable;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::value::{point, side_part, warn};
+use super::value::{AtMost, point, side_part, warn};
 use super::{Area, Ask, Point, Reading, Source};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -39,7 +40,7 @@ struct Whole {
 struct Data {
     #[serde(rename = "resultType")]
     kind: String,
-    result: serde_json::Value,
+    result: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +49,7 @@ struct Series {
     metric: BTreeMap<String, String>,
     /// Seconds since 1970, and the value in a string.
     #[serde(default)]
-    values: Vec<(f64, String)>,
+    values: AtMost<(f64, String), 11_000>,
 }
 
 impl Source for Prometheus {
@@ -74,8 +75,8 @@ impl Source for Prometheus {
                 .with("start", from.timestamp())
                 .with("end", to.timestamp())
                 .with("step", STEP.num_seconds());
-            let answer = http.get(&Request { bearer: ask.token.cloned(), ..request })?;
-            points.extend(read(&answer, quantity, &mut reading.remarks)?);
+            let request = Request { bearer: ask.token.cloned(), ..request };
+            points.extend(http.get(&request, |answer| read(answer, quantity, &mut reading.remarks))?);
             from = to + STEP;
         }
         if points.is_empty() {
@@ -107,8 +108,8 @@ pub(super) fn read(answer: &Answer, quantity: Quantity, remarks: &mut Vec<String
     if data.kind != "matrix" {
         return Err(answer.wrong(format!("is a {}, not a matrix", printable(&data.kind))));
     }
-    let mut all: Vec<Series> =
-        serde_json::from_value(data.result).map_err(|error| answer.wrong(format!("no matrix as documented ({error})")))?;
+    let all = serde_json::from_str(data.result.get());
+    let AtMost::<Series, 1_000>(mut all) = all.map_err(|error| answer.wrong(format!("no matrix as documented ({error})")))?;
     if all.len() > 1 {
         let told: Vec<String> = all.iter().take(2).map(|series| labels(&series.metric)).collect();
         let (count, told) = (all.len(), told.join(" and "));
@@ -118,7 +119,7 @@ pub(super) fn read(answer: &Answer, quantity: Quantity, remarks: &mut Vec<String
     }
     let Some(series) = all.pop() else { return Ok(Vec::new()) };
     let mut points = Vec::new();
-    for (seconds, text) in series.values {
+    for (seconds, text) in series.values.0 {
         let value: f64 = text.parse().map_err(|_| answer.wrong(format!("value '{}' is no number", printable(&text))))?;
         let from = time(seconds).ok_or_else(|| answer.wrong(format!("{seconds} is no time in seconds since 1970")))?;
         // Nothing divided by nothing; a meter that was not there.

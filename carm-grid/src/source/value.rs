@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::Point;
 
@@ -22,7 +23,7 @@ pub struct Number(pub Option<f64>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub DateTime<Utc>);
 
-/// One or several: where a service gives a list in one place and its only member in another.
+/// One or several, up to two thousand: where a service gives a list in one place and its only member in another.
 #[derive(Debug, Clone)]
 pub struct OneOrMore<T>(pub Vec<T>);
 
@@ -37,7 +38,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
                 f.write_str("an object or a list of objects")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMore)
+                AtMost::<T, 2_000>::deserialize(SeqAccessDeserializer::new(list)).map(|list| OneOrMore(list.0))
             }
             fn visit_map<A: MapAccess<'de>>(self, one: A) -> Result<Self::Value, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(one)).map(|one| OneOrMore(vec![one]))
@@ -90,8 +91,45 @@ impl<'de> Deserialize<'de> for Time {
 
 /// A part that the data do not depend on: of another form it counts as missing.
 pub fn side_part<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
-    let part = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(part).unwrap_or_default())
+    let part = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(if part.get().len() > MOST_SIDE_BYTES { T::default() } else { serde_json::from_str(part.get()).unwrap_or_default() })
+}
+
+/// No warning of a service is longer.
+const MOST_SIDE_BYTES: usize = 8 << 10;
+
+/// A list of at most so many. Some bytes of JSON or XML may ask for a hundred times as many in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AtMost<T, const MOST: usize>(pub Vec<T>);
+
+impl<T, const MOST: usize> Default for AtMost<T, MOST> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for AtMost<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T, const MOST: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Reader<T, MOST> {
+            type Value = AtMost<T, MOST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    if items.len() == MOST {
+                        return Err(A::Error::custom(format!("a list of more than {MOST}")));
+                    }
+                    items.push(item);
+                }
+                Ok(AtMost(items))
+            }
+        }
+        deserializer.deserialize_seq(Reader(PhantomData))
+    }
 }
 
 /// A service's warnings as remarks, each once: text as it is, anything else as JSON.
@@ -162,6 +200,13 @@ mod tests {
             let error = read(text).expect_err(text);
             assert!(error.contains(cause), "{error}");
         }
+    }
+
+    #[test]
+    fn a_list_ends_at_its_most() {
+        let read = |text: &str| serde_json::from_str::<AtMost<u8, 2>>(text).map_err(|error| error.to_string());
+        assert_eq!(read("[1,2]"), Ok(AtMost(vec![1, 2])));
+        assert_eq!(read("[1,2,3]"), Err("a list of more than 2 at line 1 column 7".to_owned()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use carm::request::printable;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::value::{Number, Time, point, side_part, warn};
+use super::value::{AtMost, Number, Time, point, side_part, warn};
 use super::{Area, Ask, Point, Reading, Source, either, history};
 use crate::fault::Fault;
 use crate::http::{Answer, Http, Request};
@@ -49,7 +49,8 @@ struct Login {
 
 #[derive(Deserialize)]
 struct Reply {
-    data: Vec<Entry>,
+    /// Thirty days of five minutes are 8,640.
+    data: AtMost<Entry, 10_000>,
     meta: Meta,
 }
 
@@ -105,7 +106,7 @@ impl Source for WattTime {
 
     fn areas(&self, http: &Http, ask: &Ask) -> Result<Vec<Area>, Fault> {
         let call = Call { base: base(self, ask), http, ask };
-        let access: Access = call.get(Request::to(format!("{}/v3/my-access", call.base)))?.json()?;
+        let access: Access = call.get(Request::to(format!("{}/v3/my-access", call.base)), Answer::json)?;
         let ours = access.signal_types.into_iter().filter(|signal| signal.signal_type == signal_type(ask.intensity));
         let areas = ours.flat_map(|signal| signal.regions);
         Ok(areas.map(|region| Area { name: region.region_full_name.unwrap_or_default(), key: region.region }).collect())
@@ -139,24 +140,24 @@ impl Call<'_> {
     fn forecast(&self, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
         let hours = ((self.ask.until - self.ask.now).num_minutes() + 59) / 60;
         let request = self.request("forecast").with("horizon_hours", hours.clamp(1, MOST_HOURS));
-        read(&self.get(request)?, self.ask, remarks)
+        self.get(request, |answer| read(answer, self.ask, remarks))
     }
 
     fn historical(&self, remarks: &mut Vec<String>) -> Result<Vec<Point>, Fault> {
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         history(self.ask, SPAN, SPAN, remarks, |from, to, remarks| {
             let request = self.request("historical").with("start", text(from)).with("end", text(to));
-            read(&self.get(request)?, self.ask, remarks)
+            self.get(request, |answer| read(answer, self.ask, remarks))
         })
     }
 
     /// Asks with the token of the login, and once more with a new one where the service no longer takes it.
-    fn get(&self, request: Request) -> Result<Answer, Fault> {
+    fn get<T: Send>(&self, request: Request, mut read: impl FnMut(&Answer) -> Result<T, Fault> + Send) -> Result<T, Fault> {
         let token = self.token(None)?;
-        match self.http.get(&Request { bearer: Some(token.clone()), ..request.clone() }) {
+        match self.http.get(&Request { bearer: Some(token.clone()), ..request.clone() }, &mut read) {
             Err(fault) if is_expired(&fault) => {
                 let token = self.token(Some(&token))?;
-                self.http.get(&Request { bearer: Some(token), ..request })
+                self.http.get(&Request { bearer: Some(token), ..request }, read)
             }
             other => other,
         }
@@ -177,14 +178,13 @@ impl Call<'_> {
             return Ok(token.clone());
         }
         let request = Request { basic: Some(account.clone()), ..Request::to(format!("{}/login", self.base)) };
-        let answer = self.http.get(&request).map_err(|fault| match fault {
+        let token = self.http.get(&request, bearer).map_err(|fault| match fault {
             Fault::Status { url, status: status @ (401 | 403), said, retry_after, .. } => {
                 let way_out = "look at the user:password of token_file";
                 Fault::Status { url, status, said, retry_after, way_out }
             }
             other => other,
         })?;
-        let token = bearer(&answer)?;
         known.insert(key, Session { token: token.clone(), since: Instant::now() });
         Ok(token)
     }
@@ -225,7 +225,7 @@ pub(super) fn read(answer: &Answer, ask: &Ask, remarks: &mut Vec<String>) -> Res
     };
     warn("the service", &meta.warnings, remarks);
     let length = TimeDelta::seconds(seconds as i64);
-    let points = data.into_iter().filter_map(|entry| Some((entry.point_time.0, entry.value.0?)));
+    let points = data.0.into_iter().filter_map(|entry| Some((entry.point_time.0, entry.value.0?)));
     Ok(points.map(|(from, pounds)| point(from, length, pounds * G_PER_KWH)).collect())
 }
 

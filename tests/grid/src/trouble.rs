@@ -55,6 +55,8 @@ pub enum Trouble {
     NoForecast,
     /// No points at all.
     Nothing,
+    /// So many more values, a second apart, before the first.
+    Large(u32),
     /// The `Date` header is off by these seconds.
     Clock(i64),
 }
@@ -77,6 +79,10 @@ impl Trouble {
             Self::ShortForecast => points.retain(|&(t, _)| t < now + TimeDelta::hours(3)),
             Self::NoForecast => points.retain(|&(t, _)| t < now),
             Self::Nothing => points.clear(),
+            Self::Large(count) => {
+                let Some(&(first, value)) = points.first() else { return };
+                points.extend((1..=*count).map(|n| (first - TimeDelta::seconds(n.into()), value)));
+            }
             _ => {}
         }
     }
@@ -155,6 +161,7 @@ impl fmt::Display for Trouble {
             Self::Status { status, retry_after: None } => write!(f, "status={status}"),
             Self::Status { status, retry_after: Some(seconds) } => write!(f, "status={status},{seconds}"),
             Self::Clock(seconds) => write!(f, "clock={seconds}"),
+            Self::Large(count) => write!(f, "large={count}"),
             plain => f.write_str(PLAIN.iter().find(|(_, known)| known == plain).map_or("?", |(word, _)| word)),
         }
     }
@@ -165,7 +172,8 @@ impl FromStr for Trouble {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let words: Vec<&str> = PLAIN.iter().map(|(word, _)| *word).collect();
-        let refuse = || format!("'{text}': no such trouble; give {}, status=N[,SECONDS] or clock=SECONDS", words.join(", "));
+        let refuse =
+            || format!("'{text}': no such trouble; give {}, status=N[,SECONDS], clock=SECONDS or large=COUNT", words.join(", "));
         if let Some((_, trouble)) = PLAIN.iter().find(|(word, _)| *word == text) {
             return Ok(*trouble);
         }
@@ -176,6 +184,7 @@ impl FromStr for Trouble {
         };
         match word {
             "status" => Ok(Self::Status { status: number.parse().map_err(|_| refuse())?, retry_after: seconds }),
+            "large" => Ok(Self::Large(number.parse().map_err(|_| refuse())?)),
             "clock" => Ok(Self::Clock(number.parse().map_err(|_| refuse())?)),
             _ => Err(refuse()),
         }
@@ -192,6 +201,7 @@ mod tests {
             Trouble::Status { status: 401, retry_after: None },
             Trouble::Status { status: 429, retry_after: Some(2) },
             Trouble::Clock(-7200),
+            Trouble::Large(9),
         ];
         for trouble in PLAIN.iter().map(|(_, trouble)| *trouble).chain(others) {
             assert_eq!(trouble.to_string().parse(), Ok(trouble));

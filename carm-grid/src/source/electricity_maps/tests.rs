@@ -80,6 +80,7 @@ fn an_hour_without_a_value_is_left_out_and_one_without_the_key_is_a_fault() {
             "unit 'lb/MWh', not gCO2eq/kWh",
         ),
         (r#"{"zone":"DE","history":{}}"#, "no JSON of the documented shape"),
+        (&format!(r#"{{"zone":"DE","history":[{{}}{}]}}"#, ",{}".repeat(1_000)), "a list of more than 1000"),
         ("Boooom!", "no JSON of the documented shape"),
         ("<html>", "a page instead of JSON"),
     ] {
@@ -115,7 +116,7 @@ fn history_now_and_forecast_are_the_worlds_in_both_versions() {
             (&reading.carbon_g_per_kwh, &(|t| world.intensity("DE", t)) as &dyn Fn(_) -> _),
             (&reading.renewable_share, &|t| world.share("DE", t)),
         ] {
-            holds(&series.observed, 25, 60, 1e-9, value);
+            holds(&series.observed, 24, 60, 1e-9, value);
             holds(&series.forecast, 48, 60, 1e-9, value);
             assert!(series.observed.iter().any(|point| point.from == at("2026-05-01T12:00:00Z")), "the present hour");
         }
@@ -131,7 +132,7 @@ fn a_plan_without_a_forecast_is_a_remark_and_no_fault() {
     bench.server.trouble("forecast", Trouble::Status { status: 403, retry_after: None });
     let reading = bench.ask().expect("a reading");
     assert_eq!((reading.carbon_g_per_kwh.forecast.len(), reading.renewable_share.forecast.len()), (0, 0));
-    assert_eq!(reading.carbon_g_per_kwh.observed.len(), 25);
+    assert_eq!(reading.carbon_g_per_kwh.observed.len(), 24);
     let remark =
         "carbon-intensity/forecast: answered 403 ('trouble on demand: 403'); the token's plan does not include it for this zone";
     assert_eq!(reading.remarks, [remark]);
@@ -152,7 +153,7 @@ fn the_share_comes_from_renewable_energy_where_the_breakdown_is_refused() {
     let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
     bench.server.trouble("power-breakdown", Trouble::Status { status: 404, retry_after: None });
     let (world, reading) = (bench.world(), bench.ask().expect("a reading"));
-    holds(&reading.renewable_share.observed, 25, 60, 1e-9, |t| world.share("DE", t));
+    holds(&reading.renewable_share.observed, 24, 60, 1e-9, |t| world.share("DE", t));
     assert_eq!(reading.remarks, [""; 0]);
 }
 
@@ -177,7 +178,7 @@ fn failed_breakdown_or_forecast_is_a_remark() {
             let bench = Bench::of(Service::ElectricityMaps, "DE").with_token(TOKEN);
             bench.server.trouble(part, Trouble::Status { status, retry_after: Some(600) });
             let reading = bench.ask().expect("a reading");
-            assert_eq!(reading.carbon_g_per_kwh.observed.len(), 25);
+            assert_eq!(reading.carbon_g_per_kwh.observed.len(), 24);
             assert!(reading.remarks.iter().any(|remark| remark.starts_with(what)), "{:?}", reading.remarks);
         }
     }
@@ -212,6 +213,10 @@ fn recorded_answers_of_v4_are_read() {
     assert_eq!(last, Some(&estimate("2026-08-22T17:00:00Z", 75.0)));
     assert_eq!((carbon.forecast[0], carbon.forecast.len()), (hour("2026-08-22T17:00:00Z", 77.0), 25));
     assert_eq!(share.observed, [estimate("2026-08-22T17:00:00Z", 0.97)]);
+    assert_eq!(bench.server.count("carbon-intensity/latest"), 0, "the history has the hour that runs");
+    bench.now = at("2026-08-22T18:05:00Z");
+    bench.ask().expect("a reading");
+    assert_eq!(bench.server.count("carbon-intensity/latest"), 1, "the hour that runs is not in the history");
     // The share of renewable-energy/latest is the same one.
     bench.server.calm();
     bench.server.trouble("power-breakdown", Trouble::Status { status: 401, retry_after: None });

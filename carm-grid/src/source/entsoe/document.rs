@@ -10,9 +10,14 @@ use serde::Deserialize;
 
 use crate::fault::Fault;
 use crate::http::Answer;
+use crate::source::value::AtMost;
 
 /// The longest period that is read.
 const LONGEST: TimeDelta = TimeDelta::days(400);
+
+/// Ten days of quarter hours of twenty-five types, generated and used, are 48,000 values. A curve of type A03 has a value for each
+/// position of its period, however few stand in the document.
+const MOST_VALUES: usize = 50_000;
 
 /// What a document says.
 #[derive(Debug, PartialEq)]
@@ -49,7 +54,7 @@ enum Root {
 #[derive(Deserialize)]
 struct Document {
     #[serde(rename = "TimeSeries", default)]
-    series: Vec<Series>,
+    series: AtMost<Series, 1_000>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +70,7 @@ struct Series {
     #[serde(rename = "MktPSRType")]
     psr: Option<Psr>,
     #[serde(rename = "Period", default)]
-    periods: Vec<Period>,
+    periods: AtMost<Period, 1_000>,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +85,7 @@ struct Period {
     interval: Interval,
     resolution: Text,
     #[serde(rename = "Point", default)]
-    points: Vec<PointForm>,
+    points: AtMost<PointForm, MOST_VALUES>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +103,7 @@ struct PointForm {
 #[derive(Deserialize)]
 struct Acknowledgement {
     #[serde(rename = "Reason", default)]
-    reasons: Vec<Reason>,
+    reasons: AtMost<Reason, 20>,
 }
 
 #[derive(Deserialize)]
@@ -131,15 +136,17 @@ pub fn read(answer: &Answer, eic: &str) -> Result<Said, Fault> {
     })?;
     match root {
         Root::Data(document) => {
-            let curves = document.series.iter().map(|series| series.curves(eic)).collect::<Result<Vec<_>, _>>();
-            let curves = curves.map_err(|cause| answer.wrong(cause))?.concat();
+            let (mut curves, mut room) = (Vec::new(), MOST_VALUES);
+            for series in &document.series.0 {
+                curves.extend(series.curves(eic, &mut room).map_err(|cause| answer.wrong(cause))?);
+            }
             if curves.iter().all(|curve| curve.values.is_empty()) {
                 return Ok(Said::Nothing("a document without a value".to_owned()));
             }
             Ok(Said::Curves(curves))
         }
         Root::Nothing(acknowledgement) => {
-            let reason = acknowledgement.reasons.into_iter().next();
+            let reason = acknowledgement.reasons.0.into_iter().next();
             let (code, text) = reason.map_or_else(Default::default, |reason| (reason.code.text, reason.text.text));
             let said: String = printable(text.trim()).chars().take(200).collect();
             // 999 is the code of other refusals too.
@@ -152,8 +159,8 @@ pub fn read(answer: &Answer, eic: &str) -> Result<Said, Fault> {
 }
 
 impl Series {
-    /// Its periods, each as a curve.
-    fn curves(&self, eic: &str) -> Result<Vec<Curve>, String> {
+    /// Its periods, each as a curve; they take of the `room` for values.
+    fn curves(&self, eic: &str, room: &mut usize) -> Result<Vec<Curve>, String> {
         let is_generation = self.uses_in.is_none();
         let area = self.produces_in.as_ref().or(self.uses_in.as_ref()).map(|area| area.text.trim());
         match area {
@@ -171,11 +178,13 @@ impl Series {
             Some(other) => return Err(format!("curveType '{}' is neither A01 nor A03", printable(other))),
         };
         let psr = self.psr.as_ref().map_or("", |psr| psr.code.text.trim());
-        let curve = |period: &Period| {
+        let mut curve = |period: &Period| {
             let Values { step, values, given_until } = period.values(repeats)?;
+            let left = room.checked_sub(values.len());
+            *room = left.ok_or_else(|| format!("more than {MOST_VALUES} values; look at area"))?;
             Ok(Curve { psr: psr.to_owned(), is_generation, step, values, given_until })
         };
-        self.periods.iter().map(curve).collect()
+        self.periods.0.iter().map(&mut curve).collect()
     }
 }
 
@@ -205,7 +214,7 @@ impl Period {
         }
         let count = ((end - start).num_seconds() / step.num_seconds()) as usize;
         let mut given = vec![None; count];
-        for point in &self.points {
+        for point in &self.points.0 {
             let position = point.position.text.trim();
             let index =
                 position.parse::<usize>().ok().and_then(|position| position.checked_sub(1)).filter(|&index| index < count);

@@ -35,7 +35,8 @@ pub fn answer(asked: &Asked, world: &World) -> Reply {
     let begun = world.now.duration_trunc(hour).expect("an hour");
     let (from, to) = match part {
         "latest" => (begun, begun + hour),
-        "history" => (begun - TimeDelta::days(1), begun),
+        // As recorded on 2026-08-22: 24 hours with the one that runs.
+        "history" => (begun - TimeDelta::hours(23), begun + hour),
         "forecast" => {
             let hours = asked.param("horizonHours").unwrap_or("24").parse().ok().filter(|h| [6, 24, 48, 72].contains(h));
             let Some(hours) = hours else {

@@ -13,4 +13,4 @@ mod setup;
 
 pub use cluster::{Client, Cluster, Environment, Ran, wait_for, wait_for_long};
 pub use crash::{kill, processes_with};
-pub use setup::{Setup, SlurmRelease, built, plugin_for, repository, skipped, target};
+pub use setup::{Setup, SlurmRelease, built, has_accounting, plugin_for, repository, skipped, target};

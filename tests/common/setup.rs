@@ -164,6 +164,11 @@ impl Setup {
         self.option("--env", &format!("{name}={}", value.display()))
     }
 
+    /// A command of sacctmgr. With the first one the cluster has slurmdbd and a MariaDB of its own.
+    pub fn accounting(self, words: &str) -> Self {
+        self.option("--accounting", words)
+    }
+
     /// A folder that a chroot's Slurm shall see too.
     pub fn bind(self, folder: &Path) -> Self {
         let folder = folder.display().to_string();
@@ -210,6 +215,16 @@ impl Setup {
         run(start.args(&self.arguments));
         cluster
     }
+}
+
+/// Whether this machine has what [`Setup::accounting`] needs; without it prints `SKIPPED`.
+pub fn has_accounting() -> bool {
+    let programs = ["slurmdbd", "mariadbd", "mariadb-install-db", "my_print_defaults"];
+    let missing: Vec<&str> = programs.into_iter().filter(|program| !installed(program)).collect();
+    if !missing.is_empty() {
+        skipped(&format!("no {}; tests/install-needs tests", missing.join(", ")));
+    }
+    missing.is_empty()
 }
 
 /// A script that keeps the environment that Slurm gave it, one file a run, and then runs `then`.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::live::{self, Quantity, Service};
-use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawSubmit, RawZone};
+use super::raw::{RawConfig, RawGrid, RawNode, RawPlanner, RawSite, RawStretch, RawSubmit, RawZone};
 use super::{Account, Clocks, Config, Grid, LogTarget, Node, OnBudget, Planner, Site, Source, Submit, Zone};
 use crate::grid::Intensity;
 use crate::located::{Located, TomlError};
@@ -131,12 +131,20 @@ fn check_planner(raw: &RawPlanner, at: &Located) -> Result<Planner, TomlError> {
 
 fn check_submit(raw: RawSubmit, at: &Located) -> Result<Submit, TomlError> {
     let sbatch = raw.sbatch.map(PathBuf::from);
-    match sbatch {
-        Some(path) if path.is_relative() => {
-            Err(at.refuse("submit.sbatch", path.display().to_string(), "not an absolute path; give one such as /usr/bin/sbatch"))
-        }
-        sbatch => Ok(Submit { sbatch }),
+    if let Some(path) = sbatch.as_ref().filter(|path| path.is_relative()) {
+        return Err(at.refuse("submit.sbatch", path.display(), "not an absolute path; give one such as /usr/bin/sbatch"));
     }
+    let stretch_limit = match raw.stretch_limit {
+        None | Some(RawStretch::Switch(true)) => None,
+        Some(RawStretch::Switch(false)) => Some(0.0),
+        Some(RawStretch::Share(text)) => {
+            let share = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+            let share = share.filter(|percent| (0.0..=1000.0).contains(percent));
+            let wrong = || at.refuse("submit.stretch_limit", &text, "not a share; give true, false or one such as \"25%\"");
+            Some(share.ok_or_else(wrong)? / 100.0)
+        }
+    };
+    Ok(Submit { sbatch, stretch_limit, other_clusters: raw.other_clusters.unwrap_or(false) })
 }
 
 fn check_grid(raw: &RawGrid, at: &Located, folder: &Path) -> Result<Grid, TomlError> {

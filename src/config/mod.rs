@@ -63,6 +63,10 @@ pub struct Planner {
 pub struct Submit {
     /// Slurm's own sbatch (absolute path); `None`: the first in PATH that is not carm-submit.
     pub sbatch: Option<PathBuf>,
+    /// By which share of its own a job's time limit may be raised for slower clocks; `None`: as far as Slurm's limits allow.
+    pub stretch_limit: Option<f64>,
+    /// Whether jobs may go to other clusters than the one that they are submitted on, without `--clusters`.
+    pub other_clusters: bool,
 }
 
 /// `[grid]`: what holds for every zone.

@@ -40,6 +40,16 @@ pub(super) struct RawPlanner {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSubmit {
     pub sbatch: Option<String>,
+    pub stretch_limit: Option<RawStretch>,
+    pub other_clusters: Option<bool>,
+}
+
+/// `true`, `false` or `"25%"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawStretch {
+    Switch(bool),
+    Share(String),
 }
 
 #[derive(Deserialize, Default)]

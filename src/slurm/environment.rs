@@ -5,6 +5,7 @@
 
 /// Variable and option, in the order in which sbatch reads them: the later of two for one option wins.
 pub const VARIABLES: &[(&str, &str)] = &[
+    ("SBATCH_ACCOUNT", "account"),
     ("SBATCH_ARRAY_INX", "array"),
     ("SBATCH_CLUSTERS", "clusters"),
     ("SLURM_CLUSTERS", "clusters"),
@@ -20,6 +21,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("SBATCH_JOB_NAME", "job-name"),
     ("SBATCH_NO_REQUEUE", "no-requeue"),
     ("SBATCH_PARTITION", "partition"),
+    ("SBATCH_QOS", "qos"),
     ("SBATCH_REQUEUE", "requeue"),
     ("SBATCH_RESERVATION", "reservation"),
     ("SBATCH_TIMELIMIT", "time"),

@@ -14,6 +14,7 @@ pub mod grammar;
 pub mod gres_conf;
 pub mod hostlist;
 pub mod job;
+pub mod limits;
 pub mod node;
 pub mod partition;
 pub mod queue;

@@ -14,9 +14,9 @@ pub struct Bounds {
     /// The limit that Slurm gives a job there which does not say any, in seconds; `None` for one that asks for no limit: then
     /// MaxTime alone bounds it.
     pub default_s: Option<u64>,
-    /// The partition's MaxTime, in seconds.
+    /// The longest limit there, in seconds: by the partition's MaxTime, the limits of accounts and QOS, and the site.
     pub max_s: Option<u64>,
-    /// Whether MaxTime could be asked for; where it could not, the user's own limit is not exceeded.
+    /// Whether all of these are known; where one is not, the limit that the job has anyway is not exceeded.
     pub max_known: bool,
     /// Slurm's own `--deadline`, in hours from now: a job whose limit no longer fits before it is cancelled.
     pub deadline_h: Option<f64>,
@@ -44,8 +44,11 @@ impl Bounds {
 
     /// The longest limit that the job may get, in hours.
     fn most_h(&self) -> Option<f64> {
-        let most_s = if self.max_known { self.max_s } else { self.given_s };
-        most_s.map(|s| s as f64 / 3600.0)
+        self.most_s().map(|s| s as f64 / 3600.0)
+    }
+
+    fn most_s(&self) -> Option<u64> {
+        if self.max_known { self.max_s } else { self.unstretched_s() }
     }
 
     /// The longest run, by the profile's speeds, that still finishes within the longest limit if the job's full-clock run
@@ -77,7 +80,7 @@ impl Bounds {
             return None;
         }
         let whole_minutes_s = (needs_h * 60.0 - 1e-6).ceil() as u64 * 60;
-        let most_s = if self.max_known { self.max_s } else { self.given_s };
+        let most_s = self.most_s();
         let before_deadline_s = self.deadline_h.map(|h| ((h - plan.start_h - CYCLE_H) * 60.0).max(0.0).floor() as u64 * 60);
         let most_s = most_s.into_iter().chain(before_deadline_s).min();
         Some(whole_minutes_s.min(most_s.unwrap_or(u64::MAX))).filter(|&s| has_s.is_none_or(|has| s > has))
@@ -176,6 +179,8 @@ mod tests {
         assert_eq!(bounds(Some(4), Some(4)).stretched_s(&job, &run_at(0, &job), false), None);
         let unasked = Bounds { max_known: false, ..bounds(Some(4), None) };
         assert_eq!(unasked.stretched_s(&job, &run_at(0, &job), false), None);
+        let default = Bounds { max_known: false, default_s: Some(3 * 3600), ..bounds(None, None) };
+        assert_eq!(default.stretched_s(&job, &run_at(0, &job), false), None);
     }
 
     #[test]

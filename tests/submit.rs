@@ -21,6 +21,8 @@ mod history;
 mod json;
 #[path = "submit/left_alone.rs"]
 mod left_alone;
+#[path = "submit/limits.rs"]
+mod limits;
 #[path = "submit/live.rs"]
 mod live;
 #[path = "submit/patience.rs"]
@@ -29,6 +31,8 @@ mod patience;
 mod refused;
 #[path = "submit/service.rs"]
 mod service;
+#[path = "submit/slow.rs"]
+mod slow;
 #[path = "submit/told.rs"]
 mod told;
 #[path = "submit/widths.rs"]

@@ -11,6 +11,8 @@ mod after;
 mod busy;
 #[path = "submit_slurm/facts.rs"]
 mod facts;
+#[path = "submit_slurm/limits.rs"]
+mod limits;
 #[path = "submit_slurm/widths.rs"]
 mod widths;
 

@@ -2,7 +2,6 @@
 //! room, a plan counts on it, the job begins as soon as it may, and none is refused for it.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use carm::site::Offer;
 use carm::slurm::dependency::{self, Clear, Dependency, Waited};
@@ -10,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::assemble::Assembled;
 use crate::busy::{AT_ONCE_H, plain_squeue};
-use crate::slurm::{Asked, PATIENCE, Says};
+use crate::slurm::{Asked, Says};
 use crate::submit::local_instant;
 
 /// So long a chain of jobs is asked about, a command a link.
@@ -18,15 +17,13 @@ const MOST_LINKS: usize = 8;
 
 /// When the jobs have ended (or started) that it waits for, by squeue's word; `Some(None)`: they have; `None`: nobody knows.
 pub fn ask(dependency: &Dependency) -> Option<Option<DateTime<Utc>>> {
-    let until = Instant::now() + PATIENCE;
     let (mut asked, mut jobs): (Vec<String>, Vec<Waited>) = (Vec::new(), Vec::new());
     for _ in 0..MOST_LINKS {
         let unknown = dependency.unknown(&jobs, &asked);
         if unknown.is_empty() {
             break;
         }
-        let left = until.saturating_duration_since(Instant::now());
-        let answer = Asked::start(&mut squeue(&unknown), Says::Stdout, left).answer()?;
+        let answer = Asked::start(&mut squeue(&unknown), Says::Stdout).answer()?;
         jobs.extend(dependency::read_waited(&answer));
         asked.extend(unknown);
     }

@@ -9,6 +9,7 @@ use carm::request::{Objective, ProfileName};
 use carm::site::Offer;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::job::Fact;
+use carm::slurm::partition::Partition;
 use carm::submission::{Bounds, Busy, CYCLE_H, NEVER_H, Opening, Patience, Submission};
 use chrono::{DateTime, Utc};
 
@@ -17,6 +18,7 @@ use crate::exit::{Obstacle, Refusal};
 use crate::explain::local;
 use crate::gather::Gathered;
 use crate::history;
+use crate::limits::Policy;
 use crate::offers::{Asked, NoOffer, Offered};
 use crate::places::{self, Place};
 use crate::script::variable;
@@ -181,6 +183,7 @@ pub fn assemble(
     asked: (Asked, Work),
     offers: Vec<Result<Offered, NoOffer>>,
     installed: &Installed,
+    policy: &Policy,
     warnings: &mut Vec<Warning>,
 ) -> Result<Assembled, Obstacle> {
     let ((Asked { now, gpus, work_h, latency_ms, .. }, work), request, job) = (asked, &gathered.request, &gathered.job);
@@ -199,7 +202,8 @@ pub fn assemble(
         let placed = offered.and_then(|offered| {
             let least = offered.widths.first().map_or(gpus.count, |(candidate, _, _)| candidate.workers);
             let least = GpuRequest { count: least, ..gpus.clone() };
-            let place = places::place(config, offered.site, job, &least, &installed.partitions);
+            let applicant = |cluster: Option<&str>, partition: &Partition| policy.applicant(cluster, partition);
+            let place = places::place(config, offered.site, job, &least, &installed.partitions, Some(&applicant));
             let place = place.map_err(|reason| NoOffer::Unplanned(anyhow::anyhow!(reason)))?;
             Ok((place, offered))
         });
@@ -236,13 +240,32 @@ pub fn assemble(
             offered.keep_full_clock()?;
         }
         for (mut candidate, table, band) in std::mem::take(&mut offered.widths) {
+            // `--time=UNLIMITED` suppresses the partition's DefaultTime.
+            let default_s = place.default_time_s.filter(|_| job.time_limit == Fact::Unsaid);
+            let own_s = given_s(gathered).or(default_s);
+            let share_s = own_s.zip(config.submit.stretch_limit).map(|(own_s, share)| (own_s as f64 * (1.0 + share)) as u64);
+            let is_slower = candidate.levels.len() > 1 || candidate.work_h > work_h * (1.0 + 1e-9);
+            let wants_more = is_slower && latency_ms.is_none() && own_s.is_some() && share_s != own_s;
+            // A dry run without Slurm has no partition to be held to.
+            let mut max_known = place.limits_known || !installed.slurm;
+            let mut allowed_s = None;
+            if wants_more && max_known && installed.slurm {
+                match policy.longest_s(&place, candidate.workers) {
+                    Ok(longest_s) => allowed_s = longest_s,
+                    Err(reason) => {
+                        max_known = false;
+                        let warning = Warning::NoStretch(reason);
+                        if !warnings.contains(&warning) {
+                            warnings.push(warning);
+                        }
+                    }
+                }
+            }
             let bounds = Bounds {
                 given_s: given_s(gathered),
-                // Who asks for no limit gets no default one.
-                default_s: place.default_time_s.filter(|_| job.time_limit == Fact::Unsaid),
-                max_s: place.max_time_s,
-                // A dry run without Slurm has no partition to be held to.
-                max_known: place.limits_known || !installed.slurm,
+                default_s: default_s.map(|s| s.min(allowed_s.unwrap_or(s))),
+                max_s: [place.max_time_s, allowed_s, share_s].into_iter().flatten().min(),
+                max_known,
                 deadline_h: job.deadline.known().map(|&deadline| hours(deadline)),
                 work_h,
                 guessed: matches!(work.from, Basis::History { .. }),

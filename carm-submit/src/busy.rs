@@ -21,8 +21,9 @@ use tempfile::TempDir;
 
 use crate::assemble::{Assembled, Choice};
 use crate::places::Place;
-use crate::slurm::{Asked, PATIENCE, Says};
+use crate::slurm::{Asked, Says, until};
 use crate::submit::local_instant;
+use crate::warning::Warning;
 
 /// Room within a minute is room at once, h: Slurm looks at its queue no more often.
 pub const AT_ONCE_H: f64 = 1.0 / 60.0;
@@ -53,14 +54,26 @@ pub struct Load {
 
 /// Asks of each partition, once, what runs and waits there, and of each place that is full by that, once, when there is room. `room`
 /// words the second for the options of a place and a number of GPUs.
-pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], u32) -> std::io::Result<Question>) {
-    let until = Instant::now() + PATIENCE;
+pub fn ask(
+    assembled: &mut Assembled,
+    config: &Config,
+    room: impl Fn(&[String], u32) -> std::io::Result<Question>,
+    warnings: &mut Vec<Warning>,
+) {
     let questions = partitions(assembled, config).into_iter().map(|partition| {
         let question = (squeue(&partition), Says::Stdout, None);
         (partition, question)
     });
-    let told: Vec<(Partition, Vec<Queued>)> =
-        answers(questions.collect(), until).into_iter().map(|(partition, text)| (partition, queue::read_queue(&text))).collect();
+    let mut told: Vec<(Partition, Vec<Queued>)> = Vec::new();
+    for (partition, text) in answers(questions.collect()) {
+        match text {
+            Some(text) => told.push((partition, queue::read_queue(&text))),
+            None => warnings.push(Warning::Unanswered {
+                question: format!("squeue of partition '{}'", partition.name),
+                consequence: "planned as if nothing waited there",
+            }),
+        }
+    }
     heed_load(assembled, config, &told);
     heed_bookings(assembled, config, &told);
 
@@ -74,7 +87,12 @@ pub fn ask(assembled: &mut Assembled, config: &Config, room: impl Fn(&[String], 
         let asked = there.find(|&i| width(i) == assembled.requested).unwrap_or(first);
         Some((site, room(&assembled.choices[asked].place.options, width(asked)).ok()?))
     });
-    for (site, text) in answers(questions.collect(), until) {
+    for (site, text) in answers(questions.collect()) {
+        let Some(text) = text else {
+            let question = format!("sbatch --test-only for site '{}'", config.sites[site].name);
+            warnings.push(Warning::Unanswered { question, consequence: "planned as if there were room at once" });
+            continue;
+        };
         let Some(start) = read_estimate(&text).and_then(|estimate| local_instant(estimate.start)) else { continue };
         for &i in &full {
             let opening = &mut assembled.submission.openings[i];
@@ -210,19 +228,19 @@ impl Partition {
     }
 }
 
-/// What Slurm says to each question, as far as it does so until then; they run beside each other.
-fn answers<T>(questions: Vec<(T, Question)>, until: Instant) -> Vec<(T, String)> {
+/// What Slurm says to each question, `None` where it does not in time; they run beside each other.
+fn answers<T>(questions: Vec<(T, Question)>) -> Vec<(T, Option<String>)> {
     let mut answers = Vec::new();
     let mut waiting = questions.into_iter().peekable();
     while waiting.peek().is_some() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
         let some = waiting.by_ref().take(SIDE_BY_SIDE);
+        if until() <= Instant::now() {
+            answers.extend(some.map(|(what, _)| (what, None)));
+            continue;
+        }
         let asked: Vec<_> =
-            some.map(|(what, (mut command, says, folder))| (what, Asked::start(&mut command, says, left), folder)).collect();
-        answers.extend(asked.into_iter().filter_map(|(what, asked, _folder)| Some((what, asked.answer()?))));
+            some.map(|(what, (mut command, says, folder))| (what, Asked::start(&mut command, says), folder)).collect();
+        answers.extend(asked.into_iter().map(|(what, asked, _folder)| (what, asked.answer())));
     }
     answers
 }

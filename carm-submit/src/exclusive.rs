@@ -11,7 +11,7 @@ use carm::slurm::node::{self, PartitionNode};
 
 use crate::gather::Gathered;
 use crate::places::{self, Place};
-use crate::slurm::{Asked, PATIENCE, Partitions, Says};
+use crate::slurm::{Asked, Partitions, Says};
 
 /// The GPUs that the job gets, where it gets whole nodes; `None` where it does not.
 pub fn gpus(config: &Config, gathered: &Gathered, partitions: &Partitions) -> Option<Fact<GpuRequest>> {
@@ -30,8 +30,13 @@ fn gpus_by(
         Fact::Unsaid | Fact::Unclear(_) => GpuRequest { count: 1, kind: None, by: "exclusive" },
     };
     let asks = gathered.options.whole_nodes();
-    let places: Vec<Place> =
-        (0..config.sites.len()).filter_map(|site| places::place(config, site, job, &least, partitions).ok()).collect();
+    let places: Vec<Place> = config
+        .sites
+        .iter()
+        .enumerate()
+        .filter(|(_, site)| places::consents(config, site, job).is_ok())
+        .filter_map(|(index, _)| places::place(config, index, job, &least, partitions, None).ok())
+        .collect();
     let whole = places.iter().filter(|place| asks || gives_whole_nodes(place, job, partitions)).count();
     if whole == 0 {
         return None;
@@ -59,7 +64,7 @@ fn gpus_by(
 }
 
 fn gives_whole_nodes(place: &Place, job: &Job, partitions: &Partitions) -> bool {
-    let all = partitions.of(place.cluster.as_deref()).unwrap_or_default();
+    let all = partitions.of(place.cluster.as_deref()).known().map_or(&[][..], Vec::as_slice);
     let may_be = |name: &String| match &place.partition {
         Some(partition) => name == partition,
         None => job.partitions.contains(name),
@@ -78,7 +83,7 @@ fn ask_nodes() -> Option<String> {
     sinfo.args(["--noheader", "--all", "--Node", "--local", &format!("--Format={}", node::FORMAT)]).stdin(Stdio::null());
     // The user's own filters.
     ["SINFO_PARTITION", "SINFO_ALL", "SLURM_CLUSTERS"].into_iter().for_each(|name| _ = sinfo.env_remove(name));
-    Asked::start(&mut sinfo, Says::Stdout, PATIENCE).answer()
+    Asked::start(&mut sinfo, Says::Stdout).answer()
 }
 
 #[cfg(test)]
@@ -88,6 +93,8 @@ mod tests {
     use carm::request::CarbonRequest;
     use carm::slurm::job::Options;
     use carm::slurm::partition::read_partitions;
+
+    use crate::slurm::Told;
 
     const PARTITIONS: &str = "PartitionName=main Default=YES State=UP OverSubscribe=NO\n\
                               PartitionName=whole State=UP OverSubscribe=EXCLUSIVE\n\
@@ -112,7 +119,7 @@ mod tests {
             foreign: None,
             later_h: 0.0,
         };
-        let partitions = Partitions { here: Some(read_partitions(PARTITIONS)), elsewhere: Vec::new() };
+        let partitions = Partitions { here: Told::Is(read_partitions(PARTITIONS)), elsewhere: Vec::new() };
         match gpus_by(&Config::embedded(0), &gathered, &partitions, || Some(NODES.to_owned())) {
             None => "shared".to_owned(),
             Some(Fact::Is(request)) => request.count.to_string(),

@@ -4,9 +4,9 @@
 
 use std::ffi::OsString;
 use std::io::{Seek, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use carm::request::{CarbonRequest, JobName, variables};
 use carm::slurm::argv::CommandLine;
@@ -14,6 +14,7 @@ use carm::slurm::directives::Directives;
 
 use tempfile::TempDir;
 
+use crate::attempt::{self, Attempt};
 use crate::decide::Decided;
 use crate::exit::Refusal;
 use crate::sbatch::Sbatch;
@@ -84,17 +85,19 @@ pub fn with_name(request: &CarbonRequest, name: &str) -> CarbonRequest {
 }
 
 impl Handover<'_> {
-    /// Runs sbatch in this process's place. Returns only where that is not possible, or where a copy of the script has to
-    /// be cleared away after it.
-    pub fn submit(self) -> Result<ExitCode, Refusal> {
-        let failed = |error: std::io::Error| Refusal::wrong(format!("handing the script to sbatch: {error}"));
-        match self.command(&[]).map_err(failed)? {
-            (mut sbatch, None) => Err(Refusal::no_sbatch(&sbatch.exec())),
-            (mut sbatch, Some(_folder)) => {
-                let status = sbatch.status();
-                status.map(exit_code).map_err(|error| Refusal::no_sbatch(&error))
-            }
+    /// Runs sbatch in this process's place; returns only where that is not possible.
+    pub fn exec(&self) -> Refusal {
+        match self.command(&[]) {
+            Ok((mut sbatch, _folder)) => Refusal::no_sbatch(&sbatch.exec()),
+            Err(error) => Refusal::wrong(format!("handing the words to sbatch: {error}")),
         }
+    }
+
+    /// Runs sbatch beside this process. `submitted` follows its answer.
+    pub fn attempt(&self, submitted: impl FnOnce()) -> Result<Attempt, Refusal> {
+        let failed = |error: std::io::Error| Refusal::wrong(format!("handing the script to sbatch: {error}"));
+        let (mut sbatch, _folder) = self.command(&[]).map_err(failed)?;
+        attempt::run(&mut sbatch, submitted).map_err(|error| Refusal::no_sbatch(&error))
     }
 
     /// The same submission as a question to Slurm, which answers on standard error and starts nothing. The folder, where
@@ -164,10 +167,4 @@ impl Handover<'_> {
         let directives = self.directives.filter(|found| !self.plugin && found.has_carbon())?;
         Some(directives.without_carbon(self.script?.text()))
     }
-}
-
-fn exit_code(status: ExitStatus) -> ExitCode {
-    // As a shell tells a death by signal.
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

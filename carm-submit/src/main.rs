@@ -6,6 +6,7 @@
 
 mod after;
 mod assemble;
+mod attempt;
 mod busy;
 mod cli;
 mod decide;
@@ -16,8 +17,10 @@ mod gather;
 mod handover;
 mod history;
 mod json;
+mod limits;
 mod offers;
 mod places;
+mod recent;
 mod rounds;
 mod sbatch;
 mod script;

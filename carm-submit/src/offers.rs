@@ -129,7 +129,9 @@ fn ask_one(
 ) -> Result<Offered, NoOffer> {
     let fits: Vec<u32> = asked.counts.iter().copied().filter(|&count| config.path.is_none() || count <= site.gpus).collect();
     let least = GpuRequest { count: fits.first().copied().unwrap_or(asked.gpus.count), ..asked.gpus.clone() };
-    places::place(config, index, &gathered.job, &least, &Partitions::default()).map_err(NoOffer::Elsewhere)?;
+    places::consents(config, site, &gathered.job).map_err(NoOffer::Elsewhere)?;
+    // What Slurm says of it is still to come.
+    places::place(config, index, &gathered.job, &least, &Partitions::default(), None).map_err(NoOffer::Elsewhere)?;
     let name = gathered.request.profile.as_ref().or(site.profile.as_ref());
     let profile = profile_for(profiles, name, site.gpu.as_deref())?;
     let outlook = Outlook::load(config, site, asked.now).map_err(|error| NoOffer::Unplanned(error.into()))?;

@@ -8,9 +8,9 @@ use carm::quantity::counted;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::hostlist;
 use carm::slurm::job::Job;
-use carm::slurm::partition::Partition;
+use carm::slurm::partition::{Applicant, Partition};
 
-use crate::slurm::Partitions;
+use crate::slurm::{Partitions, Told};
 
 /// A site that takes the job.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -29,10 +29,30 @@ pub struct Place {
     pub default_time_s: Option<u64>,
     /// Whether the limits above could be asked for.
     pub limits_known: bool,
+    /// The partition's own QOS.
+    pub qos: Option<String>,
 }
 
-/// The place at a site, or why the job cannot go there. `partitions`: what Slurm says, where it can be asked.
-pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partitions: &Partitions) -> Result<Place, String> {
+/// Whether the job may go to a site's cluster: its user named it, or the site lets jobs go to other clusters.
+pub fn consents(config: &Config, site: &Site, job: &Job) -> Result<(), String> {
+    match &site.cluster {
+        Some(cluster) if !config.submit.other_clusters && !job.clusters.contains(cluster) => {
+            Err(format!("it is on cluster {cluster}; give -M {cluster}, or set [submit] other_clusters = true"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The place at a site, or why the job cannot go there. `partitions`: what Slurm says, where it can be asked. `applicant`: the job and
+/// its user, for a partition of a cluster that the job is moved to; `None`: whom a partition admits is no matter yet.
+pub fn place(
+    config: &Config,
+    index: usize,
+    job: &Job,
+    gpus: &GpuRequest,
+    partitions: &Partitions,
+    applicant: Option<&dyn Fn(Option<&str>, &Partition) -> Applicant>,
+) -> Result<Place, String> {
     let site = &config.sites[index];
     let mut options = Vec::new();
     fits_gpus(site, gpus, config.path.is_some())?;
@@ -50,8 +70,13 @@ pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partit
         None if job.clusters.is_empty() || config.path.is_none() => job.clusters.first().cloned(),
         None => return Err(format!("the job asks for cluster {}, and the site names none", job.clusters.join(","))),
     };
-    let known = partitions.of(cluster.as_deref());
+    let told = partitions.of(cluster.as_deref());
+    if let (Some(cluster), Told::Silent) = (&cluster, told) {
+        return Err(format!("cluster {cluster}: no answer"));
+    }
+    let known = told.known();
 
+    let mut is_moved = false;
     let partition = match &site.partition {
         Some(partition) if !job.partitions.is_empty() && !job.partitions.contains(partition) => {
             return Err(format!("the job asks for partition {}", job.partitions.join(",")));
@@ -59,6 +84,7 @@ pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partit
         Some(partition) => {
             if job.partitions[..] != [partition.clone()] {
                 options.push(format!("--partition={partition}"));
+                is_moved = true;
             }
             Some(partition.clone())
         }
@@ -68,6 +94,10 @@ pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partit
             _ => None,
         },
     };
+    if is_moved && matches!(told, Told::Silent) {
+        let name = partition.as_deref().unwrap_or_default();
+        return Err(format!("scontrol show partition: no answer on whom partition '{name}' admits"));
+    }
     let found = known.zip(partition.as_ref()).map(|(all, name)| all.iter().find(|p| p.name == *name));
     if let Some(told) = found {
         let name = partition.as_deref().unwrap_or_default();
@@ -75,6 +105,13 @@ pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partit
         let told = told.ok_or_else(|| format!("{} has no partition '{name}'", here()))?;
         if !told.up {
             return Err(format!("partition '{name}' is not up"));
+        }
+        // Where the job goes without CARM, too, Slurm has its own word on it.
+        if is_moved
+            && let Some(applicant) = applicant
+            && let Some(reason) = told.admits.refusal(&applicant(cluster.as_deref(), told))
+        {
+            return Err(format!("partition '{name}' {reason}"));
         }
     }
     let told = found.flatten();
@@ -95,6 +132,7 @@ pub fn place(config: &Config, index: usize, job: &Job, gpus: &GpuRequest, partit
         max_time_s: told.and_then(|p| p.max_time_s),
         default_time_s: told.and_then(|p| p.default_time_s.or(p.max_time_s)),
         limits_known: told.is_some(),
+        qos: told.and_then(|p| p.qos.clone()),
     })
 }
 
@@ -179,10 +217,10 @@ mod tests {
         let moment = Moment { now: chrono::DateTime::UNIX_EPOCH, local: &|wall| Some(wall.and_utc()) };
         let job = Job::read(&given, &moment);
         let gpus = job.gpus.known().cloned().unwrap_or(GpuRequest { count: 1, kind: None, by: "gpus" });
-        let here = partitions.map(carm::slurm::partition::read_partitions);
-        let far = "PartitionName=dark Default=YES MaxTime=02:00:00 State=UP";
-        let elsewhere = vec![("far".to_owned(), carm::slurm::partition::read_partitions(far))];
-        place(&config, site, &job, &gpus, &Partitions { here, elsewhere })
+        let told = |text: &str| Told::Is(carm::slurm::partition::read_partitions(text));
+        let here = partitions.map_or(Told::Unasked, told);
+        let elsewhere = vec![("far".to_owned(), told("PartitionName=dark Default=YES MaxTime=02:00:00 State=UP"))];
+        place(&config, site, &job, &gpus, &Partitions { here, elsewhere }, Some(&|_, _| Applicant::default()))
     }
 
     fn at(site: usize, options: &[(&str, &str)], partitions: Option<&str>) -> Result<Vec<String>, String> {
@@ -226,6 +264,14 @@ mod tests {
         assert_eq!(at(1, &[], told), Ok(vec!["--partition=shared".into(), "--exclude=s1,s2".into()]));
         assert_eq!(at(1, &[("exclude", "w2")], told).map(|o| o[1].clone()), Ok("--exclude=w2,s1,s2".into()));
         assert_eq!(at(1, &[("nodelist", "w1")], told), Ok(vec!["--partition=shared".into()]));
+    }
+
+    #[test]
+    fn no_job_is_moved_where_it_is_not_admitted() {
+        let root_only = Some("PartitionName=gpu-north RootOnly=YES State=UP");
+        assert_eq!(at(0, &[], root_only), Err("partition 'gpu-north' is for root alone (RootOnly)".into()));
+        assert_eq!(at(0, &[("partition", "a,gpu-north")], root_only), at(0, &[], root_only));
+        assert_eq!(at(0, &[("partition", "gpu-north")], root_only), Ok(vec![]), "its user's own choice");
     }
 
     #[test]

@@ -41,6 +41,12 @@ impl Sbatch {
         is_ancestor(pid).then(|| Self(in_path(Some(&wrapper)).unwrap_or_else(|| PathBuf::from("/nonexistent/sbatch"))))
     }
 
+    /// Its path and when it was changed.
+    pub fn identity(&self) -> String {
+        let changed = std::fs::metadata(&self.0).map(|about| (about.mtime(), about.mtime_nsec())).unwrap_or_default();
+        format!("{} {}.{}", self.0.display(), changed.0, changed.1)
+    }
+
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.0);
         if is_script(&self.0) {

@@ -18,19 +18,21 @@ use carm::submission::Heed;
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
 use crate::assemble::{self, Basis, Work};
+use crate::attempt::{Attempt, Failure};
 use crate::cli::{Flags, Submission};
 use crate::decide::{self, Decided, Missed};
 use crate::exit::{Obstacle, Refusal, say, show, tell};
 use crate::gather::{self, Gathered};
 use crate::handover::{self, Carbon, Handover};
+use crate::limits::Policy;
 use crate::offers::Offered;
 use crate::rounds::Rounds;
 use crate::sbatch::Sbatch;
 use crate::script::Script;
-use crate::slurm::{self, Asked, Installed, Partitions, Says};
+use crate::slurm::{self, Asked, Help, Installed, Partitions, Says, Told};
 use crate::warning::Warning;
 use crate::widths::Widths;
-use crate::{after, busy, exclusive, explain, history, json, offers};
+use crate::{after, busy, exclusive, explain, history, json, offers, places};
 
 /// What becomes of a job.
 enum Decision {
@@ -48,7 +50,7 @@ struct Parts {
     words: Vec<OsString>,
     grammar: Grammar,
     line: CommandLine,
-    help: Option<Asked>,
+    help: Option<Help>,
     installed: Installed,
     script: Option<Script>,
     directives: Option<Directives>,
@@ -63,7 +65,7 @@ pub fn run(call: Submission) -> ExitCode {
     let configured = configuration.as_ref().and_then(|config| config.as_ref().ok()?.submit.sbatch.as_deref());
     let sbatch = Sbatch::find(configured);
     // Both commands answer while CARM reads its other files.
-    let (help, partitions) = (slurm::ask_help(&sbatch), slurm::ask_partitions());
+    let (help, partitions) = (slurm::ask_help(&sbatch), slurm::ask_partitions(None));
     let mut parts = Parts {
         sbatch,
         line: argv::divide(&call.grammar, &call.words),
@@ -79,14 +81,14 @@ pub fn run(call: Submission) -> ExitCode {
     };
     if parts.line.options.iter().any(|o| matches!(o.name.as_str(), "usage" | "version")) {
         parts.learn();
-        return ended(parts.hand_over(Carbon::AsWritten, Vec::new()));
+        return parts.handover(Carbon::AsWritten, Vec::new()).exec().report();
     }
     // A bug of CARM's must not cost a submission: a panic is a fault like any other.
     let decision = catch_unwind(AssertUnwindSafe(|| parts.decide(&call.flags, configuration, partitions)))
         .unwrap_or_else(|_| Err(Obstacle::Fault(anyhow!("a bug in carm-submit"))));
     parts.learn();
     if parts.installed.without_plugin() && parts.asks_for_carbon() {
-        parts.warnings.push(Warning::NoPlugin);
+        parts.warnings.push(Warning::NoPlugin(parts.installed.why_no_plugin.clone()));
     }
     ended(parts.conclude(decision, &call.flags))
 }
@@ -99,7 +101,7 @@ impl Parts {
     /// Waits for what sbatch's help says: what options there are, and whether CARM's plugin is at work.
     fn learn(&mut self) {
         if let Some(help) = self.help.take() {
-            self.installed = help.help(&mut self.grammar);
+            self.installed = help.learn(&mut self.grammar);
             self.line = argv::divide(&self.grammar, &self.words);
         }
     }
@@ -124,7 +126,7 @@ impl Parts {
         let mut directives = gather::directives(&self.grammar, script);
         if let Some(help) = self.help.take_if(|_| directives.as_ref().map_or(true, |found| !found.scan.unknown.is_empty())) {
             // What looks stray may be the value of an option that only this sbatch has.
-            self.installed = help.help(&mut self.grammar);
+            self.installed = help.learn(&mut self.grammar);
             directives = gather::directives(&self.grammar, script);
         }
         let directives = self.directives.insert(directives?);
@@ -134,7 +136,10 @@ impl Parts {
             return Ok(Decision::Leave(line));
         }
         let offset_s = Local.offset_from_utc_datetime(&self.now.naive_utc()).fix().local_minus_utc();
-        let config = configuration.unwrap_or_else(|| Ok(Config::embedded(offset_s)));
+        let mut config = configuration.unwrap_or_else(|| Ok(Config::embedded(offset_s)));
+        if let Ok(config) = &mut config {
+            find_home(config, &gathered.job, &mut self.warnings);
+        }
         let mut partitions = Partitions { here: partitions.partitions(), elsewhere: Vec::new() };
         if let Some(whole) = config.as_ref().ok().and_then(|config| exclusive::gpus(config, gathered, &partitions)) {
             self.warnings.extend(whole.known().map(|gpus| Warning::WholeNodes { gpus: gpus.count }));
@@ -191,20 +196,27 @@ impl Parts {
         }
 
         if let Some(help) = self.help.take() {
-            self.installed = help.help(&mut self.grammar);
+            self.installed = help.learn(&mut self.grammar);
         }
-        let told = |(cluster, asked): (_, Asked)| Some((cluster, asked.partitions()?));
-        partitions.elsewhere = elsewhere.into_iter().filter_map(told).collect();
+        partitions.elsewhere = elsewhere.into_iter().map(|(cluster, asked)| (cluster, asked.partitions())).collect();
         self.installed.partitions = partitions;
-        let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, &self.installed, &mut self.warnings)?;
+        if let Told::Silent = self.installed.partitions.here {
+            let question = "scontrol show partition".to_owned();
+            self.warnings
+                .push(Warning::Unanswered { question, consequence: "no time limit is raised, and no other partition chosen" });
+        }
+        let policy = Policy::new(gathered);
+        let (installed, warnings) = (&self.installed, &mut self.warnings);
+        let mut assembled = assemble::assemble(&config, gathered, (ask, work), offers, installed, &policy, warnings)?;
         if asks_slurm(&config) && self.installed.slurm {
             let (line, plugin, sbatch) = (&self.line, self.installed.plugin, &self.sbatch);
-            busy::ask(&mut assembled, &config, |place, gpus| {
+            let room = |place: &[String], gpus| {
                 let added = place.iter().cloned().chain(widths.options(gpus)).collect();
                 let carbon = Carbon::Request(&gathered.request);
                 let job = Handover { sbatch, line, script: Some(script), directives: Some(directives), plugin, carbon, added };
                 job.test_only().map(|(command, folder)| (command, Says::Stderr, folder))
-            });
+            };
+            busy::ask(&mut assembled, &config, room, &mut self.warnings);
             after.into_iter().for_each(|after| after::wait(&mut assembled, after));
             assembled.submission.heed(Heed::ALL).context("assembling the plan")?;
         }
@@ -232,9 +244,7 @@ impl Parts {
             Err(Obstacle::Refused(refusal)) => return Err(refusal),
             Err(Obstacle::Fault(fault)) if flags.strict || flags.dry_run => return Err(Refusal::wrong(format!("{fault:#}"))),
             Err(Obstacle::Fault(fault)) => {
-                self.warn();
-                say(&format!("{fault:#}; the job is submitted as written, without a plan"));
-                return self.hand_over_unplanned();
+                return self.hand_over_unplanned(&format!("{fault:#}; the job is submitted as written, without a plan"));
             }
         };
         if flags.json {
@@ -249,7 +259,9 @@ impl Parts {
                 Decision::Plan(_) | Decision::Leave(_) => Ok(shown),
             };
         }
-        self.warn();
+        if flags.dry_run || matches!(decision, Decision::Miss(_)) {
+            self.warn();
+        }
         let name = self.gathered.as_ref().map_or("", |gathered| gathered.name.as_str());
         match decision {
             Decision::Miss(missed) => {
@@ -258,24 +270,29 @@ impl Parts {
                 }
                 Err(Refusal::infeasible(missed.reason()))
             }
-            Decision::Leave(line) => {
+            Decision::Leave(line) if flags.dry_run => {
                 say(&line);
-                if flags.dry_run {
-                    return Ok(ExitCode::SUCCESS);
-                }
-                self.hand_over_unplanned()
+                Ok(ExitCode::SUCCESS)
             }
+            Decision::Leave(line) => self.hand_over_unplanned(&line),
             Decision::Plan(decided) => {
                 if flags.dry_run {
                     tell(&explain::dry_run(&decided, name).map_err(|error| Refusal::wrong(format!("{error:#}")))?);
                     return Ok(ExitCode::SUCCESS);
                 }
-                tell(&explain::lines(&decided, name));
                 let nothing = CarbonRequest::default();
                 let request = self.gathered.as_ref().map_or(&nothing, |gathered| &gathered.request);
                 let is_array = self.gathered.as_ref().is_some_and(|gathered| gathered.job.array.is_some());
                 let request = handover::request_of(&decided, request, name, is_array);
-                self.hand_over(Carbon::Request(&request), handover::options_of(&decided))
+                let job = self.handover(Carbon::Request(&request), handover::options_of(&decided));
+                let explain = || {
+                    self.warn();
+                    tell(&explain::lines(&decided, name));
+                };
+                match job.attempt(explain)? {
+                    Attempt::Submitted(code) => Ok(code),
+                    Attempt::Failed(failure) => self.submit_as_written(failure, !job.added.is_empty()),
+                }
             }
         }
     }
@@ -291,20 +308,38 @@ impl Parts {
         request || self.line.written != self.line.sbatch
     }
 
-    /// Hands over what was asked for, wherever it was said: the node goes by it without a plan. A heterogeneous job, and one whose
-    /// request could not be read, goes with its own words alone.
-    fn hand_over_unplanned(&self) -> Result<ExitCode, Refusal> {
-        let Some(gathered) = self.gathered.as_ref().filter(|gathered| !gathered.heterogeneous) else {
-            return self.hand_over(Carbon::AsWritten, Vec::new());
-        };
-        let request = &gathered.request;
-        // A name alone is no wish of its user's.
-        let wishes = !request.is_empty() && !request.off;
-        let named = if wishes { handover::with_name(request, &gathered.name) } else { request.clone() };
-        self.hand_over(Carbon::Request(&named), Vec::new())
+    /// After a refusal of CARM's own command: the user's. After anything else, such as a time-out, the job may exist.
+    fn submit_as_written(&self, failure: Failure, changed: bool) -> Result<ExitCode, Refusal> {
+        match failure.refusal().filter(|_| changed) {
+            Some(cause) => self.hand_over_unplanned(&format!(
+                "Slurm refused the job as planned ({cause}): submitted as written, without a plan"
+            )),
+            None => Ok(failure.report()),
+        }
     }
 
-    fn hand_over(&self, carbon: Carbon, added: Vec<String>) -> Result<ExitCode, Refusal> {
+    /// Hands over what was asked for, wherever it was said: the node goes by it without a plan. A heterogeneous job, and one whose
+    /// request could not be read, goes with its own words alone. `why` follows sbatch's answer.
+    fn hand_over_unplanned(&self, why: &str) -> Result<ExitCode, Refusal> {
+        let gathered = self.gathered.as_ref().filter(|gathered| !gathered.heterogeneous);
+        let named = gathered.map(|gathered| {
+            let request = &gathered.request;
+            // A name alone is no wish of its user's.
+            let wishes = !request.is_empty() && !request.off;
+            if wishes { handover::with_name(request, &gathered.name) } else { request.clone() }
+        });
+        let job = self.handover(named.as_ref().map_or(Carbon::AsWritten, Carbon::Request), Vec::new());
+        let explain = || {
+            self.warn();
+            say(why);
+        };
+        match job.attempt(explain)? {
+            Attempt::Submitted(code) => Ok(code),
+            Attempt::Failed(failure) => Ok(failure.report()),
+        }
+    }
+
+    fn handover<'a>(&'a self, carbon: Carbon<'a>, added: Vec<String>) -> Handover<'a> {
         Handover {
             sbatch: &self.sbatch,
             line: &self.line,
@@ -314,17 +349,38 @@ impl Parts {
             carbon,
             added,
         }
-        .submit()
+    }
+}
+
+/// Lets sites of the cluster at hand be sites that name none, unless the user names clusters.
+fn find_home(config: &mut Config, job: &Job, warnings: &mut Vec<Warning>) {
+    if !job.clusters.is_empty() || config.sites.iter().all(|site| site.cluster.is_none()) {
+        return;
+    }
+    let asked = slurm::ask_config();
+    if !asked.is_installed() {
+        return;
+    }
+    let Some(text) = asked.answer() else {
+        let question = "scontrol show config".to_owned();
+        warnings.push(Warning::Unanswered { question, consequence: "sites that name a cluster count as other clusters" });
+        return;
+    };
+    let home = text.lines().find_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "ClusterName"));
+    let Some((_, home)) = home else { return };
+    for site in &mut config.sites {
+        site.cluster.take_if(|cluster| cluster == home.trim());
     }
 }
 
 /// Asks the clusters of those sites that the job may go to for their partitions.
 fn ask_elsewhere(config: &Config, job: &Job) -> Vec<(String, Asked)> {
-    let named = config.sites.iter().filter_map(|site| site.cluster.as_ref());
+    let open = config.sites.iter().filter(|site| places::consents(config, site, job).is_ok());
+    let named = open.filter_map(|site| site.cluster.as_ref());
     let mut clusters: Vec<&String> = named.filter(|&name| job.clusters.is_empty() || job.clusters.contains(name)).collect();
     clusters.sort_unstable();
     clusters.dedup();
-    clusters.into_iter().map(|name| (name.clone(), slurm::ask_partitions_of(name))).collect()
+    clusters.into_iter().map(|name| (name.clone(), slurm::ask_partitions(Some(name)))).collect()
 }
 
 /// The line that says why CARM does not look at a job at all.

@@ -9,8 +9,17 @@ use crate::rounds::Rounds;
 /// A warning.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Warning {
-    /// sbatch has no plugin of CARM's.
-    NoPlugin,
+    /// sbatch has no plugin of CARM's, or does not say; why.
+    NoPlugin(String),
+    /// A question that Slurm did not answer in time.
+    Unanswered {
+        /// The question.
+        question: String,
+        /// What follows.
+        consequence: &'static str,
+    },
+    /// How long the time limit may become is not known; why.
+    NoStretch(String),
     /// Words that no known option begins with.
     UnknownOptions(Vec<String>),
     /// One of the configured sites cannot take the job.
@@ -112,9 +121,11 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPlugin => f.write_str(
-                "spank_carm.so is not in this Slurm's plugstack.conf: carbon options are dropped and the job runs at full clock",
-            ),
+            Self::NoPlugin(why) => write!(f, "{why}; carbon options are dropped and the job runs at full clock"),
+            Self::Unanswered { question, consequence } => {
+                write!(f, "{question}: no answer; {consequence}")
+            }
+            Self::NoStretch(why) => write!(f, "{why}; the time limit is not raised"),
             Self::UnknownOptions(words) => write!(f, "{}: not an option that CARM knows; left to sbatch", words.join(", ")),
             Self::SiteLeftOut { site, reason } => write!(f, "site '{site}' is left out: {reason}"),
             Self::GridData(doubt) => f.write_str(doubt),

@@ -32,6 +32,8 @@ pub struct Ended {
     pub asked: Vec<String>,
     /// The words of each squeue, joined by blanks.
     pub queued: Vec<String>,
+    /// The words of each scontrol, joined by blanks.
+    pub controlled: Vec<String>,
 }
 
 const SBATCH: &str = r#"#!/bin/sh
@@ -51,6 +53,11 @@ if [ -n "$script" ]; then /bin/cat "$script" > "$here/script"; else /bin/cat > "
 
 /// Partitions of this cluster, or of the one that it is asked for; no answer where there is no such cluster.
 const SCONTROL: &str = r#"#!/bin/sh
+echo "$*" >> "${0%/*}/controlled"
+case $* in
+  *assoc_mgr*) . "${0%/*}/assoc_mgr"; exit;;
+  *"show config") echo "ClusterName             = home"; exit;;
+esac
 case $1 in --clusters=*) exec /bin/cat "${0%/*}/partitions-${1#*=}"; esac
 /bin/cat "${0%/*}/partitions"
 "#;
@@ -102,6 +109,7 @@ impl Login {
         login.write("bin/help", &format!("{help}\n      --carbon-budget=MASS    [carm] carbon budget\n"));
         login.write("bin/answer", "echo Submitted batch job 42");
         login.write("bin/partitions", PARTITIONS);
+        login.write("bin/assoc_mgr", "echo 'No associations currently cached in Slurm.'");
         login.executable("sbatch", SBATCH);
         login.executable("scontrol", SCONTROL);
         login.executable("squeue", SQUEUE);
@@ -193,7 +201,7 @@ impl Login {
     }
 
     pub fn submit_words(&self, words: &[&str], input: &str) -> Ended {
-        for earlier in ["given", "script", "asked", "queued"] {
+        for earlier in ["given", "script", "asked", "queued", "controlled"] {
             let _ = fs::remove_file(self.bin().join(earlier)); // there is none before the first
         }
         let input = self.write("input", input);
@@ -209,7 +217,20 @@ impl Login {
         String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n")
     }
 
+    /// Changes the text of one of the programs.
+    pub fn edit(&self, program: &str, from: &str, to: &str) {
+        let name = format!("bin/{program}");
+        let text = fs::read_to_string(self.home.path().join(&name)).expect("a script");
+        assert!(text.contains(from), "{from:?} in {text}");
+        self.write(&name, &text.replace(from, to));
+    }
+
     fn run(&self, words: &[&str], stdin: Stdio) -> Output {
+        self.command(words).stdin(stdin).output().unwrap_or_else(|error| panic!("{}: {error}", words[0]))
+    }
+
+    /// A command in this user's environment.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(words[0]);
         if words[0].ends_with("carm-submit") {
             command.arg(format!("--now={NOW}"));
@@ -221,10 +242,8 @@ impl Login {
             .env("PATH", self.bin())
             .env("TZ", "UTC")
             .env("CARM_CONFIG", self.home.path().join("carm.toml"))
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(stdin)
-            .output()
-            .unwrap_or_else(|error| panic!("{}: {error}", words[0]))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     fn ended(&self, output: &Output) -> Ended {
@@ -235,6 +254,7 @@ impl Login {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             given: read("given").map(|words| words.lines().map(str::to_owned).collect()),
             script: read("script"),
+            controlled: read("controlled").unwrap_or_default().lines().map(str::to_owned).collect(),
             queued: read("queued").unwrap_or_default().lines().map(str::to_owned).collect(),
             asked: read("asked").unwrap_or_default().lines().map(str::to_owned).collect(),
         }

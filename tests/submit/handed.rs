@@ -75,13 +75,15 @@ fn another_clusters_max_time_bounds_the_stretched_limit() {
     std::fs::write(&path, config.replace("partition = \"gpu-north\"", "partition = \"gpu-north\"\ncluster = \"far\""))
         .expect("written");
     login.write("north.csv", &fake::trace(|_| 300.0));
+    let words = "--carbon-deadline=now+9h --clusters=far train.sh";
     let minutes = || {
-        let ended = login.submit("--carbon-deadline=now+9h --clusters=far train.sh");
+        let ended = login.submit(words);
         assert!(ended.given().contains(&"--partition=gpu-north"), "{:?}", ended.given());
         ended.given().iter().find_map(|w| w.strip_prefix("--time=")).map(|m| m.parse::<u32>().expect("whole minutes"))
     };
-    // A cluster that does not tell: the user's own limit stands.
-    assert_eq!(minutes(), None);
+    let silent = login.submit(words);
+    silent.says("cluster far: no answer; the job is submitted as written, without a plan");
+    assert_eq!(silent.given()[0], "--clusters=far");
     login.write("bin/partitions-far", "PartitionName=gpu-north MaxTime=2-00:00:00 State=UP\n");
     assert!(minutes().is_some_and(|m| m > 200), "{:?}", minutes());
     login.write("bin/partitions-far", "PartitionName=gpu-north MaxTime=03:20:00 State=UP\n");
@@ -209,7 +211,7 @@ fn sbatchs_message_and_code_reach_the_user_unchanged() {
     login.write("bin/answer", "echo 'sbatch: error: Batch job submission failed: Invalid account' >&2; exit 7");
     let ended = login.submit("train.sh");
     assert_eq!((ended.code, ended.stdout.as_str()), (7, ""));
-    ended.says("\nsbatch: error: Batch job submission failed: Invalid account\n");
+    assert_eq!(ended.stderr, "sbatch: error: Batch job submission failed: Invalid account\n", "no plan of a job that is none");
 
     let login = Login::new().without_plugin();
     login.write("bin/answer", "echo 'sbatch: error: no' >&2; kill -TERM $$");

@@ -59,7 +59,7 @@ fn on_a_terminal_every_line_keeps_to_its_width() {
     let piped = login.submit(&words).stderr;
     assert!(piped.lines().any(|line| line.chars().count() > 70), "{piped}");
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(&shown), words(&format!("{piped}Submitted batch job 42")));
+    assert_eq!(words(&shown), words(&format!("Submitted batch job 42 {piped}")));
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub fn consents(config: &Config, site: &Site, job: &Job) -> Result<(), String> {
     }
 }
 
+/// The job and its user as a cluster's partition sees them.
+pub type Applying<'a> = &'a dyn Fn(Option<&str>, &Partition) -> Applicant;
+
 /// The place at a site, or why the job cannot go there. `partitions`: what Slurm says, where it can be asked. `applicant`: the job and
 /// its user, for a partition of a cluster that the job is moved to; `None`: whom a partition admits is no matter yet.
 pub fn place(
@@ -51,7 +54,7 @@ pub fn place(
     job: &Job,
     gpus: &GpuRequest,
     partitions: &Partitions,
-    applicant: Option<&dyn Fn(Option<&str>, &Partition) -> Applicant>,
+    applicant: Option<Applying<'_>>,
 ) -> Result<Place, String> {
     let site = &config.sites[index];
     let mut options = Vec::new();

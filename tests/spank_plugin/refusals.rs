@@ -16,7 +16,7 @@ const NEVER: [&str; 9] =
 const OPTIONS: [(&str, &str, &[&str]); 9] = [
     ("carbon-budget", "1.2kg", &["0", "5lb", "1e3", "99999999t", "1,5kg"]),
     ("carbon-objective", "performance", &["speed", "Carbon"]),
-    ("carbon-deadline", "2026-05-01T18:00", &["tomorrow", "now-1h", "2026-13-01T00:00", "18:00"]),
+    ("carbon-deadline", "2026-05-01T18:00", &["Tomorrow", "now-1h", "2026-13-01T00:00", "24:00"]),
     ("carbon-latency", "50ms", &["50", "0s", "1 s"]),
     ("carbon-runtime", "HH:MM:SS", &["0", "unlimited", "1:2:3:4", "2h"]),
     ("carbon-profile", "profile", &["../etc/passwd", ".hidden", "a/b"]),

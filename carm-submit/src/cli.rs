@@ -12,6 +12,7 @@ use carm::slurm::grammar::{Arity, Grammar, Owner};
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use crate::exit::Refusal;
+use crate::explain;
 use crate::sbatch;
 
 /// What a command line asks for.
@@ -65,7 +66,7 @@ pub fn read(words: &[OsString]) -> Result<Call, Refusal> {
     let grammar = Grammar::built_in(OWN);
     let line = argv::divide(&grammar, words);
     if line.options.iter().any(|o| o.name == "help") {
-        return Ok(Call::Show(command().render_help().to_string()));
+        return Ok(Call::Show(folded(&command().render_help().to_string())));
     }
     if line.options.iter().any(|o| o.name == "version") && !sbatch::is_own_name() {
         return Ok(Call::Show(command().render_version()));
@@ -97,6 +98,19 @@ pub fn read(words: &[OsString]) -> Result<Call, Refusal> {
     Ok(Call::Submit(Box::new(Submission { words: words.to_vec(), grammar, flags })))
 }
 
+/// The columns of the help: those of a plain terminal.
+const COLUMNS: usize = 80;
+
+/// Help without lines that are too long for a plain terminal. What is said of an option stays in its column.
+fn folded(help: &str) -> String {
+    let column = |line: &str| {
+        let name = line.trim_start();
+        let begin = line.len() - name.len();
+        name.starts_with('-').then(|| name.find("  ").map(|end| begin + end + 2)).flatten().unwrap_or(0)
+    };
+    help.lines().flat_map(|line| explain::fold_under(line, COLUMNS, column(line))).map(|line| line + "\n").collect()
+}
+
 fn command() -> Command {
     let flag = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).help(help).action(ArgAction::SetTrue).overrides_with(name)
@@ -114,9 +128,15 @@ fn command() -> Command {
         .about("sbatch, carbon-aware: plans when, where and at which clocks a job runs, says so, and hands it to sbatch")
         .override_usage("carm-submit [CARBON OPTIONS] [any sbatch options] SCRIPT [ARGS...]")
         .after_help(
-            "All of sbatch's options pass through to it; `sbatch --help` lists them.\n\
-             Carbon options may also stand in #SBATCH lines or in the environment (CARM_BUDGET, ...);\n\
-             the command line wins, then the environment.\n\
+            "By default, without carbon options: a job that asks for GPUs gets the start, the\n\
+             site and the clocks of least carbon, and ends at most half its predicted run\n\
+             time later than it could, 12 h at most. It is not delayed where it runs less\n\
+             than 30 min, nobody knows its run time, or it depends on other jobs. Its time\n\
+             limit grows with slower clocks. Where CARM cannot plan, or the job asks for no\n\
+             GPUs, sbatch gets it as written.\n\n\
+             All of sbatch's options pass through to it; `sbatch --help` lists them.\n\
+             Carbon options may also stand in #SBATCH lines or in the environment\n\
+             (CARM_BUDGET, ...); the command line wins, then the environment.\n\
              Exit status: sbatch's own; 3 where no plan meets the request.\n",
         )
         .disable_help_flag(true)

@@ -164,7 +164,12 @@ pub fn fitted(lines: &[String], terminal: Terminal) -> Vec<String> {
 
 /// Breaks a line between words; what follows stands under what the line says.
 fn fold(line: &str, width: usize) -> Vec<String> {
-    let indent = " ".repeat(if line.starts_with("  ") { 10 } else { 2 });
+    fold_under(line, width, if line.starts_with("  ") { 10 } else { 2 })
+}
+
+/// Breaks a line between words; what follows stands from a column on.
+pub fn fold_under(line: &str, width: usize, column: usize) -> Vec<String> {
+    let indent = " ".repeat(column);
     let (mut folded, mut rest) = (Vec::new(), line.to_owned());
     while rest.chars().count() > width {
         let begin = rest.len() - rest.trim_start().len();

@@ -126,14 +126,14 @@ pub fn work_s(job: &Job, config: &Config, cards: &[Card], now: DateTime<Utc>) ->
 }
 
 /// What is left of the job's budget on this node before this run, in grams.
-pub fn left_g(request: &CarbonRequest, job: &Job, config: &Config, now: DateTime<Utc>) -> Option<f64> {
-    request.budget_g.map(|budget| (budget / f64::from(job.nodes) - history::spent_g(job, config, now)).max(0.0))
+pub fn left_g(budget_g: Option<f64>, job: &Job, config: &Config, now: DateTime<Utc>) -> Option<f64> {
+    budget_g.map(|budget| (budget / f64::from(job.nodes) - history::spent_g(job, config, now)).max(0.0))
 }
 
 /// What is sought, if it can be: sbatch alone does not check that an objective has its constraint.
 fn objective(request: &CarbonRequest, config: &Config) -> Result<Objective, No> {
     let objective = request.objective_or(config.planner.objective);
-    if objective == Objective::Carbon && request.budget_g.is_none() {
+    if objective == Objective::Carbon && !request.has_budget() {
         return Err(no("--carbon-objective=carbon without --carbon-budget", Mark::RequestRefused));
     }
     Ok(objective)

@@ -11,7 +11,7 @@ use crate::gpu::{Card, Driver};
 use crate::job::Job;
 use crate::limit;
 use crate::modelled::KnownProfile;
-use crate::{bounded, deliver};
+use crate::{bounded, deliver, history, share};
 
 /// The clock for a job, and what its ledger line will say of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Choice {
     pub profile: Option<KnownProfile>,
     /// When Slurm ends the job, where that was found out.
     pub end: Option<DateTime<Utc>>,
+    /// The job's budget in grams.
+    pub budget_g: Option<f64>,
     /// What a reader of the ledger must know.
     pub marks: Vec<Mark>,
 }
@@ -35,7 +37,7 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], n
     // Slurm tells it from 23.02 on.
     let job = &Job { start_time: job.start_time.or(Some(now)), ..job.clone() };
     let work_s = brief::work_s(job, config, cards, now);
-    let (mut profile, mut end) = (None, None);
+    let (mut profile, mut end, mut budget_g) = (None, None, None);
     let decided = Brief::of(job, config, driver, cards, work_s, &mut profile).and_then(|brief| {
         // Asked last: it may take a second.
         let mut end_of_job = || {
@@ -43,7 +45,7 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], n
             end = known.as_ref().ok().copied();
             known.map_err(|cause| no(format!("its time limit is not known: {cause}"), Mark::LimitUnknown))
         };
-        decide(&brief, (job, config), now, &mut end_of_job)
+        decide(&brief, (job, config), now, &mut end_of_job, &mut budget_g)
     });
     let choice = decided.unwrap_or_else(|(reason, mark)| Choice {
         reason,
@@ -51,7 +53,7 @@ pub fn choose(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], n
         marks: Some(mark).filter(|&mark| mark != Mark::Other).into_iter().collect(),
         ..Choice::default()
     });
-    Choice { work_s, profile, end, ..choice }
+    Choice { work_s, profile, end, budget_g, ..choice }
 }
 
 fn decide(
@@ -59,6 +61,7 @@ fn decide(
     (job, config): (&Job, &Config),
     now: DateTime<Utc>,
     end: &mut dyn FnMut() -> Result<DateTime<Utc>, No>,
+    worked_out_g: &mut Option<f64>,
 ) -> Result<Choice, No> {
     let site = brief.site.1;
     let outlook = bounded::reading(&deliver::source(config, site), || Outlook::load(config, site, now));
@@ -69,7 +72,9 @@ fn decide(
     let work_h = brief.work_s.map_or(0.0, |seconds| seconds as f64 / 3600.0);
     let offer = brief.offer(config, &outlook, work_h, now)?;
     let (request, objective, measured) = (brief.request, brief.objective, brief.profile.measured);
-    let left_g = brief::left_g(request, job, config, now);
+    let budget_g = share::budget_g(brief, (job, config), &outlook, now, || history::budget_g(job, config, now))?;
+    *worked_out_g = budget_g;
+    let left_g = brief::left_g(budget_g, job, config, now);
     if left_g == Some(0.0) && config.node.on_budget != OnBudget::Floor {
         return Err(no("its budget is used up, and on_budget keeps its clock", Mark::OverBudget));
     }

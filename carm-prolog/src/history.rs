@@ -48,6 +48,16 @@ pub fn spent_g(job: &Job, config: &Config, now: DateTime<Utc>) -> f64 {
     runs.values().map(|nodes| nodes.values().sum::<f64>() / nodes.len() as f64).sum()
 }
 
+/// The budget in grams of the job's first run, where that was worked out of a share.
+pub fn budget_g(job: &Job, config: &Config, now: DateTime<Utc>) -> Option<f64> {
+    if job.restart_count == 0 {
+        return None;
+    }
+    let first =
+        records(job, config, now).into_iter().filter(|record| record.run < job.restart_count).min_by_key(|record| record.run)?;
+    first.request.get("CARM_BUDGET")?.parse().ok().filter(|budget_g: &f64| budget_g.is_finite() && *budget_g > 0.0)
+}
+
 fn records(job: &Job, config: &Config, now: DateTime<Utc>) -> Vec<Record> {
     let dir = &config.node.ledger_dir;
     let reading = reading(dir, || ledger::of_job(dir, &job.cluster, job.id, now)).unwrap_or_else(|error| {

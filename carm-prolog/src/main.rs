@@ -29,6 +29,7 @@ mod profile;
 mod prolog;
 mod resolve;
 mod settings;
+mod share;
 mod shared;
 mod squeue;
 mod state;

@@ -13,7 +13,7 @@ use crate::job::{GpuNames, Job};
 use crate::resolve;
 use crate::shared;
 use crate::state::{JobGpu, JobState, Store};
-use crate::{bounded, deliver, epilog};
+use crate::{bounded, deliver, epilog, share};
 
 /// The decision of a job that its governor has not looked at yet.
 pub const LEFT_TO_GOVERNOR: &str = "the governor decides";
@@ -243,7 +243,8 @@ fn decide(job: &Job, config: &Config, driver: &dyn Driver, cards: &[Card], state
     // An earlier run of the job counts on its budget once it is in the ledger.
     deliver::try_ledger(config);
     let choice = decide::choose(job, config, driver, cards, now);
-    let Choice { clock_mhz, reason, work_s, profile, end, marks } = choice;
+    let Choice { clock_mhz, reason, work_s, profile, end, budget_g, marks } = choice;
+    share::freeze(state, budget_g);
     (state.clock_mhz, state.decision, state.work_s, state.profile) = (clock_mhz, reason, work_s, profile);
     state.ends = end.map(format_instant).or(state.ends.take());
     state.mark(marks);

@@ -14,6 +14,7 @@ use carm::submission::{Bounds, Busy, CYCLE_H, NEVER_H, Opening, Patience, Submis
 use chrono::{DateTime, Utc};
 
 use crate::busy::Load;
+use crate::decide;
 use crate::exit::{Obstacle, Refusal};
 use crate::explain::local;
 use crate::gather::Gathered;
@@ -112,6 +113,15 @@ impl Assembled {
             self.submission.problem.deadline_h = Some(earliest_h.map_or(NEVER_H, |end_h| end_h + patience.hours));
         }
         Ok(())
+    }
+
+    /// Sets a budget that is a share of the same work at full clock at once, in grams.
+    pub fn set_budget(&mut self, share: f64) -> anyhow::Result<f64> {
+        let at_once = decide::run_now(self, |own, _| own)?;
+        let at_once = at_once.context("--carbon-budget: the grid's data end before the run would at full clock; give a mass")?;
+        let budget_g = share * at_once.carbon_g;
+        self.submission.problem.budget_g = Some(budget_g);
+        Ok(budget_g)
     }
 
     /// The hours before a plan's end that others have booked at its site, as far as it keeps clear of them.
@@ -322,7 +332,7 @@ pub fn assemble(
 pub fn check_objective(objective: Objective, gathered: &Gathered) -> Result<(), Refusal> {
     let request = &gathered.request;
     match objective {
-        Objective::Carbon if request.budget_g.is_none() => {
+        Objective::Carbon if !request.has_budget() => {
             Err(Refusal::wrong("--carbon-objective: 'carbon' needs a budget; give --carbon-budget, such as --carbon-budget=500g"))
         }
         _ => Ok(()),

@@ -125,7 +125,7 @@ fn told(mut assembled: Assembled, plan: Plan, now_run: Option<Plan>) -> anyhow::
 
 /// Full clock from a start that a candidate's own earliest start and its room (h after now) give; with the requested GPUs where they are
 /// among its widths.
-fn run_now(assembled: &Assembled, start_h: impl Fn(f64, Option<f64>) -> f64) -> anyhow::Result<Option<Plan>> {
+pub fn run_now(assembled: &Assembled, start_h: impl Fn(f64, Option<f64>) -> f64) -> anyhow::Result<Option<Plan>> {
     let problem = &assembled.submission.problem;
     let as_asked = problem.candidates.iter().position(|c| c.workers == assembled.requested).unwrap_or(0);
     let Some(level) = problem.candidates.get(as_asked).and_then(Candidate::full_clock) else { return Ok(None) };

@@ -220,6 +220,11 @@ impl Parts {
             after.into_iter().for_each(|after| after::wait(&mut assembled, after));
             assembled.submission.heed(Heed::ALL).context("assembling the plan")?;
         }
+        if let Some(share) = gathered.request.budget_share.take() {
+            let budget_g = assembled.set_budget(share)?;
+            gathered.request.budget_g = Some(budget_g);
+            self.warnings.push(Warning::BudgetShare { share, budget_g });
+        }
         assembled.set_deadline()?;
         if let (Some(suspend), true, None) = (gathered.request.suspend, flags.dry_run, ask.latency_ms) {
             self.warnings.extend(decide::paused(&assembled, suspend.restart_cost_s / 3600.0)?);

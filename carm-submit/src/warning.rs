@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use carm::quantity::{counted, format_mass, format_slurm_time};
+use carm::quantity::{counted, decimals, format_mass, format_slurm_time};
 
 use crate::rounds::Rounds;
 
@@ -84,6 +84,13 @@ pub enum Warning {
         /// The GPUs of all of them.
         gpus: u32,
     },
+    /// The budget is a share of full clock at once.
+    BudgetShare {
+        /// The share.
+        share: f64,
+        /// What that is, in grams.
+        budget_g: f64,
+    },
     /// The plan has no pauses.
     NotPaused,
     /// The forecast's error may undo what waiting would save.
@@ -164,6 +171,13 @@ impl fmt::Display for Warning {
             Self::WholeNodes { gpus } => {
                 write!(f, "the job gets whole nodes: planned for all of their {}", counted(*gpus, "GPU"))
             }
+            Self::BudgetShare { share, budget_g } => write!(
+                f,
+                "--carbon-budget: {} % of {} at full clock at once: {}",
+                decimals(share * 100.0, 0),
+                format_mass(budget_g / share),
+                format_mass(*budget_g)
+            ),
             Self::NotPaused => f.write_str("--carbon-suspend: the job is planned as one run without a pause"),
             Self::NotWorthWaiting { carbon_g, high_g } => write!(
                 f,

@@ -38,6 +38,15 @@ pub fn parse_mass(text: &str) -> Result<f64, QuantityError> {
     Ok(grams)
 }
 
+/// Reads a share in per cent, `80%`, as 0.8; `None` for a text that does not end in `%`.
+///
+/// # Errors
+/// What stands before `%` is no number above 0, or more than 1000.
+pub fn parse_share(text: &str) -> Option<Result<f64, QuantityError>> {
+    let number = parse_plain_number(text.strip_suffix('%')?).filter(|&percent| percent > 0.0 && percent <= 1000.0);
+    Some(number.map(|percent| percent / 100.0).ok_or_else(|| QuantityError::new("not a share", "a share such as 80%, above 0 %")))
+}
+
 /// A mass for people: three significant figures or so, in the unit that suits it.
 #[must_use]
 pub fn format_mass(grams: f64) -> String {
@@ -91,6 +100,14 @@ mod tests {
         ] {
             let error = parse_mass(bad).expect_err(bad);
             assert!(error.to_string().contains("500g, 1.2kg or 0.3t"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn shares_are_per_cent() {
+        assert_eq!((parse_share("80%"), parse_share("12.5%"), parse_share("80")), (Some(Ok(0.8)), Some(Ok(0.125)), None));
+        for bad in ["%", "0%", "-5%", "1001%", "nan%", "8 0%", "80%%"] {
+            assert!(matches!(parse_share(bad), Some(Err(_))), "{bad}");
         }
     }
 

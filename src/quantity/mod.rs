@@ -12,7 +12,7 @@ mod slurm_time;
 
 pub use duration::{format_duration, parse_duration, rough_duration};
 pub use instant::{Moment, format_instant, parse_deadline, parse_instant, parse_time, parse_trace_time};
-pub use mass::{format_mass, parse_mass};
+pub use mass::{format_mass, parse_mass, parse_share};
 pub use past::parse_past;
 pub use slurm_clock::parse_slurm_clock;
 pub use slurm_time::{SlurmTime, format_slurm_time, parse_slurm_time};

@@ -23,6 +23,8 @@ use crate::quantity::Moment;
 pub struct CarbonRequest {
     /// Carbon budget in grams CO2e at the facility, of the whole job (of each task of an array).
     pub budget_g: Option<f64>,
+    /// The budget as a share of what the same work would emit at full clock at once; without effect beside grams.
+    pub budget_share: Option<f64>,
     /// Which formulation decides.
     pub objective: Option<Objective>,
     /// Finish by.
@@ -71,13 +73,19 @@ impl CarbonRequest {
     /// latency limit, else the configuration's.
     #[must_use]
     pub fn objective_or(&self, configured: Objective) -> Objective {
-        self.objective.unwrap_or(if self.budget_g.is_some() {
+        self.objective.unwrap_or(if self.has_budget() {
             Objective::Carbon
         } else if self.deadline.is_some() || self.latency_s.is_some() {
             Objective::Performance
         } else {
             configured
         })
+    }
+
+    /// Whether there is a budget, in grams or as a share.
+    #[must_use]
+    pub fn has_budget(&self) -> bool {
+        self.budget_g.is_some() || self.budget_share.is_some()
     }
 
     /// When a run has to end, so that the deadline holds: of a throttled array early enough for the rounds behind the first.
@@ -93,7 +101,8 @@ impl CarbonRequest {
     #[must_use]
     pub fn over(self, weaker: Self) -> Self {
         Self {
-            budget_g: self.budget_g.or(weaker.budget_g),
+            budget_g: self.budget_g.or(weaker.budget_g.filter(|_| !self.has_budget())),
+            budget_share: self.budget_share.or(weaker.budget_share.filter(|_| !self.has_budget())),
             objective: self.objective.or(weaker.objective),
             deadline: self.deadline.or(weaker.deadline),
             latency_s: self.latency_s.or(weaker.latency_s),

@@ -24,6 +24,8 @@ pub enum CarbonOption {
     MaxDelay,
     /// `--carbon-off`
     Off,
+    /// `--carm-budget-share`, set by the plugin for `--carbon-budget=80%`
+    BudgetShare,
     /// `--carm-later-s`, set by carm-submit
     LaterS,
     /// `--carm-work-s`, set by carm-submit
@@ -70,7 +72,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         "carbon-budget",
         Argument::Required("MASS"),
         "CARM_BUDGET",
-        "carbon budget of the whole job: 500g, 1.2kg, 0.3t (gCO2e)",
+        "carbon budget of the whole job: 500g, 1.2kg, 0.3t (gCO2e), or 80% of full clock at once",
     ),
     visible(
         CarbonOption::Objective,
@@ -123,6 +125,13 @@ pub static OPTIONS: &[OptionSpec] = &[
         "longest wait for greener power: 0s, 90m, 24h",
     ),
     visible(CarbonOption::Off, "carbon-off", Argument::None, "CARM_OFF", "CARM leaves this job alone"),
+    hidden(
+        CarbonOption::BudgetShare,
+        "carm-budget-share",
+        Argument::Required("SHARE"),
+        "CARM_BUDGET_SHARE",
+        "set for --carbon-budget=80%: its share of the same work at full clock",
+    ),
     hidden(
         CarbonOption::LaterS,
         "carm-later-s",

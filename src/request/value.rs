@@ -243,7 +243,13 @@ pub(super) fn set(
     };
     (|| {
         match option {
-            CarbonOption::Budget => request.budget_g = Some(quantity::parse_mass(text)?),
+            CarbonOption::Budget => {
+                (request.budget_g, request.budget_share) = match quantity::parse_share(text) {
+                    Some(share) => (None, Some(share?)),
+                    None => (Some(quantity::parse_mass(text)?), None),
+                }
+            }
+            CarbonOption::BudgetShare => request.budget_share = Some(share(text)?),
             CarbonOption::Objective => request.objective = Some(text.parse()?),
             CarbonOption::Deadline => request.deadline = Some(quantity::parse_deadline(text, moment)?),
             CarbonOption::Latency => request.latency_s = Some(positive_duration(text)?),
@@ -280,6 +286,13 @@ fn positive_slurm_time(text: &str) -> Result<u64, QuantityError> {
     }
 }
 
+/// A share above 0 and up to 10, as it is written for the node.
+fn share(text: &str) -> Result<f64, QuantityError> {
+    let refuse = || QuantityError { cause: "not a share".into(), expected: "a number above 0 and up to 10" };
+    let plain = text.len() <= 24 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.parse().ok().filter(|&share: &f64| plain && share > 0.0 && share <= 10.0).ok_or_else(refuse)
+}
+
 /// Whole seconds above zero and up to ten years: what carm-submit writes into its hidden options.
 fn whole_seconds(text: &str) -> Result<u64, QuantityError> {
     let refuse = || QuantityError { cause: "not whole seconds".into(), expected: "seconds from 1 to 315360000" };
@@ -297,6 +310,7 @@ pub(super) fn normalised(request: &CarbonRequest, option: CarbonOption) -> Optio
     let whole = |instant: DateTime<Utc>| quantity::format_instant(instant);
     match option {
         CarbonOption::Budget => request.budget_g.map(|g| format!("{g}")),
+        CarbonOption::BudgetShare => request.budget_share.map(|share| format!("{share}")),
         CarbonOption::Objective => request.objective.map(|o| o.name().to_owned()),
         CarbonOption::Deadline => request.deadline.map(whole),
         CarbonOption::Latency => request.latency_s.map(seconds),
@@ -334,6 +348,18 @@ mod tests {
         assert_eq!(request.budget_g, Some(2000.0));
         request.set(CarbonOption::Budget, Some("lots"), &moment).expect_err("not a mass");
         assert_eq!(request.budget_g, Some(2000.0));
+    }
+
+    #[test]
+    fn a_budget_is_a_mass_or_a_share() {
+        let share = set_one(CarbonOption::Budget, Some("80%")).expect("a share");
+        assert_eq!((share.budget_g, share.budget_share), (None, Some(0.8)));
+        assert_eq!(share.objective_or(Objective::Ppc), Objective::Carbon);
+        let mass = set_one(CarbonOption::Budget, Some("2kg")).expect("a mass");
+        assert_eq!(share.clone().over(mass.clone()), share);
+        assert_eq!(mass.clone().over(share), mass);
+        let error = set_one(CarbonOption::Budget, Some("0%")).expect_err("nothing");
+        assert_eq!(error.to_string(), "--carbon-budget: '0%': not a share; give a share such as 80%, above 0 %");
     }
 
     #[test]

@@ -132,6 +132,7 @@ mod tests {
             )| {
                 CarbonRequest {
                     budget_g,
+                    budget_share: budget_g.filter(|_| off).map(|g| 10.0 * g / 1e12),
                     objective,
                     deadline: deadline_ms.and_then(chrono::DateTime::from_timestamp_millis),
                     latency_s,

@@ -1,6 +1,6 @@
 //! Which GPUs are locked, at which clocks, and what they are given back as.
 
-use crate::job::green;
+use crate::job::{green, job};
 use crate::node::{GREENEST_MHZ, LOWEST_MHZ, Node, assert_marks};
 use carm::ledger::Mark;
 
@@ -199,4 +199,19 @@ fn cards_of_different_models_keep_full_clock() {
     assert_marks(&line, &[Mark::ClocksUntouched]);
     assert_eq!(line.decision, "its GPUs are of different models");
     assert_eq!(line.gpus.len(), 2);
+}
+
+#[test]
+fn a_budget_share_is_frozen_at_the_first_run() {
+    let node = Node::new();
+    let first = job(7).work("1h").carbon("BUDGET_SHARE", "0.8");
+    node.prolog(&first);
+    assert!(node.lock(0).is_some(), "{}", node.log());
+    node.epilog(&first).assert_clean();
+    let budget_g = |line: &carm::ledger::Record| line.request.get("CARM_BUDGET").and_then(|text| text.parse::<f64>().ok());
+    let frozen_g = budget_g(&node.line()).expect("grams");
+    // Requeued with other work: the same budget.
+    let second = job(7).work("2h").carbon("BUDGET_SHARE", "0.8").set("SLURM_RESTART_COUNT", "1");
+    node.prolog(&second).epilog(&second).assert_clean();
+    assert_eq!(node.ledger().iter().map(budget_g).collect::<Vec<_>>(), [Some(frozen_g); 2], "{}", node.log());
 }

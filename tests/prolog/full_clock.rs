@@ -152,3 +152,8 @@ fn a_job_that_outlasts_the_grid_data_keeps_full_clock() {
     let node = Node::new().grid(TimeDelta::hours(-1), TimeDelta::minutes(15), &[400.0; 7]);
     refused(&node, &green(7), &[], "the grid is not known to the job's end");
 }
+
+#[test]
+fn a_budget_share_without_work_keeps_full_clock() {
+    refused(&Node::new(), &job(7).carbon("BUDGET_SHARE", "0.8"), &[Mark::WorkUnknown], "its run time is not known");
+}

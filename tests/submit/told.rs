@@ -80,7 +80,28 @@ fn why_names_what_now_would_emit_and_what_the_deadline_rules_out() {
 fn help_is_carms_own_and_names_every_option() {
     let ended = Login::new().submit("--help");
     insta::assert_snapshot!("help", ended.stdout);
+    let widest = ended.stdout.lines().map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|columns| columns <= 80), "{widest:?} columns");
+    assert!(ended.stdout.contains("By default, without carbon options:"), "{}", ended.stdout);
     let shown = carm::request::OPTIONS.iter().filter(|spec| !spec.hidden);
     assert!(shown.clone().count() >= 10 && shown.clone().all(|spec| ended.stdout.contains(&format!("--{}", spec.flag))));
     assert_eq!(Login::new().submit("-V").stdout, format!("carm-submit {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_budget_in_per_cent_is_shown_in_grams() {
+    let login = Login::new();
+    let ended = login.submit("-p gpu-north --carbon-runtime=2:00:00 --carbon-budget=80% train.sh");
+    let line = ended.stderr.lines().find(|line| line.contains("--carbon-budget: 80 % of ")).expect("the grams").to_owned();
+    let grams: f64 =
+        ended.carbon().iter().find_map(|w| w.strip_prefix("--carbon-budget=")).expect("grams").parse().expect("a number");
+    assert!(line.ends_with(&carm::quantity::format_mass(grams)), "{line}: {grams} g");
+    let json = login.submit("-p gpu-north --carbon-runtime=2:00:00 --carbon-budget=80% --dry-run --json train.sh").stdout;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let now_g = json["now_full_clock"]["carbon_g"].as_f64().expect("a number");
+    assert!((grams / now_g - 0.8).abs() < 1e-6, "{grams} of {now_g} g");
+    assert!(!ended.carbon().iter().any(|word| word.contains("share")), "{:?}", ended.carbon());
+
+    login.submit("-p gpu-north --carbon-budget=1% train.sh").refused(3, "is less than any plan");
+    login.submit("--carbon-budget=0% train.sh").refused(1, "--carbon-budget: '0%': not a share; give a share such as 80%");
 }

@@ -12,13 +12,14 @@ use log::Level;
 
 use super::Look;
 use super::job::end_of;
+use super::past::Past;
 use crate::brief::{self, Brief, No, horizon, no};
 use crate::clocks::{self, Applied};
 use crate::gpu::{Card, Driver};
 use crate::job::Job;
 use crate::prolog::LEFT_TO_GOVERNOR;
 use crate::state::{JobState, Store};
-use crate::{decide, history};
+use crate::{decide, history, share};
 
 /// The distance of two clocks of a card since Volta.
 pub(super) const STEP_MHZ: u32 = 15;
@@ -99,6 +100,7 @@ fn decision(
 ) -> Result<Chosen, No> {
     let job = state.to_job(look.node);
     recall(config, look, state, &job, now)?;
+    let job = state.to_job(look.node);
     let mut known = None;
     let brief = Brief::of(&job, config, look.driver, &cards(state), state.work_s, &mut known);
     state.profile = state.profile.take().or(known);
@@ -106,7 +108,9 @@ fn decision(
     let outlook = outlook.ok_or_else(|| no("no grid data for now", Mark::NoGrid))?;
     let end = end_of(state).ok_or_else(|| no("its time limit is not known", Mark::LimitUnknown))?;
     let earlier_g = state.governed.earlier_g.unwrap_or(0.0);
-    let left_g = brief.request.budget_g.map(|budget| {
+    let budget_g = share::budget_g(&brief, (&job, config), outlook, now, || None)?;
+    share::freeze(state, budget_g);
+    let left_g = budget_g.map(|budget| {
         let own_g = budget / f64::from(job.nodes) - earlier_g;
         (own_g - state.done_so_far().0).max(0.0)
     });
@@ -161,17 +165,22 @@ fn recall(config: &Config, look: &Look, state: &mut JobState, job: &Job, now: Da
     let request = job.request.as_ref().ok().and_then(Option::as_ref);
     let by_request = request.and_then(|request| request.work_s.or(request.runtime_s));
     let is_first = state.decision == LEFT_TO_GOVERNOR;
-    let (work_s, earlier_g) = if job.restart_count == 0 && (by_request.is_some() || !is_first) {
-        (by_request, 0.0)
+    let Past { work_s, earlier_g, budget_g } = if job.restart_count == 0 && (by_request.is_some() || !is_first) {
+        Past { work_s: by_request, ..Past::default() }
     } else {
         let (job, config, cards) = (job.clone(), config.clone(), cards(state));
-        let read = move || (brief::work_s(&job, &config, &cards, now), history::spent_g(&job, &config, now));
+        let read = move || Past {
+            work_s: brief::work_s(&job, &config, &cards, now),
+            earlier_g: history::spent_g(&job, &config, now),
+            budget_g: history::budget_g(&job, &config, now),
+        };
         let past = look.pasts.borrow_mut().get((look.node.to_owned(), state.job, state.run), read);
         past.ok_or_else(|| no("the ledger is not read yet", Mark::ClocksUntouched))?
     };
     if is_first {
         state.work_s = work_s;
     }
+    share::freeze(state, budget_g);
     state.governed.earlier_g = Some(earlier_g);
     Ok(())
 }

@@ -6,8 +6,16 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-/// Work in seconds at full clock, where it is known; grams that earlier runs emitted.
-pub type Past = (Option<u64>, f64);
+/// What the ledger tells of a run's past.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Past {
+    /// Work in seconds at full clock, where it is known.
+    pub work_s: Option<u64>,
+    /// Grams that earlier runs emitted, on this node.
+    pub earlier_g: f64,
+    /// The budget of the first run in grams, where that was worked out of a share.
+    pub budget_g: Option<f64>,
+}
 
 /// A ledger on a disk answers within this.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -49,16 +57,16 @@ mod tests {
         let run = || ("n1".to_owned(), 7, 0);
         let read = move || {
             let _ = wait.recv();
-            (Some(60), 1.0)
+            Past { work_s: Some(60), earlier_g: 1.0, budget_g: None }
         };
         let since = Instant::now();
         assert_eq!(pasts.get(run(), read), None);
-        assert!((0..50).all(|_| pasts.get(run(), || (None, 9.0)).is_none()), "it is read once");
+        assert!((0..50).all(|_| pasts.get(run(), Past::default).is_none()), "it is read once");
         assert!(since.elapsed() < 4 * PATIENCE, "{:?}", since.elapsed());
         go.send(()).expect("a reader");
         while since.elapsed() < Duration::from_secs(10) {
-            if let Some(past) = pasts.get(run(), || (None, 9.0)) {
-                return assert_eq!(past, (Some(60), 1.0));
+            if let Some(past) = pasts.get(run(), Past::default) {
+                return assert_eq!((past.work_s, past.earlier_g), (Some(60), 1.0));
             }
         }
         panic!("no answer");

@@ -168,7 +168,9 @@ fn a_run_whose_epilog_never_came_is_booked_before_the_next_one_of_its_job_begins
 
 #[test]
 fn files_of_the_last_release_are_taken_up_and_booked() {
-    let node = node();
+    // They hold the limit of the submission, which is no longer believed: squeue tells the end.
+    let node = Node::new().node("interval = \"1s\"\ndwell = \"1s\"\nask_limit = true");
+    let here = format!("echo '{JOB}|{}|R|wind1|train'", (Utc::now() + TimeDelta::days(1)).format("%Y-%m-%dT%H:%M:%S"));
     let fill = |text: &str| {
         let start = carm::quantity::format_instant(Utc::now() - TimeDelta::minutes(10));
         let deadline = carm::quantity::format_instant(Utc::now() + TimeDelta::hours(3));
@@ -185,7 +187,7 @@ fn files_of_the_last_release_are_taken_up_and_booked() {
     // The lock that it says is there.
     node.bench().look(|now| now.card(Node::card(0)).1.lock = Some((210, 1890))).unwrap();
     let load = node.busy(&[0]);
-    let governor = Governor::start_with_squeue(&node, HERE);
+    let governor = Governor::start_with_squeue(&node, &here);
     look(&node);
     assert_eq!(state(&node)["governed"]["taken_up"], true);
     drop(load);

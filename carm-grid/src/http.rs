@@ -476,6 +476,28 @@ mod tests {
     }
 
     #[test]
+    fn retry_after_may_be_a_date() {
+        let head = "HTTP/1.1 503 No\r\nRetry-After: Fri, 01 May 2026 12:10:00 GMT\r\nContent-Length: 0\r\n\r\n";
+        let http = Http::new().expect("a client").within(Duration::from_secs(10)).at(noon());
+        let fault = http.get(&Request::to(serve(head.to_owned(), Vec::new())), whole).expect_err("503");
+        let rest = fault.retry_after().expect("a rest").as_secs();
+        assert!((570..=600).contains(&rest), "{rest} s");
+    }
+
+    #[test]
+    fn a_cached_answer_dates_from_when_it_was_given() {
+        let head = "HTTP/1.1 200 OK\r\nDate: Fri, 01 May 2026 11:50:00 GMT\r\nAge: 600\r\nContent-Length: 0\r\n\r\n";
+        let http = Http::new().expect("a client").within(Duration::from_secs(10)).at(noon());
+        http.get(&Request::to(serve(head.to_owned(), Vec::new())), whole).expect("an answer");
+        let ahead = http.ahead().expect("a date").num_seconds();
+        assert!((-5..=30).contains(&ahead), "{ahead} s");
+    }
+
+    fn noon() -> DateTime<Utc> {
+        carm::quantity::parse_instant("2026-05-01T12:00:00Z").expect("a time")
+    }
+
+    #[test]
     fn redirect_to_another_port_is_not_followed() {
         let other = TcpListener::bind("127.0.0.1:0").expect("a port");
         other.set_nonblocking(true).expect("a mode");

@@ -50,7 +50,7 @@ struct Entry {
     temporal_granularity: Option<String>,
 }
 
-/// Three days of five minutes are 864.
+/// Three days of quarter hours are 288.
 type List = AtMost<Entry, 1_000>;
 
 /// The rest of an answer. Where its list stands differs by request and version: `history`, `forecast` or `data`.
@@ -287,7 +287,6 @@ fn granularity(answer: &Answer, word: Option<&str>) -> Result<TimeDelta, Fault> 
     match word {
         None | Some("hourly") => Ok(TimeDelta::hours(1)),
         Some("15_minutes") => Ok(TimeDelta::minutes(15)),
-        Some("5_minutes") => Ok(TimeDelta::minutes(5)),
         Some(other) => Err(answer.wrong(format!("temporalGranularity '{}', not hourly", printable(other)))),
     }
 }

@@ -201,7 +201,7 @@ impl Period {
         let step = match resolution {
             "PT15M" => TimeDelta::minutes(15),
             "PT30M" => TimeDelta::minutes(30),
-            "PT60M" | "PT1H" => TimeDelta::hours(1),
+            "PT60M" => TimeDelta::hours(1),
             other => return Err(format!("resolution '{}' is none of PT15M, PT30M, PT60M", printable(other))),
         };
         let time = |text: &Text| {

@@ -137,11 +137,15 @@ fn is_answer(line: &[u8]) -> bool {
 fn follow<F: FnOnce()>(child: &mut Child, output: &mut Output<F>, signal: &AtomicUsize) -> Option<ExitStatus> {
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let mut buffer = vec![0; 1 << 16];
+    let mut ended = None;
     while out.is_some() || err.is_some() {
         let mut fds: Vec<PollFd> = Vec::new();
         fds.extend(out.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         fds.extend(err.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        let ready = poll(&mut fds, Some(&LOOK)).unwrap_or(0); // a signal ends the wait
+        let Ok(ready) = poll(&mut fds, Some(&LOOK)) else {
+            pass_on(child, signal); // which ended the wait
+            continue;
+        };
         let mut ready_fds = fds.iter().map(|fd| !fd.revents().is_empty());
         let out_ready = out.is_some() && ready_fds.next() == Some(true);
         let err_ready = err.is_some() && ready_fds.next() == Some(true);
@@ -154,13 +158,13 @@ fn follow<F: FnOnce()>(child: &mut Child, output: &mut Output<F>, signal: &Atomi
             out = None;
         }
         output.show_what_is_old();
-        if ready == 0
-            && let Ok(Some(status)) = child.try_wait()
-        {
-            return Some(status);
+        if ready == 0 && ended.is_some() {
+            break;
         }
+        // What it wrote last is still in the pipes.
+        ended = ended.or_else(|| child.try_wait().ok().flatten());
     }
-    None
+    ended
 }
 
 /// Whether there is more to come.

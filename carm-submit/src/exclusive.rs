@@ -1,8 +1,6 @@
 //! Whole nodes: with `--exclusive`, and in a partition with `OverSubscribe=EXCLUSIVE`, a job gets all GPUs of its nodes,
 //! however few it asks for. It is planned for these, where Slurm says how many a node has.
 
-use std::process::{Command, Stdio};
-
 use carm::config::Config;
 use carm::slurm::gpus::{self, GpuRequest};
 use carm::slurm::hostlist;
@@ -11,7 +9,7 @@ use carm::slurm::node::{self, PartitionNode};
 
 use crate::gather::Gathered;
 use crate::places::{self, Place};
-use crate::slurm::{Asked, Partitions, Says};
+use crate::slurm::{self, Partitions};
 
 /// The GPUs that the job gets, where it gets whole nodes; `None` where it does not.
 pub fn gpus(config: &Config, gathered: &Gathered, partitions: &Partitions) -> Option<Fact<GpuRequest>> {
@@ -79,11 +77,7 @@ fn is_open(node: &PartitionNode, job: &Job) -> bool {
 }
 
 fn ask_nodes() -> Option<String> {
-    let mut sinfo = Command::new("sinfo");
-    sinfo.args(["--noheader", "--all", "--Node", "--local", &format!("--Format={}", node::FORMAT)]).stdin(Stdio::null());
-    // The user's own filters.
-    ["SINFO_PARTITION", "SINFO_ALL", "SLURM_CLUSTERS"].into_iter().for_each(|name| _ = sinfo.env_remove(name));
-    Asked::start(&mut sinfo, Says::Stdout).answer()
+    slurm::ask_nodes().answer()
 }
 
 #[cfg(test)]

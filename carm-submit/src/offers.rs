@@ -165,7 +165,7 @@ fn ask_one(
         candidate.slots = Outlook::close(candidate.slots, site, &moment);
         let tables = Tables::new(&candidate).map_err(|error| NoOffer::Unplanned(error.into()))?;
         let until = asked.now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64);
-        let share = (f64::from(count) / f64::from(site.gpus)).min(1.0);
+        let share = site.onsite_share(f64::from(count));
         let close = |slots| Outlook::close(slots, site, &moment);
         let band = outlook.band(asked.now, until, share).map(|(low, high)| (close(low), close(high)));
         widths.push((candidate, tables, band));

@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use carm::slurm::grammar::{Grammar, help_shows_plugin};
+use carm::slurm::node;
 use carm::slurm::partition::{Partition, read_partitions};
 
 use crate::recent::{self, Recent};
@@ -150,6 +151,15 @@ pub fn ask_partitions(cluster: Option<&str>) -> Asked {
 /// Asks what this cluster is called.
 pub fn ask_config() -> Recent {
     Recent::ask(scontrol(None).args(["show", "config"]))
+}
+
+/// Asks `sinfo` which nodes with how many GPUs the partitions have.
+pub fn ask_nodes() -> Recent {
+    let mut sinfo = Command::new("sinfo");
+    sinfo.args(["--noheader", "--all", "--Node", "--local", &format!("--Format={}", node::FORMAT)]).stdin(Stdio::null());
+    // The user's own filters.
+    ["SINFO_PARTITION", "SINFO_ALL", "SLURM_CLUSTERS"].into_iter().for_each(|name| _ = sinfo.env_remove(name));
+    Recent::ask(&mut sinfo)
 }
 
 /// scontrol, a record a line.

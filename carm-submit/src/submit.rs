@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use carm::config::Config;
+use carm::config::{Config, Site};
 use carm::profile::Profiles;
 use carm::quantity::{Moment, parse_instant};
 use carm::request::CarbonRequest;
@@ -13,7 +13,9 @@ use carm::slurm::argv::{self, CommandLine};
 use carm::slurm::directives::Directives;
 use carm::slurm::gpus::GpuRequest;
 use carm::slurm::grammar::Grammar;
+use carm::slurm::hostlist;
 use carm::slurm::job::{Fact, Job};
+use carm::slurm::node;
 use carm::submission::Heed;
 use chrono::{DateTime, Local, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 
@@ -139,6 +141,7 @@ impl Parts {
         let mut config = configuration.unwrap_or_else(|| Ok(Config::embedded(offset_s)));
         if let Ok(config) = &mut config {
             find_home(config, &gathered.job, &mut self.warnings);
+            count_gpus(config, &mut self.warnings);
         }
         let mut partitions = Partitions { here: partitions.partitions(), elsewhere: Vec::new() };
         if let Some(whole) = config.as_ref().ok().and_then(|config| exclusive::gpus(config, gathered, &partitions)) {
@@ -375,6 +378,26 @@ fn find_home(config: &mut Config, job: &Job, warnings: &mut Vec<Warning>) {
     let Some((_, home)) = home else { return };
     for site in &mut config.sites {
         site.cluster.take_if(|cluster| cluster == home.trim());
+    }
+}
+
+/// Counts the GPUs of sites for which the file does not say how many they have. At other clusters any number counts as there.
+fn count_gpus(config: &mut Config, warnings: &mut Vec<Warning>) {
+    let is_open = |site: &Site| site.gpus == Site::UNKNOWN_GPUS && site.cluster.is_none();
+    if config.path.is_none() || !config.sites.iter().any(is_open) {
+        return;
+    }
+    let asked = slurm::ask_nodes();
+    if !asked.is_installed() {
+        return;
+    }
+    let Some(nodes) = asked.answer().map(|text| node::read_nodes(&text)).filter(|nodes| !nodes.is_empty()) else {
+        warnings.push(Warning::Unanswered { question: "sinfo".to_owned(), consequence: "the sites' GPUs are not counted" });
+        return;
+    };
+    for site in config.sites.iter_mut().filter(|site| is_open(site)) {
+        let list = site.nodelist.as_deref().and_then(hostlist::expand);
+        site.gpus = node::gpus_of_site(&nodes, site.partition.as_deref(), list.as_deref(), site.constraint.as_deref());
     }
 }
 

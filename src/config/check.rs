@@ -216,8 +216,8 @@ fn check_site(
             "its query answers on-site power; give it as onsite_zone, and a grid as zone",
         ));
     }
-    let gpus = raw.gpus.unwrap_or(1);
-    if gpus == 0 || gpus > 1_000_000 {
+    let gpus = raw.gpus.unwrap_or(Site::UNKNOWN_GPUS);
+    if raw.gpus.is_some_and(|gpus| !(1..=1_000_000).contains(&gpus)) {
         return Err(at.refuse(&key("gpus"), gpus, "not a GPU count; give 1 to 1000000"));
     }
     // What reaches sbatch's command line stands there as one argument; an empty or dashed name would be read as another.

@@ -133,7 +133,7 @@ pub struct Site {
     pub gpu: Option<String>,
     /// Profile of jobs that name none.
     pub profile: Option<ProfileName>,
-    /// GPUs at the site.
+    /// GPUs at the site; [`Site::UNKNOWN_GPUS`] where the file does not say, until Slurm does.
     pub gpus: u32,
     /// On-site generation: a trace with `onsite_w` (absolute path).
     pub onsite: Option<PathBuf>,
@@ -154,6 +154,9 @@ pub struct Site {
 }
 
 impl Site {
+    /// As many as any job wants.
+    pub const UNKNOWN_GPUS: u32 = u32::MAX;
+
     /// Whether it has on-site power, of a trace or of a zone.
     #[must_use]
     pub fn has_onsite(&self) -> bool {
@@ -164,7 +167,7 @@ impl Site {
     /// never add up to more than 1.
     #[must_use]
     pub fn onsite_share(&self, gpus: f64) -> f64 {
-        (gpus / f64::from(self.gpus)).min(1.0)
+        if self.gpus == Self::UNKNOWN_GPUS { 1.0 } else { (gpus / f64::from(self.gpus)).min(1.0) }
     }
 }
 

@@ -138,7 +138,7 @@ impl Login {
         self.write("train.sh", &format!("#!/bin/sh\n{directives}echo training\n"));
     }
 
-    fn executable(&self, name: &str, text: &str) {
+    pub fn executable(&self, name: &str, text: &str) {
         let path = self.write(&format!("bin/{name}"), text);
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("permissions");
     }

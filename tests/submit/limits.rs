@@ -206,3 +206,23 @@ fn a_job_refused_elsewhere_is_submitted_at_home() {
     assert_eq!((ended.code, ended.stdout.as_str()), (0, "Submitted batch job 42\n"), "{}", ended.stderr);
     ended.says("carm-submit: Slurm refused the job as planned ('far' can't be reached now");
 }
+
+#[test]
+fn sites_without_gpus_are_counted_by_sinfo() {
+    let login = Login::new();
+    let path = login.home.path().join("carm.toml");
+    let config = std::fs::read_to_string(&path).expect("a configuration");
+    login.write("carm.toml", &config.replace("gpus = 8\n", ""));
+    let words = format!("--gpus=6 {BY_EVENING} train.sh");
+    login.executable(
+        "sinfo",
+        "#!/bin/sh\nprintf 'gpu-north|n1|gpu:4|(null)|\\ngpu-north|n2|gpu:4|(null)|\\ngpu-south|s1|gpu:4|(null)|\\n'\n",
+    );
+    let ended = login.submit(&words);
+    assert!(ended.given().contains(&"--partition=gpu-north"), "{:?}", ended.given());
+    login.submit(&format!("-p gpu-south {words}")).says("south: the job asks for 6 GPUs, and the site has 4");
+    login.executable("sinfo", "#!/bin/sh\nexit 1\n");
+    let ended = login.submit(&words);
+    ended.says("carm-submit: sinfo: no answer; the sites' GPUs are not counted\n");
+    assert!(ended.given().contains(&"--partition=gpu-south"), "{:?}", ended.given());
+}

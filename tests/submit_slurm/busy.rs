@@ -39,8 +39,8 @@ fn a_job_waits_for_room_and_not_for_slurms_estimate(release: SlurmRelease) {
 
 fn the_queue_is_counted_in_gpu_hours(release: SlurmRelease) {
     let cluster = start(Setup::on(release));
-    let config = "[[zone]]\nname = \"z\"\nsource = \"typical-day\"\n\
-                  [[site]]\nname = \"north\"\nzone = \"z\"\npartition = \"gpu-north\"\ngpus = 4\n";
+    let config = "[planner]\nmax_delay = \"24h\"\n[[zone]]\nname = \"z\"\nsource = \"typical-day\"\n\
+                  [[site]]\nname = \"north\"\nzone = \"z\"\npartition = \"gpu-north\"\n";
     std::fs::write(cluster.folder().join("jobs/carm.toml"), config).expect("a configuration");
     let script = cluster.script("train.sh", "#!/bin/sh\n#SBATCH --gres=gpu:2 -t 60 -p gpu-north\nsleep 1\n");
     let words = ["--dry-run", "--carbon-objective=ppc", &script];

@@ -4,15 +4,22 @@
 //! pipe to its end, and kills its process group); the parent waits no longer than the bound and ends with success. A child stuck in
 //! the driver or in a file system is left behind: nothing can end it, and nobody waits for it.
 //!
+//! The governor reads such files in threads, and goes by what it read last while one hangs.
+//!
 //! The child's standard output is a pipe to its parent. Before it reads a file that may lie on another machine the child writes
 //! the file's name there, and an empty line after it: so the parent can name what hangs.
 
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the child may take: the 5 s that the contract gives to prolog and epilog, less what the parent needs to
@@ -111,11 +118,134 @@ pub fn is_orphan() -> bool {
     IS_ORPHAN.load(Ordering::Relaxed)
 }
 
+/// The governor, which nobody waits for, and which must wait for nobody: see [`whole`].
+pub fn never_wait() {
+    IS_PATIENT.store(false, Ordering::Relaxed);
+}
+
+static IS_PATIENT: AtomicBool = AtomicBool::new(true);
+
+/// How long the governor waits for a file.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// What was read so lately is not read again: many jobs go by one file.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// What was read of a file, whatever its type.
+type Value = Arc<dyn Any + Send + Sync>;
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The files that the governor reads: what it read last, and the thread that has not come back yet.
+#[derive(Default)]
+struct Slot {
+    last: Option<(Value, Instant)>,
+    pending: Option<(Receiver<Value>, Sender<Work>)>,
+}
+
+static SLOTS: Mutex<BTreeMap<(PathBuf, String, TypeId), Slot>> = Mutex::new(BTreeMap::new());
+
+/// Threads without work. A new thread waits for its turn on a busy machine, one that wakes up hardly does.
+static IDLE: Mutex<Vec<Sender<Work>>> = Mutex::new(Vec::new());
+
+/// As [`reading`]. In a governor a thread reads; where it does not come back for a moment, this gives what was read last, and
+/// none where nothing was. `what` tells apart values of one type from one file.
+pub fn whole<T: Send + Sync + 'static>(path: &Path, what: &str, read: impl FnOnce() -> T + Send + 'static) -> Option<Arc<T>> {
+    whole_of(path, what, FRESH, read)
+}
+
+/// As [`whole`], to do something anew each time.
+pub fn anew<T: Send + Sync + 'static>(path: &Path, what: &str, act: impl FnOnce() -> T + Send + 'static) -> Option<Arc<T>> {
+    whole_of(path, what, Duration::ZERO, act)
+}
+
+fn whole_of<T: Send + Sync + 'static>(
+    path: &Path,
+    what: &str,
+    fresh: Duration,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Option<Arc<T>> {
+    if IS_PATIENT.load(Ordering::Relaxed) {
+        return Some(Arc::new(reading(path, read)));
+    }
+    let key = (path.to_owned(), what.to_owned(), TypeId::of::<T>());
+    let slots = || SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slot = slots().remove(&key).unwrap_or_default();
+    let was_stuck = slot.pending.is_some();
+    if let Some((answer, worker)) = slot.pending.take() {
+        match answer.try_recv() {
+            Ok(value) => {
+                slot.last = Some((value, Instant::now()));
+                idle().push(worker);
+            }
+            Err(TryRecvError::Empty) => slot.pending = Some((answer, worker)),
+            Err(TryRecvError::Disconnected) => {}
+        }
+    }
+    let is_fresh = slot.last.as_ref().is_some_and(|(_, at)| at.elapsed() < fresh);
+    if slot.pending.is_none() && !is_fresh {
+        let (sender, answer) = mpsc::channel::<Value>();
+        let worker = idle().pop().unwrap_or_else(start_worker);
+        // Where there is no thread to be had, the last value holds.
+        let _ = worker.send(Box::new(move || _ = sender.send(Arc::new(read()))));
+        match answer.recv_timeout(MOMENT) {
+            Ok(value) => {
+                slot.last = Some((value, Instant::now()));
+                idle().push(worker);
+            }
+            Err(RecvTimeoutError::Timeout) => slot.pending = Some((answer, worker)),
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+    }
+    match (was_stuck, slot.pending.is_some()) {
+        (false, true) => log::warn!("{} does not respond; what was read of it before holds", path.display()),
+        (true, false) => log::info!("{} responds again", path.display()),
+        _ => {}
+    }
+    let last = slot.last.as_ref().map(|(value, _)| Arc::clone(value));
+    slots().insert(key, slot);
+    last.and_then(|value| value.downcast().ok())
+}
+
+fn start_worker() -> Sender<Work> {
+    let (sender, works) = mpsc::channel::<Work>();
+    let _ = thread::Builder::new().name("read".into()).spawn(move || works.into_iter().for_each(|work| work()));
+    sender
+}
+
 fn note(step: &str) {
     if IS_BOUNDED.load(Ordering::Relaxed) {
         let mut out = std::io::stdout().lock();
         if writeln!(out, "{}", step.replace('\n', " ")).and_then(|()| out.flush()).is_err() {
             IS_ORPHAN.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_hangs_keeps_its_last_value() {
+        never_wait();
+        let (go, wait) = mpsc::channel::<()>();
+        let (path, count) = (Path::new("/nowhere"), |value: u32| move || value);
+        let hangs = move || {
+            let _ = wait.recv();
+            3_u32
+        };
+        assert_eq!(whole(path, "", count(1)).as_deref(), Some(&1));
+        assert_eq!(whole(path, "", count(7)).as_deref(), Some(&1), "it was read just now");
+        assert_eq!(anew(path, "", count(2)).as_deref(), Some(&2));
+        assert_eq!(whole(path, "other", count(9)).as_deref(), Some(&9));
+        let since = Instant::now();
+        assert_eq!(anew(path, "", hangs).as_deref(), Some(&2));
+        assert!((0..50).all(|_| whole(path, "", count(4)).as_deref() == Some(&2)), "one thread hangs, not fifty");
+        assert!((MOMENT..2 * MOMENT).contains(&since.elapsed()), "{:?}", since.elapsed());
+        go.send(()).expect("a reader");
+        while anew(path, "", count(5)).as_deref() != Some(&5) {
+            assert!(since.elapsed() < Duration::from_secs(20), "it is read again");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a decision about a job is made from: its request, its site, its cards, its profile, as the planner's candidate. The
 //! prolog decides once from it, the governor again and again.
 
+use std::sync::Arc;
+
 use carm::config::{Clocks, Config, Site};
 use carm::ledger::Mark;
 use carm::plan::Start;
@@ -10,8 +12,9 @@ use carm::site::{Ask, Offer, Outlook};
 use carm::submission::Patience;
 use chrono::{DateTime, Utc};
 
-use crate::bounded::reading;
+use crate::bounded::whole;
 use crate::clocks::usable;
+use crate::deliver;
 use crate::gpu::{Card, Driver};
 use crate::history;
 use crate::job::Job;
@@ -114,6 +117,15 @@ impl<'a> Brief<'a> {
     }
 }
 
+/// A site's signals from now on.
+pub fn outlook(config: &Config, index: usize, now: DateTime<Utc>) -> Result<Arc<Outlook>, String> {
+    let site = &config.sites[index];
+    let (path, copy) = (deliver::source(config, site), config.clone());
+    let load = move || Outlook::load(&copy, &copy.sites[index], now).map(Arc::new).map_err(|error| error.to_string());
+    let loaded = whole(&path, &site.name, load);
+    loaded.map_or_else(|| Err(format!("{} does not respond", path.display())), |loaded| Result::clone(&loaded))
+}
+
 /// How far ahead is planned.
 pub fn horizon(config: &Config, now: DateTime<Utc>) -> DateTime<Utc> {
     now + chrono::TimeDelta::milliseconds((config.planner.horizon_s * 1e3) as i64)
@@ -158,10 +170,12 @@ fn own_deadline(
 
 /// The profile on this card: its clocks snapped to those that the card can lock, scaled where it is another card's.
 fn profile_for(request: &CarbonRequest, config: &Config, site: &Site, card: &Card, clocks_mhz: &[u32]) -> Result<Profile, No> {
-    let (profiles, errors) = match config.profiles_dir() {
-        Some(dir) => reading(&dir, || Profiles::load(&dir)),
-        None => (Profiles::builtin(), Vec::new()),
+    let loaded = match config.profiles_dir() {
+        Some(dir) => whole(&dir.clone(), "", move || Profiles::load(&dir)),
+        None => Some(Arc::new((Profiles::builtin(), Vec::new()))),
     };
+    let loaded = loaded.ok_or_else(|| no("the folder of profiles does not respond", Mark::ClocksUntouched))?;
+    let (profiles, errors) = &*loaded;
     for error in errors {
         log::warn!("{error}; the profile is left out");
     }

@@ -3,7 +3,7 @@
 use carm::config::{Config, OnBudget};
 use carm::govern::{self, Clock, Service, Situation};
 use carm::ledger::Mark;
-use carm::site::{Offer, Outlook};
+use carm::site::Offer;
 use chrono::{DateTime, Utc};
 
 use crate::brief::{self, Brief, No, no};
@@ -11,7 +11,7 @@ use crate::gpu::{Card, Driver};
 use crate::job::Job;
 use crate::limit;
 use crate::modelled::KnownProfile;
-use crate::{bounded, deliver, history, share};
+use crate::{history, share};
 
 /// The clock for a job, and what its ledger line will say of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,9 +63,7 @@ fn decide(
     end: &mut dyn FnMut() -> Result<DateTime<Utc>, No>,
     worked_out_g: &mut Option<f64>,
 ) -> Result<Choice, No> {
-    let site = brief.site.1;
-    let outlook = bounded::reading(&deliver::source(config, site), || Outlook::load(config, site, now));
-    let outlook = outlook.map_err(|error| no(error, Mark::NoGrid))?;
+    let outlook = brief::outlook(config, brief.site.0, now).map_err(|error| no(error, Mark::NoGrid))?;
     for doubt in &outlook.doubts {
         log::info!("job {}: {doubt}", job.id);
     }

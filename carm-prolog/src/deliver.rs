@@ -251,10 +251,11 @@ fn is_same(line: &Record, record: &Record) -> bool {
         }
 }
 
-/// The file or folder in which a site's grid is, to be named where it hangs.
+/// The file in which a site's grid is, to be named where it hangs.
 pub fn source(config: &Config, site: &carm::config::Site) -> PathBuf {
-    match &config.zone_of(site).source {
+    let zone = config.zone_of(site);
+    match &zone.source {
         carm::config::Source::Trace { path, .. } => path.clone(),
-        _ => config.grid.cache_dir.clone(),
+        _ => carm::grid::cache::path(&config.grid.cache_dir, &zone.name),
     }
 }

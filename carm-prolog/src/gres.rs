@@ -14,7 +14,7 @@ use carm::request::printable;
 use carm::slurm::conf::{self, Pairs};
 use carm::slurm::gres_conf::{AutoDetect, Detected, Listing};
 
-use crate::bounded::reading;
+use crate::bounded::whole;
 use crate::gpu::{Card, Driver};
 
 /// The character device major of /dev/nvidiaN (Linux's devices.txt).
@@ -77,7 +77,12 @@ pub fn lines(path: &Path) -> Result<Option<Vec<Pairs>>, String> {
 
 /// Comments may be in any encoding.
 fn text(path: &Path) -> std::io::Result<String> {
-    Ok(String::from_utf8_lossy(&reading(path, || fs::read(path))?).into_owned())
+    let file = path.to_owned();
+    match whole(path, "", move || fs::read(file)).as_deref() {
+        Some(Ok(bytes)) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        Some(Err(error)) => Err(std::io::Error::new(error.kind(), error.to_string())),
+        None => Err(ErrorKind::TimedOut.into()),
+    }
 }
 
 /// The cards under the names that slurmd uses.

@@ -41,18 +41,25 @@ struct Mirror {
 
 /// Reads the configuration, and leaves its text under /run. A default file that is not there is no fault.
 pub fn read(path: &Path) -> Settings {
-    let text = match bounded::reading(path, || carm::files::read_to_string(path, MOST_BYTES)) {
-        Ok(text) => Some(text),
-        Err(error) if path == Path::new(DEFAULT_PATH) && error.kind() == ErrorKind::NotFound => None,
-        Err(error) => {
-            let fault = Some(format!("{}: cannot be read: {error}", path.display()));
+    let file = path.to_owned();
+    let read = bounded::whole(path, "", move || carm::files::read_to_string(&file, MOST_BYTES));
+    let text = match read.as_deref() {
+        Some(Ok(text)) => Some(text.clone()),
+        Some(Err(error)) if path == Path::new(DEFAULT_PATH) && error.kind() == ErrorKind::NotFound => None,
+        failed => {
+            let cause = failed.and_then(|read| read.as_ref().err()).map_or("it does not respond".into(), ToString::to_string);
+            let fault = Some(format!("{}: cannot be read: {cause}", path.display()));
             // By what it said before, what is owed is given back and booked.
             let config = mirrored(path).map_or_else(|| Config::embedded(0), |settings| settings.config);
             return Settings { config: without_sites(config), fault, distrust: None };
         }
     };
     let mut settings = parse(text.clone(), path);
-    settings.distrust = bounded::reading(path, || strict::check(&settings.config)).err();
+    let config = settings.config.clone();
+    settings.distrust = match bounded::whole(path, "", move || strict::check(&config)).as_deref() {
+        Some(checked) => checked.clone().err(),
+        None => Some(format!("{}: does not respond", path.display())),
+    };
     if settings.distrust.is_some() {
         settings.config.node.log = strict::log_target(&settings.config);
     } else if let Some(file) = mirror_file(path) {

@@ -92,6 +92,37 @@ fn fifo_as_configuration_still_gives_clocks_back() {
     until("both lines", || node.ledger().len() == 2);
 }
 
+#[test]
+fn governor_outlasts_a_file_that_hangs() {
+    let node = Node::new().node("interval = \"1s\"\nmetrics_dir = \"metrics\"");
+    std::fs::create_dir(node.path("metrics")).unwrap();
+    let governor = Governor::start(&node);
+    node.prolog(&green(7));
+    until("a clock", || node.lock(0).map(|(_, high)| high) == Some(GREENEST_MHZ));
+    std::fs::rename(node.path("gres.conf"), node.path("right.conf")).unwrap();
+    fifo(&node.path("gres.conf"));
+    std::fs::hard_link(node.path("gres.conf"), node.path("fifo")).unwrap();
+    let file = node.path("gres.conf").display().to_string();
+    let hangs = format!("{file} does not respond; what was read of it before holds");
+    until("it is said", || node.log().contains(&hangs));
+    let tick_s = || -> Option<f64> {
+        let page = std::fs::read_to_string(node.path("metrics/carm.prom")).ok()?;
+        let line = page.lines().find(|line| line.starts_with("carm_governor_last_tick_timestamp_seconds{"))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    };
+    let before_s = tick_s().unwrap();
+    until("it goes on", || tick_s().is_some_and(|now_s| now_s > before_s + 2.0));
+    assert_eq!(node.lock(0).map(|(_, high)| high), Some(GREENEST_MHZ), "{}", node.log());
+    node.epilog(&green(7)).assert_clean();
+    assert_eq!(node.line().job, 7);
+    std::fs::rename(node.path("right.conf"), node.path("gres.conf")).unwrap();
+    // The reader that hangs comes to an end of the file.
+    drop(std::fs::File::options().write(true).open(node.path("fifo")).unwrap());
+    until("it responds", || node.log().contains(&format!("{file} responds again")));
+    assert_eq!(node.log().matches(&hangs).count(), 1, "{}", node.log());
+    governor.stop();
+}
+
 /// A file system of its own that can be frozen; none where the machine forbids loop devices.
 struct Freezer(PathBuf);
 

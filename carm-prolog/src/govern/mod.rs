@@ -21,6 +21,8 @@ use carm::config::Config;
 use carm::site::Outlook;
 use chrono::{DateTime, Utc};
 
+use crate::bounded;
+use crate::brief;
 use crate::clocks::{self, Seen};
 use crate::gpu::{Driver, GpuError, Nvml};
 use crate::metrics::Totals;
@@ -42,6 +44,7 @@ const NAP: Duration = Duration::from_millis(250);
 
 /// Governs until it is told to end.
 pub fn run(config_path: &Path) -> Result<()> {
+    bounded::never_wait();
     let Settings { config, fault, distrust } = settings::read(config_path);
     if let Some(fault) = fault.or(distrust) {
         anyhow::bail!("{fault}");
@@ -61,7 +64,11 @@ pub fn run(config_path: &Path) -> Result<()> {
             log::debug!("that a governor is at work: {error}");
         }
         match governor.distrust.clone() {
-            None => governor.tick(Utc::now()),
+            None => {
+                // Before the time is taken: counters are read at that time, and a file may keep the governor waiting.
+                governor.note_shared_gpus();
+                governor.tick(Utc::now());
+            }
             Some(fault) => {
                 governor.say("strict modes", format!("{fault}; GPUs are left alone"));
                 governor.shown.tell(0);
@@ -178,7 +185,6 @@ impl Governor {
         // Held open for as long as it answers: loading a driver costs more than a look.
         let Some(nvml) = self.nvml.take() else { return };
         let cards = nvml.cards().inspect_err(|error| self.totals.count_nvml_error(&error.call)).unwrap_or_default();
-        self.note_shared_gpus();
         let with_steps = alive::jobs_with_steps(Path::new("/proc"));
         let mut here = Known::new();
         for node in Store::nodes(&self.config.node.state_dir) {
@@ -231,7 +237,7 @@ impl Governor {
         let totals = RefCell::new(std::mem::take(&mut self.totals));
         let pasts = RefCell::new(std::mem::take(&mut self.pasts));
         let look = Look { store, node, driver, seen, with_steps, now, totals, pasts };
-        let mut outlooks: BTreeMap<usize, Option<Outlook>> = BTreeMap::new();
+        let mut outlooks: BTreeMap<usize, Option<Arc<Outlook>>> = BTreeMap::new();
         let mut jobs = Vec::new();
         // A measurement holds its GPUs as a job of its own, and decides their clocks itself.
         let ids: Vec<u32> = store.jobs().into_iter().filter(|&id| id != crate::profile::JOB).collect();
@@ -257,9 +263,8 @@ impl Governor {
             }
             let site = self.config.site_of(state.partition.as_deref(), node).map(|(index, _)| index);
             let outlook = site.and_then(|index| {
-                let config = &self.config;
-                let load = || Outlook::load(config, &config.sites[index], now).map_err(|error| log::debug!("{error}")).ok();
-                outlooks.entry(index).or_insert_with(load).as_ref()
+                let load = || brief::outlook(&self.config, index, now).map_err(|error| log::debug!("{error}")).ok();
+                outlooks.entry(index).or_insert_with(load).as_deref()
             });
             job::look_after(&self.config, &look, &mut state, outlook);
             if let Err(error) = store.rewrite_job(&state) {

@@ -4,6 +4,7 @@ use carm::config::Config;
 use chrono::{DateTime, Utc};
 
 use super::PATIENCE;
+use crate::bounded;
 use crate::gpu::{Card, Driver};
 use crate::metrics::{self, Snapshot, Totals};
 use crate::notify;
@@ -26,7 +27,12 @@ impl Shown {
         now: DateTime<Utc>,
     ) -> anyhow::Result<()> {
         let Some(dir) = &config.node.metrics_dir else { return Ok(()) };
-        metrics::write_textfile(dir, &snapshots(config, driver, cards, totals, now))
+        let (folder, page) = (dir.clone(), snapshots(config, driver, cards, totals, now));
+        let write = move || metrics::write_textfile(&folder, &page).map_err(|error| format!("{error:#}"));
+        match bounded::anew(dir, "metrics", write).as_deref() {
+            Some(Err(error)) => anyhow::bail!("{error}"),
+            _ => Ok(()),
+        }
     }
 
     /// Tells systemd that a look is done.

@@ -1,6 +1,7 @@
 //! A snapshot from what stands in the journal and what driver and grid say at this moment; what a governor counts is not in it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use carm::config::{Config, Source, Zone};
 use carm::ledger::Intensity;
@@ -9,8 +10,13 @@ use carm::site::Outlook;
 use chrono::{DateTime, Utc};
 
 use super::{GpuNow, GridNow, JobNow, Snapshot};
+use crate::bounded::whole;
+use crate::brief;
 use crate::gpu::{Card, Driver};
 use crate::state::{GpuState, JobState, Store};
+
+/// By site; none where a site's grid is not known.
+type Outlooks = BTreeMap<usize, Option<Arc<Outlook>>>;
 
 /// Of each node of the host, with its state where it has any. A GPU that no journal names belongs to the first.
 pub fn snapshots(
@@ -32,7 +38,7 @@ pub fn snapshots(
         let outlooks = outlooks(config, node, &states, now);
         let kind_for = |state: &JobState| {
             let (index, site) = config.site_of(state.partition.as_deref(), node)?;
-            Some(kind(config.zone_of(site), outlooks.get(&index)?.as_ref()))
+            Some(kind(config.zone_of(site), outlooks.get(&index)?.as_deref()))
         };
         let jobs = states.iter().map(|state| job(state, kind_for(state).unwrap_or_default(), journal, &gpus)).collect();
         let (grid, lines_waiting) = (grids(config, &outlooks, now), store.as_ref().map(Store::spooled));
@@ -88,11 +94,11 @@ fn energy_j(job: u32, uuid: &str, journal: &[GpuState], gpus: &[GpuNow]) -> Opti
 }
 
 /// What is known of each site that the node, or a job on it, is at.
-fn outlooks(config: &Config, node: &str, jobs: &[JobState], now: DateTime<Utc>) -> BTreeMap<usize, Option<Outlook>> {
+fn outlooks(config: &Config, node: &str, jobs: &[JobState], now: DateTime<Utc>) -> Outlooks {
     let partitions = std::iter::once(None).chain(jobs.iter().map(|state| state.partition.as_deref()));
     let sites: BTreeMap<usize, _> = partitions.filter_map(|partition| config.site_of(partition, node)).collect();
-    let load = |site| Outlook::load(config, site, now).inspect_err(|error| log::warn!("{error}")).ok();
-    sites.into_iter().map(|(index, site)| (index, load(site))).collect()
+    let load = |index| brief::outlook(config, index, now).inspect_err(|error| log::warn!("{error}")).ok();
+    sites.into_keys().map(|index| (index, load(index))).collect()
 }
 
 /// What a site's carbon is made of, as the ledger has it: where the typical day stands in for a live source, it is the day's.
@@ -100,16 +106,18 @@ fn kind(zone: &Zone, outlook: Option<&Outlook>) -> Intensity {
     outlook.map_or(zone.intensity, |outlook| outlook.kind)
 }
 
-fn grids(config: &Config, outlooks: &BTreeMap<usize, Option<Outlook>>, now: DateTime<Utc>) -> Vec<GridNow> {
-    let grid = |(&index, outlook): (&usize, &Option<Outlook>)| {
-        let (site, outlook) = (&config.sites[index], outlook.as_ref());
+fn grids(config: &Config, outlooks: &Outlooks, now: DateTime<Utc>) -> Vec<GridNow> {
+    let grid = |(&index, outlook): (&usize, &Option<Arc<Outlook>>)| {
+        let (site, outlook) = (&config.sites[index], outlook.as_deref());
         let zone = config.zone_of(site);
         let step = outlook.and_then(|outlook| outlook.intensity.at(now));
         let (source, data_age_s) = match &zone.source {
             Source::TypicalDay { .. } => ("typical-day", None),
             Source::Live(live) => (live.service.name(), outlook.and_then(|outlook| outlook.age_s)),
             Source::Trace { path, .. } => {
-                let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+                let file = path.clone();
+                let written = whole(path, "", move || std::fs::metadata(file).and_then(|file| file.modified()).ok());
+                let written = written.and_then(|written| *written);
                 ("trace", written.map(|written| (now - DateTime::<Utc>::from(written)).as_seconds_f64().max(0.0)))
             }
         };

@@ -435,3 +435,23 @@ fn monitoring_sees_what_the_governor_does_and_nothing_of_one_that_has_ended() {
     governor.stop();
     assert_eq!(page(), "");
 }
+
+#[test]
+fn a_budget_share_is_frozen_by_the_governor() {
+    let node = node();
+    let governor = Governor::start(&node);
+    let first = job(7).work("1h").carbon("BUDGET_SHARE", "0.8");
+    node.prolog(&first);
+    until("a clock within the budget", || node.lock(0).is_some());
+    node.epilog(&first).assert_clean();
+    until("its line", || !node.ledger().is_empty());
+    let budget_g = |line: &Record| line.request.get("CARM_BUDGET").and_then(|text| text.parse::<f64>().ok());
+    let frozen_g = budget_g(&node.line()).expect("grams");
+    // Requeued, and said to take longer: the same budget.
+    let second = job(7).work("2h").carbon("BUDGET_SHARE", "0.8").set("SLURM_RESTART_COUNT", "1");
+    node.prolog(&second);
+    sleep_s(2.5); // two looks
+    node.epilog(&second).assert_clean();
+    governor.stop();
+    assert_eq!(node.ledger().iter().map(budget_g).collect::<Vec<_>>(), [Some(frozen_g); 2], "{}", node.log());
+}

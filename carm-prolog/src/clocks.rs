@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::govern::alive;
 use crate::gpu::{Driver, GpuError};
 use crate::shared;
-use crate::state::{GpuState, Holder, LockedGpu, Store};
+use crate::state::{GpuState, Holder, IdleCounter, LockedGpu, Store};
 
 /// A range of clocks, in MHz.
 pub type Range = (u32, u32);
@@ -99,6 +99,7 @@ pub fn hold(
     }
     end_holders(&mut gpu, job);
     gpu.state.add(job, wish_mhz);
+    store.write_idle_counter(uuid, None)?;
     let unmetered = if metered { keep_counter(&mut gpu, driver, node).err() } else { None };
     if unmetered.is_some() {
         gpu.state.holders.iter_mut().filter(|holder| holder.job == job).for_each(|holder| holder.lost = true);
@@ -130,6 +131,26 @@ fn end_holders(gpu: &mut LockedGpu, job: u32) {
     }
 }
 
+/// Counts what a GPU used before its job was put on it, from an earlier reading of its counter on.
+pub fn credit(store: &Store, uuid: &str, job: u32, since_j: Option<f64>) -> Result<()> {
+    let mut gpu = store.gpu(uuid)?;
+    let used_j = gpu.state.counter_j.zip(since_j).map_or(0.0, |(now_j, since_j)| (now_j - since_j).max(0.0));
+    let is_alone = gpu.state.present().count() == 1;
+    for holder in gpu.state.holders.iter_mut().filter(|holder| is_alone && holder.job == job) {
+        holder.energy_j += used_j;
+        holder.total_j += used_j;
+    }
+    gpu.save()
+}
+
+/// Notes the counter of a GPU that no job is on: so the energy of one whose prolog hangs in the driver is known all the same.
+pub fn note_idle(store: &Store, uuid: &str, joules: f64) {
+    let counter = IdleCounter { version: 0, at: chrono::Utc::now(), joules };
+    if let Err(error) = store.write_idle_counter(uuid, Some(counter)) {
+        log::debug!("gpu {uuid}: {error:#}");
+    }
+}
+
 /// Takes a job off a GPU and puts the clocks back as the jobs that are left wish, or as they were. Gives the job's part;
 /// none for a job that the journal does not know.
 pub fn release(store: &Store, driver: Option<&dyn Driver>, uuid: &str, job: u32, node: &Node) -> Result<Option<Part>> {
@@ -140,6 +161,9 @@ pub fn release(store: &Store, driver: Option<&dyn Driver>, uuid: &str, job: u32,
     }
     let part = part_of(&gpu.state, job);
     gpu.state.holders.retain(|holder| holder.job != job);
+    if let (Some(joules), None) = (gpu.state.counter_j, gpu.state.present().next()) {
+        note_idle(store, uuid, joules);
+    }
     match driver {
         Some(driver) => give_back(&mut gpu, driver, node)?,
         // Without a driver there is nothing to put back now; the journal keeps what is owed.

@@ -4,14 +4,24 @@
 use anyhow::{Context, Result};
 use carm::config::Config;
 use carm::ledger::{Exit, Mark};
-use carm::quantity::format_instant;
+use carm::quantity::{format_instant, parse_instant};
 use chrono::{DateTime, Utc};
 
 use crate::clocks::Part;
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::state::{End, Entry, GpuState, JobGpu, JobState, Store};
-use crate::{clocks, exit};
+use crate::{clocks, exit, prolog, resolve};
+
+/// The node on which a run ends.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub store: &'a Store,
+    pub node: &'a str,
+    pub config: &'a Config,
+    /// None: it does not load, or may not be asked.
+    pub driver: Option<&'a dyn Driver>,
+}
 
 /// Ends the run of a job on a node. What it gives back could not be written to the state folder.
 pub fn run(job: &Job, config: &Config, store: &Store, now: DateTime<Utc>) -> Result<(), Box<JobState>> {
@@ -20,7 +30,22 @@ pub fn run(job: &Job, config: &Config, store: &Store, now: DateTime<Utc>) -> Res
         state => state,
     };
     let exit = state.as_ref().and_then(|state| exit::of_run(job, state));
-    end(store, &job.node, job.id, state, exit, config, now)
+    if let Some(state) = state.as_ref().filter(|state| state.lacks_cards() && Store::has_governor(&config.node.state_dir)) {
+        // Its prolog found no cards, and their names are in files: the governor reads them, and the counters.
+        let end = End { at: format_instant(now), node: job.node.clone(), parts: Vec::new(), exit, is_unread: true };
+        let unread = JobState { end: Some(end), ..state.clone() };
+        if note(store, &unread).is_ok() {
+            return Ok(());
+        }
+    }
+    let has_gpus = state.as_ref().is_some_and(|state| !state.gpus.is_empty() || state.earlier.is_some());
+    let nvml = (has_gpus || !owed(store, job.id).is_empty()).then(|| {
+        Nvml::load(&config.node.nvml_library).inspect_err(|error| {
+            log::warn!("job {}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset", job.id);
+        })
+    });
+    let driver = nvml.as_ref().and_then(|nvml| nvml.as_ref().ok()).map(|nvml| nvml as &dyn Driver);
+    end(Place { store, node: &job.node, config, driver }, job.id, state, exit, now)
 }
 
 /// A job with carbon options that has no state: its prolog failed, or slurmd runs its epilog once more.
@@ -31,40 +56,31 @@ fn is_worth_a_line(job: &Job, store: &Store) -> bool {
 }
 
 /// Does what the epilog of a job should have done that never came.
-pub fn make_up_for(store: &Store, node: &str, id: u32, mut state: Option<JobState>, config: &Config, now: DateTime<Utc>) {
+pub fn make_up_for(place: Place, id: u32, mut state: Option<JobState>, now: DateTime<Utc>) {
     if let Some(state) = &mut state {
         state.mark([Mark::NoEpilog]);
     }
-    if let Err(state) = end(store, node, id, state, None, config, now) {
+    end_or_log(place, id, state, None, now);
+}
+
+fn end_or_log(place: Place, id: u32, state: Option<JobState>, exit: Option<Exit>, now: DateTime<Utc>) {
+    if let Err(state) = end(place, id, state, exit, now) {
         log::error!("job {id}: its run could not be spooled; it is: {}", serde_json::to_string(&state).unwrap_or_default());
     }
 }
 
 /// Reads the counters, gives the GPUs back, spools the run.
-fn end(
-    store: &Store,
-    node: &str,
-    id: u32,
-    mut state: Option<JobState>,
-    exit: Option<Exit>,
-    config: &Config,
-    now: DateTime<Utc>,
-) -> Result<(), Box<JobState>> {
-    let owed: Vec<String> = store.gpus().into_iter().filter(|uuid| is_owed(store, uuid, id)).collect();
+fn end(place: Place, id: u32, mut state: Option<JobState>, exit: Option<Exit>, now: DateTime<Utc>) -> Result<(), Box<JobState>> {
+    let Place { store, config, driver, .. } = place;
+    let owed = owed(store, id);
     let used: Vec<JobGpu> = state.iter().flat_map(|state| state.gpus.clone()).collect();
-    let nvml = (!used.is_empty() || !owed.is_empty()).then(|| {
-        Nvml::load(&config.node.nvml_library).inspect_err(|error| {
-            log::warn!("job {id}: {error}; its clocks are put back by the next prolog, epilog or carm-prolog reset");
-        })
-    });
-    let driver = nvml.as_ref().and_then(|nvml| nvml.as_ref().ok()).map(|nvml| nvml as &dyn Driver);
     if let Some(state) = &mut state {
-        close_earlier(store, node, state, driver, config, now);
+        close_earlier(place, state, now);
     }
     // The counters first: once the job's GPUs are free their energy is another's. At a second attempt it may be already.
     let state = state.map(|state| match state.end {
         Some(_) => state,
-        None => read_end(store, node, state, driver, exit, now),
+        None => read_end(place, state, exit, now),
     });
     let stored = state.as_ref().map(|state| note(store, state));
     let release = |uuid: &str| {
@@ -82,20 +98,14 @@ fn end(
 
 /// Spools the earlier run of a job whose epilog never came, and takes it off its GPUs. Until then it is part of the state of the
 /// present run, so that it outlives a prolog that hangs in the driver.
-pub fn close_earlier(
-    store: &Store,
-    node: &str,
-    state: &mut JobState,
-    driver: Option<&dyn Driver>,
-    config: &Config,
-    now: DateTime<Utc>,
-) {
+pub fn close_earlier(place: Place, state: &mut JobState, now: DateTime<Utc>) {
+    let Place { store, config, driver, .. } = place;
     let Some(mut earlier) = state.earlier.take() else { return };
     let id = earlier.job;
     log::warn!("job {id}: the epilog of its run {} never came", earlier.run);
     earlier.mark([Mark::NoEpilog]);
     if earlier.end.is_none() {
-        *earlier = read_end(store, node, *earlier, driver, None, now);
+        *earlier = read_end(place, *earlier, None, now);
     }
     if let Err(error) = store.spool_ended(&earlier).and_then(|()| store.rewrite_job(state)) {
         let line = serde_json::to_string(&earlier).unwrap_or_default();
@@ -109,14 +119,8 @@ pub fn close_earlier(
 }
 
 /// The job's state with what its GPUs' counters show; without a driver what their journals have.
-fn read_end(
-    store: &Store,
-    node: &str,
-    mut state: JobState,
-    driver: Option<&dyn Driver>,
-    exit: Option<Exit>,
-    now: DateTime<Utc>,
-) -> JobState {
+fn read_end(place: Place, mut state: JobState, exit: Option<Exit>, now: DateTime<Utc>) -> JobState {
+    let Place { store, node, driver, .. } = place;
     let mut is_doubtful = false;
     let journalled = |gpu: &JobGpu| {
         let part = clocks::part_of(&store.peek_gpu(&gpu.uuid)?, state.job)?;
@@ -136,7 +140,7 @@ fn read_end(
     if is_doubtful {
         state.mark([Mark::EnergyLost]);
     }
-    state.end = Some(End { at: format_instant(now), node: node.to_owned(), parts, exit });
+    state.end = Some(End { at: format_instant(now), node: node.to_owned(), parts, exit, is_unread: false });
     state
 }
 
@@ -151,6 +155,9 @@ fn note(store: &Store, state: &JobState) -> Result<bool> {
     let mut fresh = store.job(state.job).filter(|fresh| fresh.run == state.run).unwrap_or_else(|| state.clone());
     fresh.mark(state.marks.iter().copied());
     fresh.end.clone_from(&state.end);
+    if fresh.gpus.is_empty() {
+        fresh.gpus.clone_from(&state.gpus);
+    }
     store.write_job(&fresh).map(|()| true)
 }
 
@@ -181,18 +188,43 @@ fn spool(store: &Store, id: u32, state: Option<JobState>, stored: Option<Result<
     }
 }
 
-/// Ends a job whose epilog was stuck or killed: what is known without the driver. Its GPUs are put back by the next prolog or
-/// epilog.
+/// Ends a job whose epilog was stuck or killed: what is known without the driver. Its GPUs are put back by the governor, which reads the
+/// counters then; without one by the next prolog or epilog.
 pub fn cut_short(job: &Job, store: &Store, config: &Config, now: DateTime<Utc>) -> Result<(), Box<JobState>> {
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
-    close_earlier(store, &job.node, &mut state, None, config, now);
+    let place = Place { store, node: &job.node, config, driver: None };
+    close_earlier(place, &mut state, now);
     state.mark([Mark::CutShort]);
     let exit = exit::of_run(job, &state);
+    let is_unread = state.end.is_none() && state.booked && !state.start.is_empty() && Store::has_governor(&config.node.state_dir);
     if state.end.is_none() {
-        state = read_end(store, &job.node, state, None, exit, now);
+        state = read_end(place, state, exit, now);
+    }
+    if let Some(end) = state.end.as_mut().filter(|_| is_unread) {
+        end.is_unread = true;
     }
     let stored = note(store, &state);
-    spool(store, job.id, Some(state), Some(stored))
+    match stored {
+        Ok(_) if is_unread => Ok(()),
+        stored => spool(store, job.id, Some(state), Some(stored)),
+    }
+}
+
+/// Finishes an epilog in which the driver hung.
+pub fn finish(place: Place, mut state: JobState) {
+    let (Some(end), Some(driver)) = (state.end.take(), place.driver) else { return };
+    let at = parse_instant(&end.at).unwrap_or_else(|_| Utc::now());
+    if state.gpus.is_empty()
+        && let Ok(cards) = resolve::cards(&state.to_job(place.node), place.config, driver)
+    {
+        state.gpus = prolog::meter_late(place.store, &cards, &state);
+    }
+    end_or_log(place, state.job, Some(state), end.exit, at);
+}
+
+/// The GPUs that are held by the job, or by nobody who is left, and still owed their clocks.
+fn owed(store: &Store, id: u32) -> Vec<String> {
+    store.gpus().into_iter().filter(|uuid| is_owed(store, uuid, id)).collect()
 }
 
 /// Whether a GPU is held by the job, or by nobody who is left, and still owed its clocks.

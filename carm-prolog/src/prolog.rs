@@ -3,16 +3,17 @@
 use anyhow::Result;
 use carm::config::{Account, Clocks, Config};
 use carm::ledger::Mark;
-use carm::quantity::format_instant;
-use chrono::{DateTime, Utc};
+use carm::quantity::{format_instant, parse_instant};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clocks::{self, Applied};
 use crate::decide::{self, Choice};
+use crate::epilog::Place;
 use crate::gpu::{Card, Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::resolve;
 use crate::shared;
-use crate::state::{JobGpu, JobState, Store};
+use crate::state::{IdleCounter, JobGpu, JobState, Store};
 use crate::{bounded, deliver, epilog, share};
 
 /// The decision of a job that its governor has not looked at yet.
@@ -65,11 +66,11 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, store: &Store, now
     }
     let taken = match Nvml::load(&config.node.nvml_library) {
         Err(error) => {
-            epilog::close_earlier(store, &job.node, &mut state, None, config, now);
+            epilog::close_earlier(Place { store, node: &job.node, config, driver: None }, &mut state, now);
             Err(error.to_string())
         }
         Ok(nvml) => {
-            epilog::close_earlier(store, &job.node, &mut state, Some(&nvml), config, now);
+            epilog::close_earlier(Place { store, node: &job.node, config, driver: Some(&nvml) }, &mut state, now);
             settle(store, &nvml, config);
             // A job that is only to have full clock needs no right configuration.
             match fault.filter(|_| booked) {
@@ -116,7 +117,7 @@ pub fn run(job: &Job, config: &Config, fault: Option<String>, store: &Store, now
 /// The prolog's child was stuck or killed: what it left stands, and the job's line will say so.
 pub fn cut_short(job: &Job, store: &Store, config: &Config, cause: &str) -> Result<()> {
     let Some(mut state) = store.job(job.id) else { return Ok(()) };
-    epilog::close_earlier(store, &job.node, &mut state, None, config, Utc::now());
+    epilog::close_earlier(Place { store, node: &job.node, config, driver: None }, &mut state, Utc::now());
     state.mark([Mark::CutShort]);
     state.decision = format!("{}; {cause}", state.decision);
     state.ready = true;
@@ -125,19 +126,13 @@ pub fn cut_short(job: &Job, store: &Store, config: &Config, cause: &str) -> Resu
 }
 
 /// Finishes a prolog that hung or was killed: finds the job's cards, and puts the job on those that it is not on yet. What they used
-/// before is not known.
-pub fn finish(
-    store: &Store,
-    node: &str,
-    config: &Config,
-    driver: &dyn Driver,
-    state: &mut JobState,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    epilog::close_earlier(store, node, state, Some(driver), config, now);
+/// before is known where the governor has seen them idle shortly before.
+pub fn finish(place: Place, driver: &dyn Driver, state: &mut JobState, now: DateTime<Utc>) -> Result<()> {
+    let Place { store, node, config, .. } = place;
+    epilog::close_earlier(place, state, now);
     if state.gpus.is_empty() {
         match resolve::cards(&state.to_job(node), config, driver) {
-            Ok(cards) => state.gpus = cards.iter().map(|card| meter(card, driver)).collect(),
+            Ok(cards) => state.gpus = meter_late(store, &cards, state),
             Err(cause) => {
                 log::warn!("job {}: its GPUs are left alone: {cause}", state.job);
                 state.mark([Mark::ClocksUntouched]);
@@ -155,6 +150,7 @@ pub fn finish(
         let is_held = store.peek_gpu(&gpu.uuid).is_some_and(|stored| clocks::part_of(&stored, state.job).is_some());
         if !is_held {
             clocks::hold(store, driver, &gpu.uuid, (state.job, None), true, &config.node)?;
+            clocks::credit(store, &gpu.uuid, state.job, gpu.energy_start_j)?;
         }
     }
     state.mark([Mark::CutShort, Mark::EnergyLost]);
@@ -269,6 +265,25 @@ fn join(store: &Store, driver: &dyn Driver, config: &Config, cards: &[Card], job
         }
     }
     Ok(())
+}
+
+/// A governor may have read it while the prolog hung.
+const PROLOG: TimeDelta = TimeDelta::seconds(10);
+
+/// How old the idle counter of a GPU may be when a job starts: a plain job may have been on it since.
+const OLDEST_COUNTER: TimeDelta = TimeDelta::seconds(120);
+
+/// The GPUs of a job that started before their counters could be read: by the counters of when they were idle.
+pub fn meter_late(store: &Store, cards: &[Card], state: &JobState) -> Vec<JobGpu> {
+    let start = parse_instant(&state.start).ok();
+    let age = |counter: &IdleCounter| start.map(|start| start - counter.at);
+    let is_fresh = |counter: &IdleCounter| age(counter).is_some_and(|age| (-PROLOG..OLDEST_COUNTER).contains(&age));
+    let gpu = |card: &Card| JobGpu {
+        uuid: card.uuid.clone(),
+        model: card.name.clone(),
+        energy_start_j: store.idle_counter(&card.uuid).filter(is_fresh).map(|counter| counter.joules),
+    };
+    cards.iter().map(gpu).collect()
 }
 
 fn meter(card: &Card, driver: &dyn Driver) -> JobGpu {

@@ -384,7 +384,7 @@ fn a_counter_that_is_silent_from_some_look_to_the_end_is_energy_lost() {
 
 #[test]
 fn a_silent_counter_costs_the_jobs_on_a_shared_gpu_their_energy_only_when_one_comes_or_goes() {
-    let node = node();
+    let node = node().node("shared_gpus = true");
     let governor = Governor::start_with_squeue(&node, &format!("{HERE}; echo '4200008|N/A|R|wind1|other'"));
     let other = green(JOB + 1);
     node.prolog(&one()).prolog(&other);

@@ -141,3 +141,67 @@ fn energy_after_a_killed_epilog_is_the_next_jobs() {
     assert_marks(first, &[Mark::NoEpilog]);
     assert!(first.gpu_energy_j <= before_j + 0.2 * used_j, "{} J of {before_j} J", first.gpu_energy_j);
 }
+
+/// A busy card of a job with a governor that looks every second, and what the card has used by then.
+fn governed() -> (Node, Governor, f64) {
+    let node = Node::new().node("interval = \"1s\"\ndwell = \"1s\"");
+    let governor = Governor::start(&node);
+    let idle = node.path(&format!("state/.locks/idle-{}.json", Node::uuid(0)));
+    until("the idle counter", || idle.exists());
+    let before_j = node.energy_j(0);
+    (node, governor, before_j)
+}
+
+#[track_caller]
+fn assert_energy(line: &Record, used_j: f64) {
+    assert!((line.gpu_energy_j - used_j).abs() < 0.1 * used_j, "{} J of {used_j} J: {line:#?}", line.gpu_energy_j);
+}
+
+#[test]
+fn energy_survives_a_hung_prolog() {
+    let (node, governor, before_j) = governed();
+    let load = node.busy(&[0]);
+    prolog_hangs(&node, &green(7));
+    until("a clock", || node.lock(0).is_some());
+    drop(load);
+    let used_j = node.energy_j(0) - before_j;
+    node.epilog(&green(7));
+    until("its line", || !node.ledger().is_empty());
+    governor.stop();
+    assert_energy(&node.line(), used_j);
+}
+
+#[test]
+fn energy_survives_a_job_that_no_prolog_found() {
+    let (node, governor, before_j) = governed();
+    let load = node.busy(&[0]);
+    // The governor hangs, too, and for longer than the job runs.
+    node.faults("[[fault]]\ncall = \"*\"\nsleep_ms = 7000\n");
+    node.prolog(&green(7)).epilog(&green(7));
+    node.faults("");
+    drop(load);
+    let used_j = node.energy_j(0) - before_j;
+    until("its line", || !node.ledger().is_empty());
+    governor.stop();
+    node.assert_clean();
+    assert!(node.line().marks.contains(&Mark::CutShort), "{:?}", node.line());
+    assert_energy(&node.line(), used_j);
+}
+
+#[test]
+fn energy_survives_a_hung_epilog() {
+    let (node, governor, before_j) = governed();
+    let load = node.busy(&[0]);
+    node.prolog(&green(7));
+    until("a clock", || node.lock(0).is_some());
+    node.faults(HUNG_START);
+    node.epilog(&green(7));
+    node.faults("");
+    drop(load);
+    let used_j = node.energy_j(0) - before_j;
+    until("its line", || !node.ledger().is_empty());
+    governor.stop();
+    node.assert_clean();
+    assert_marks(&node.line(), &[Mark::CutShort]);
+    assert_energy(&node.line(), used_j);
+}

@@ -10,12 +10,13 @@ use carm::site::Outlook;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Governor, Look, clock, hands};
+use crate::booking;
 use crate::clocks::{self, Part, Seen};
 use crate::count::{self, Around};
+use crate::epilog::{self, Place};
 use crate::job::GpuNames;
 use crate::squeue::{self, Answer};
 use crate::state::{JobGpu, JobState, Store};
-use crate::{booking, epilog};
 
 /// A prolog takes no longer than this; one that did not come to its end by then never will.
 const PROLOG: TimeDelta = TimeDelta::seconds(10);
@@ -105,7 +106,8 @@ impl Governor {
     /// A job that ended without an epilog: its GPUs are given back, and its line says so.
     fn close(&self, look: &Look, id: u32, state: Option<JobState>) {
         log::warn!("job {id}: slurmctld knows it no more, and its epilog never came; its GPUs are put back");
-        epilog::make_up_for(look.store, look.node, id, state, &self.config, look.now);
+        let place = Place { store: look.store, node: look.node, config: &self.config, driver: Some(look.driver) };
+        epilog::make_up_for(place, id, state, look.now);
     }
 }
 

@@ -24,7 +24,8 @@ use chrono::{DateTime, Utc};
 use crate::bounded;
 use crate::brief;
 use crate::clocks::{self, Seen};
-use crate::gpu::{Driver, GpuError, Nvml};
+use crate::epilog::{self, Place};
+use crate::gpu::{Card, Driver, GpuError, Nvml};
 use crate::metrics::Totals;
 use crate::settings::{self, Settings};
 use crate::shared;
@@ -193,6 +194,7 @@ impl Governor {
                 Err(error) => self.say(&node, format!("node {node}: {error:#}")),
             }
         }
+        self.note_idle_counters(&nvml, &cards);
         let delivered = self.delivery.done();
         (self.totals.jobs_booked, self.totals.ledger_errors) = (delivered.lines, delivered.errors);
         self.totals.last_tick = Some(now.timestamp_millis() as f64 / 1e3);
@@ -204,6 +206,26 @@ impl Governor {
         self.known = here;
         self.first = false;
         self.nvml = (!cards.is_empty()).then_some(nvml);
+    }
+
+    /// Notes the counters of idle GPUs, unless a job may be on one that is not found yet.
+    fn note_idle_counters(&self, driver: &dyn Driver, cards: &[Card]) {
+        let dir = &self.config.node.state_dir;
+        let stores = || Store::nodes(dir).into_iter().map(|node| Store::at(dir, &node, Duration::ZERO));
+        let is_idle = |card: &&Card| stores().all(|store| store.peek_gpu(&card.uuid).is_none());
+        let read = |card: &Card| Some((card.uuid.clone(), driver.energy_j(&card.uuid).ok()?));
+        let counters: Vec<(String, f64)> = cards.iter().filter(is_idle).filter_map(read).collect();
+        // Looked at last: the driver may have hung meanwhile.
+        let is_unfinished = |store: &Store, id: u32| store.job(id).is_some_and(|state| job::is_unfinished(store, &state));
+        if stores().any(|store| store.jobs().into_iter().any(|id| is_unfinished(&store, id))) {
+            return;
+        }
+        let store = Store::at(dir, "", Duration::ZERO);
+        for (uuid, joules) in counters {
+            if stores().all(|store| store.peek_gpu(&uuid).is_none()) {
+                clocks::note_idle(&store, &uuid, joules);
+            }
+        }
     }
 
     /// So that prologs need not read Slurm's files.
@@ -255,9 +277,16 @@ impl Governor {
             }
             jobs.extend(taken_up);
         }
+        // First those that have ended: a later job may be on the same GPU.
+        let (unread, jobs): (Vec<JobState>, Vec<JobState>) =
+            jobs.into_iter().partition(|state| state.end.as_ref().is_some_and(|end| end.is_unread));
+        for state in unread {
+            epilog::finish(Place { store, node, config: &self.config, driver: Some(driver) }, state);
+        }
         for mut state in jobs {
             if job::is_unfinished(store, &state)
-                && let Err(error) = prolog::finish(store, node, &self.config, driver, &mut state, now)
+                && let Err(error) =
+                    prolog::finish(Place { store, node, config: &self.config, driver: Some(driver) }, driver, &mut state, now)
             {
                 self.say(&format!("prolog of job {}", state.job), format!("job {}: {error:#}", state.job));
             }

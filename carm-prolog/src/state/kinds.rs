@@ -86,6 +86,9 @@ pub struct End {
     pub parts: Vec<Option<Part>>,
     /// The exit code in slurmd's environment.
     pub exit: Option<Exit>,
+    /// The driver hung in the epilog: the governor reads the counters as soon as it answers.
+    #[serde(default)]
+    pub is_unread: bool,
 }
 
 fn one() -> u32 {
@@ -153,6 +156,15 @@ pub struct JobGpu {
     pub uuid: String,
     pub model: String,
     pub energy_start_j: Option<f64>,
+}
+
+/// The energy counter of a GPU that no job is on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct IdleCounter {
+    pub version: u32,
+    /// When it was read.
+    pub at: DateTime<Utc>,
+    pub joules: f64,
 }
 
 /// What CARM did to a GPU and for whom.
@@ -263,6 +275,13 @@ impl JobState {
     pub fn without_prolog(job: &Job) -> Self {
         let begun = Self::begun(job, true, DateTime::UNIX_EPOCH);
         Self { start: String::new(), decision: String::new(), marks: vec![Mark::NoProlog], ..begun }
+    }
+
+    /// Whether its prolog was cut short before it found the job's cards.
+    pub fn lacks_cards(&self) -> bool {
+        let is_cut_short = !self.ready && !self.start.is_empty() || self.marks.contains(&Mark::CutShort);
+        let has_names = !matches!(self.gpu_names, GpuNames::None | GpuNames::Ambiguous(_));
+        self.booked && self.end.is_none() && is_cut_short && self.gpus.is_empty() && has_names
     }
 
     /// The job as slurmd told the prolog of it, on the node whose state this is.

@@ -23,7 +23,7 @@ pub use files::safe as safe_name;
 pub use files::sweep;
 pub use files::write as write_whole;
 use files::{Found, read, remove, safe, write};
-pub use kinds::{End, GpuState, Holder, JobGpu, JobState, SharedGpus};
+pub use kinds::{End, GpuState, Holder, IdleCounter, JobGpu, JobState, SharedGpus};
 
 /// The version of the files that this release writes.
 const VERSION: u32 = 1;
@@ -125,15 +125,32 @@ impl Store {
         }
     }
 
+    /// Whether a governor runs on this host, at work or stuck.
+    pub fn has_governor(state_dir: &Path) -> bool {
+        let file = File::open(state_dir.join(LOCK_DIR).join(GOVERNOR));
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    /// The energy counter of a GPU when it was last seen without a job.
+    pub fn idle_counter(&self, uuid: &str) -> Option<IdleCounter> {
+        read_whole(&self.idle_path(uuid))
+    }
+
+    /// Writes it; `None`: a job is on the GPU.
+    pub fn write_idle_counter(&self, uuid: &str, counter: Option<IdleCounter>) -> Result<()> {
+        match counter {
+            Some(counter) => write(&self.idle_path(uuid), &counter),
+            None => remove(&self.idle_path(uuid)),
+        }
+    }
+
     /// Whether a governor works on this host: it runs, and has looked at its jobs lately. One that is stuck in the driver is
     /// alive and decides nothing.
     pub fn is_governed(node: &Node) -> bool {
         let state_dir = &node.state_dir;
-        let file = File::open(state_dir.join(LOCK_DIR).join(GOVERNOR));
-        let runs = file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err());
         let looked = std::fs::metadata(state_dir.join(LOCK_DIR).join(GOVERNOR)).and_then(|file| file.modified());
         let age_s = looked.map(|looked| (Utc::now() - DateTime::<Utc>::from(looked)).as_seconds_f64());
-        runs && age_s.is_ok_and(|age_s| age_s.abs() < (3.0 * node.interval_s).max(10.0))
+        Self::has_governor(state_dir) && age_s.is_ok_and(|age_s| age_s.abs() < (3.0 * node.interval_s).max(10.0))
     }
 
     /// A lock of this host by name, if nobody else holds it for so long; it is released when the file is dropped.
@@ -310,6 +327,11 @@ impl Store {
 
     fn job_path(&self, job: u32) -> PathBuf {
         self.node_dir.join(format!("job-{job}.json"))
+    }
+
+    /// Beside the locks: nodes of a host may share its GPUs.
+    fn idle_path(&self, uuid: &str) -> PathBuf {
+        self.lock_dir.join(format!("idle-{}.json", safe(uuid)))
     }
 
     fn gpu_path(&self, uuid: &str) -> PathBuf {

@@ -11,7 +11,7 @@ use crate::clocks::Part;
 use crate::gpu::{Driver, Nvml};
 use crate::job::{GpuNames, Job};
 use crate::state::{End, Entry, GpuState, JobGpu, JobState, Store};
-use crate::{clocks, exit, prolog, resolve};
+use crate::{bounded, clocks, exit, prolog, resolve};
 
 /// The node on which a run ends.
 #[derive(Clone, Copy)]
@@ -81,6 +81,11 @@ fn end(place: Place, id: u32, mut state: Option<JobState>, exit: Option<Exit>, n
     let state = state.map(|state| match state.end {
         Some(_) => state,
         None => read_end(place, state, exit, now),
+    });
+    // The parent was killed while the driver hung: what was read now may be another job's.
+    let state = state.map(|mut state| {
+        state.mark(bounded::is_orphan().then_some(Mark::CutShort));
+        state
     });
     let stored = state.as_ref().map(|state| note(store, state));
     let release = |uuid: &str| {

@@ -122,3 +122,18 @@ fn a_parent_killed_before_its_child_is_marked() {
     // The child met the job late: what its GPU used before is not in the line.
     assert_eq!(node.line().marks, [carm::ledger::Mark::CutShort]);
 }
+
+#[test]
+fn epilog_that_outlives_its_parent_is_marked() {
+    let node = Node::new();
+    node.prolog(&green(7));
+    node.faults("[[fault]]\ncall = \"nvmlInit\"\nsleep_ms = 1000\ntimes = 1\n");
+    let mut parent = node.command(&green(7), "epilog_slurmd").spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    crate::govern::until("its line", || !node.ledger().is_empty());
+    // The counter was read late, when the GPU may have been another job's.
+    assert_eq!(node.line().marks, [carm::ledger::Mark::CutShort]);
+    node.assert_clean();
+}

@@ -106,7 +106,8 @@ fn folded(help: &str) -> String {
     let column = |line: &str| {
         let name = line.trim_start();
         let begin = line.len() - name.len();
-        name.starts_with('-').then(|| name.find("  ").map(|end| begin + end + 2)).flatten().unwrap_or(0)
+        let gap = name.find("  ").filter(|_| name.starts_with('-'));
+        gap.map_or(0, |gap| begin + name.len() - name[gap..].trim_start().len())
     };
     help.lines().flat_map(|line| explain::fold_under(line, COLUMNS, column(line))).map(|line| line + "\n").collect()
 }

@@ -58,6 +58,7 @@ fn is_worth_a_line(job: &Job, store: &Store) -> bool {
 /// Does what the epilog of a job should have done that never came.
 pub fn make_up_for(place: Place, id: u32, mut state: Option<JobState>, now: DateTime<Utc>) {
     if let Some(state) = &mut state {
+        find_cards(place, state);
         state.mark([Mark::NoEpilog]);
     }
     end_or_log(place, id, state, None, now);
@@ -217,14 +218,19 @@ pub fn cut_short(job: &Job, store: &Store, config: &Config, now: DateTime<Utc>) 
 
 /// Finishes an epilog in which the driver hung.
 pub fn finish(place: Place, mut state: JobState) {
-    let (Some(end), Some(driver)) = (state.end.take(), place.driver) else { return };
+    let Some(end) = state.end.take() else { return };
     let at = parse_instant(&end.at).unwrap_or_else(|_| Utc::now());
-    if state.gpus.is_empty()
+    find_cards(place, &mut state);
+    end_or_log(place, state.job, Some(state), end.exit, at);
+}
+
+/// Finds the cards of a job whose prolog did not.
+fn find_cards(place: Place, state: &mut JobState) {
+    if let (true, Some(driver)) = (state.lacks_cards(), place.driver)
         && let Ok(cards) = resolve::cards(&state.to_job(place.node), place.config, driver)
     {
-        state.gpus = prolog::meter_late(place.store, &cards, &state);
+        state.gpus = prolog::meter_late(place.store, &cards, state);
     }
-    end_or_log(place, state.job, Some(state), end.exit, at);
 }
 
 /// The GPUs that are held by the job, or by nobody who is left, and still owed their clocks.

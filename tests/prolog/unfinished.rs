@@ -145,7 +145,8 @@ fn energy_after_a_killed_epilog_is_the_next_jobs() {
 /// A busy card of a job with a governor that looks every second, and what the card has used by then.
 fn governed() -> (Node, Governor, f64) {
     let node = Node::new().node("interval = \"1s\"\ndwell = \"1s\"");
-    let governor = Governor::start(&node);
+    std::fs::write(node.path("queue"), format!("{FIRST}|N/A|R|wind1|a\n")).unwrap();
+    let governor = Governor::start_with_squeue(&node, &format!("cat {}", node.path("queue").display()));
     let idle = node.path(&format!("state/.locks/idle-{}.json", Node::uuid(0)));
     until("the idle counter", || idle.exists());
     let before_j = node.energy_j(0);
@@ -161,11 +162,11 @@ fn assert_energy(line: &Record, used_j: f64) {
 fn energy_survives_a_hung_prolog() {
     let (node, governor, before_j) = governed();
     let load = node.busy(&[0]);
-    prolog_hangs(&node, &green(7));
+    prolog_hangs(&node, &green(FIRST));
     until("a clock", || node.lock(0).is_some());
     drop(load);
     let used_j = node.energy_j(0) - before_j;
-    node.epilog(&green(7));
+    node.epilog(&green(FIRST));
     until("its line", || !node.ledger().is_empty());
     governor.stop();
     assert_energy(&node.line(), used_j);
@@ -177,7 +178,10 @@ fn energy_survives_a_job_that_no_prolog_found() {
     let load = node.busy(&[0]);
     // The governor hangs, too, and for longer than the job runs.
     node.faults("[[fault]]\ncall = \"*\"\nsleep_ms = 7000\n");
-    node.prolog(&green(7)).epilog(&green(7));
+    node.prolog(&green(FIRST));
+    // slurmctld forgets it before the governor looks.
+    std::fs::write(node.path("queue"), "").unwrap();
+    node.epilog(&green(FIRST));
     node.faults("");
     drop(load);
     let used_j = node.energy_j(0) - before_j;
@@ -192,10 +196,10 @@ fn energy_survives_a_job_that_no_prolog_found() {
 fn energy_survives_a_hung_epilog() {
     let (node, governor, before_j) = governed();
     let load = node.busy(&[0]);
-    node.prolog(&green(7));
+    node.prolog(&green(FIRST));
     until("a clock", || node.lock(0).is_some());
     node.faults(HUNG_START);
-    node.epilog(&green(7));
+    node.epilog(&green(FIRST));
     node.faults("");
     drop(load);
     let used_j = node.energy_j(0) - before_j;

@@ -60,7 +60,9 @@ impl Governor {
         let may_ask = is_silent || lacks_end || lacks_name;
         // That a job has no limit, or no steps, may last: it is asked about ever more seldom.
         let is_time = self.questions.is_time(id, std::time::Instant::now());
-        let asks = may_ask && (is_time || is_joined || lacks_end && is_new);
+        // One whose epilog hung is finished by the next look.
+        let is_unread = state.as_ref().and_then(|state| state.end.as_ref()).is_some_and(|end| end.is_unread);
+        let asks = may_ask && !is_unread && (is_time || is_joined || lacks_end && is_new);
         Some(Found { id, state, is_silent, asks })
     }
 

@@ -10,6 +10,7 @@ use crate::common::{kill, processes_with};
 use crate::draw::Draw;
 use crate::machine::{Machine, NODES};
 use crate::options::Options;
+use crate::service;
 use crate::watch::Watch;
 
 /// Seconds between two faults: many overlap.
@@ -144,7 +145,7 @@ impl Fault {
             FrozenCache => machine.cache.freeze(self.length),
             FullLedger => machine.ledger.fill(self.length),
             StalledCache => stalled_cache(machine, self.length),
-            HungDriver => self.hung_driver(machine),
+            HungDriver => self.hung_driver(machine, watch),
             KilledGovernor => machine.kill_governor(),
             KilledProlog => self.killed(machine, "prolog"),
             KilledEpilog => self.killed(machine, "epilog"),
@@ -157,7 +158,7 @@ impl Fault {
         }
     }
 
-    fn hung_driver(&mut self, machine: &Machine) -> bool {
+    fn hung_driver(&mut self, machine: &Machine, watch: &Watch) -> bool {
         let Ok(_one) = machine.driver.try_lock() else { return false };
         let calls = [
             "*",
@@ -168,13 +169,15 @@ impl Fault {
             "nvmlDeviceGetClockInfo",
         ];
         let call = self.draw.one_of(&calls).expect("calls");
-        let how = match self.draw.percent(25) {
-            true => "hang = true".to_owned(),
-            false => format!("sleep_ms = {}", self.length.as_millis()),
+        // A call that sleeps as the fault ends sleeps its time out; one that never returns holds the governor until its watchdog.
+        let (how, after) = match self.draw.percent(25) {
+            true => ("hang = true".to_owned(), service::SILENCE),
+            false => (format!("sleep_ms = {}", self.length.as_millis()), self.length),
         };
         machine.driver_faults(&format!("[[fault]]\ncall = \"{call}\"\n{how}\n"));
         std::thread::sleep(self.length);
         machine.driver_faults("");
+        watch.driver_hung(self.length, after);
         true
     }
 

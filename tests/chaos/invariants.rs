@@ -79,7 +79,7 @@ pub fn check(machine: &Machine, watch: &Watch, jobs: &Jobs, unrepaired: Vec<Stri
     report.none("clocks locked at the end", 8, locked);
     report.none("state and spool files left", unrepaired.len(), unrepaired.clone());
     let power = PowerLog::read(&machine.site.path("gpu/power.csv"));
-    slowed(&mut report, machine, &power, &plain);
+    slowed(&mut report, machine, watch, &power, &plain);
     let lines = ledger(&mut report, machine, &carbon);
     energy(&mut report, machine, &power, &carbon, &lines);
     report
@@ -133,13 +133,15 @@ fn scripts(report: &mut Report, watch: &Watch, runs: &[Run]) {
     report.none("prologs and epilogs that failed", count, failed);
 }
 
-/// A plain job is at full clock. Where the driver hung when the last job's clocks should have gone back, the governor needs a
-/// look to see the plain job's process.
-fn slowed(report: &mut Report, machine: &Machine, power: &PowerLog, plain: &[&Run]) {
+/// A plain job is at full clock, as far as the driver answers. Where it hung when the last job's clocks should have gone back, the
+/// governor needs a look to see the plain job's process.
+fn slowed(report: &mut Report, machine: &Machine, watch: &Watch, power: &PowerLog, plain: &[&Run]) {
     let slowed = plain.iter().filter_map(|run| {
         let (begin, end) = run.span(0.0);
         let cards = run.gpus.iter().map(|&gpu| machine.card(&run.key.2, gpu));
-        let seconds: f64 = cards.map(|card| power.slowed_s(card, begin, end, FULL_MHZ)).sum();
+        let parts = watch.with_driver(begin, end);
+        let of_card = |card: usize| parts.iter().map(move |&(from, to)| power.slowed_s(card, from, to, FULL_MHZ));
+        let seconds: f64 = cards.flat_map(of_card).sum();
         (seconds > SLOWED_S * run.gpus.len() as f64)
             .then(|| format!("job {} on {}: {seconds:.1} GPU-seconds below {FULL_MHZ} MHz", run.key.0, run.key.2))
     });

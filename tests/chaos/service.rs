@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::common::{Cluster, built, kill};
 
 /// `WatchdogSec=` and `TimeoutStartSec=`. Long enough for a busy machine; an interval is one second here.
-const SILENCE: Duration = Duration::from_secs(30);
+pub const SILENCE: Duration = Duration::from_secs(30);
 /// `RestartSec=`
 const RESTART: Duration = Duration::from_secs(1);
 

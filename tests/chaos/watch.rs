@@ -16,6 +16,8 @@ pub struct Watch {
     held: Mutex<BTreeSet<String>>,
     cancelled: Mutex<BTreeSet<u32>>,
     faults: Mutex<Counts>,
+    /// From when to when the driver hung, or processes were stuck in it, Unix times.
+    hangs: Mutex<Vec<(f64, f64)>>,
     /// Unix times, and by how much a process of half a second took longer there.
     noise: Mutex<Vec<(f64, f64)>>,
 }
@@ -75,6 +77,27 @@ impl Watch {
         if std::env::var_os("CARM_CHAOS_VERBOSE").is_some() {
             eprintln!("{:.3} {:6.1} s {} {struck}", unix_s(), at.as_secs_f64(), kind.name());
         }
+    }
+
+    /// Notes that the driver hung for so long until now, and holds processes for so long after.
+    pub fn driver_hung(&self, length: Duration, after: Duration) {
+        let now = unix_s();
+        self.hangs.lock().expect("hangs").push((now - length.as_secs_f64(), now + after.as_secs_f64()));
+    }
+
+    /// The parts of a time in which the driver answered.
+    pub fn with_driver(&self, from: f64, to: f64) -> Vec<(f64, f64)> {
+        let mut hangs = self.hangs.lock().expect("hangs").clone();
+        hangs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (mut parts, mut from) = (Vec::new(), from);
+        for (begin, end) in hangs {
+            if end > from && begin < to {
+                parts.push((from, begin.max(from)));
+                from = end;
+            }
+        }
+        parts.push((from, to.max(from)));
+        parts
     }
 
     /// Notes a job that this test cancels.

@@ -110,8 +110,11 @@ pub fn close_earlier(place: Place, state: &mut JobState, now: DateTime<Utc>) {
     let id = earlier.job;
     log::warn!("job {id}: the epilog of its run {} never came", earlier.run);
     earlier.mark([Mark::NoEpilog]);
+    // Where the driver hung in its epilog, the counters are still to be read.
+    let unread = earlier.end.take_if(|end| end.is_unread);
     if earlier.end.is_none() {
-        *earlier = read_end(place, *earlier, None, now);
+        let at = unread.as_ref().and_then(|end| parse_instant(&end.at).ok()).unwrap_or(now);
+        *earlier = read_end(place, *earlier, unread.and_then(|end| end.exit), at);
     }
     if let Err(error) = store.spool_ended(&earlier).and_then(|()| store.rewrite_job(state)) {
         let line = serde_json::to_string(&earlier).unwrap_or_default();
@@ -230,6 +233,7 @@ fn find_cards(place: Place, state: &mut JobState) {
         && let Ok(cards) = resolve::cards(&state.to_job(place.node), place.config, driver)
     {
         state.gpus = prolog::meter_late(place.store, &cards, state);
+        state.mark([Mark::EnergyLost]);
     }
 }
 

@@ -267,9 +267,6 @@ fn join(store: &Store, driver: &dyn Driver, config: &Config, cards: &[Card], job
     Ok(())
 }
 
-/// A governor may have read it while the prolog hung.
-const PROLOG: TimeDelta = TimeDelta::seconds(10);
-
 /// How old the idle counter of a GPU may be when a job starts: a plain job may have been on it since.
 const OLDEST_COUNTER: TimeDelta = TimeDelta::seconds(120);
 
@@ -277,7 +274,7 @@ const OLDEST_COUNTER: TimeDelta = TimeDelta::seconds(120);
 pub fn meter_late(store: &Store, cards: &[Card], state: &JobState) -> Vec<JobGpu> {
     let start = parse_instant(&state.start).ok();
     let age = |counter: &IdleCounter| start.map(|start| start - counter.at);
-    let is_fresh = |counter: &IdleCounter| age(counter).is_some_and(|age| (-PROLOG..OLDEST_COUNTER).contains(&age));
+    let is_fresh = |counter: &IdleCounter| age(counter).is_some_and(|age| (TimeDelta::zero()..OLDEST_COUNTER).contains(&age));
     let gpu = |card: &Card| JobGpu {
         uuid: card.uuid.clone(),
         model: card.name.clone(),

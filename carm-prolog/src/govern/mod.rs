@@ -216,8 +216,10 @@ impl Governor {
         let read = |card: &Card| Some((card.uuid.clone(), driver.energy_j(&card.uuid).ok()?));
         let counters: Vec<(String, f64)> = cards.iter().filter(is_idle).filter_map(read).collect();
         // Looked at last: the driver may have hung meanwhile.
-        let is_unfinished = |store: &Store, id: u32| store.job(id).is_some_and(|state| job::is_unfinished(store, &state));
-        if stores().any(|store| store.jobs().into_iter().any(|id| is_unfinished(&store, id))) {
+        let is_unread = |state: &JobState| state.end.as_ref().is_some_and(|end| end.is_unread);
+        let is_open =
+            |store: &Store, id: u32| store.job(id).is_some_and(|state| is_unread(&state) || job::is_unfinished(store, &state));
+        if stores().any(|store| store.jobs().into_iter().any(|id| is_open(&store, id))) {
             return;
         }
         let store = Store::at(dir, "", Duration::ZERO);

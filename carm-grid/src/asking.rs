@@ -13,8 +13,7 @@ use crate::http::Http;
 use crate::source::{self, Ask, Reading};
 use crate::token::Token;
 
-/// So many questions at once, each of which may hold five weeks of values: they wait for services nearly all of the time, one at a
-/// time for each host.
+/// Zones that are fetched at the same time. Each may hold five weeks of values in memory; each host gets one request at a time.
 const AT_ONCE: usize = 12;
 
 /// A question, and the zones whose answer it is.

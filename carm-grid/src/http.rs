@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cached_answer_dates_from_when_it_was_given() {
+    fn age_header_dates_a_cached_response() {
         let head = "HTTP/1.1 200 OK\r\nDate: Fri, 01 May 2026 11:50:00 GMT\r\nAge: 600\r\nContent-Length: 0\r\n\r\n";
         let http = Http::new().expect("a client").within(Duration::from_secs(10)).at(noon());
         http.get(&Request::to(serve(head.to_owned(), Vec::new())), whole).expect("an answer");

@@ -97,7 +97,7 @@ pub fn run(config_path: &Path) {
     });
     let mut desk = Desk::new(&config);
     if let Some(mut state) = homeless.ended {
-        // Whoever holds the lock may be about to write the same.
+        // The process that holds the lock may be about to write the same run.
         lock = lock.filter(Option::is_some).or_else(|| Some(Store::try_lock(&config.node.state_dir, LOCK, LONG_PATIENCE)));
         let node = state.end.as_ref().map(|end| end.node.clone()).unwrap_or_default();
         let exit = state.end.as_ref().and_then(|end| end.exit).filter(|exit| !exit.is_success());

@@ -35,7 +35,7 @@ impl<'a> Policy<'a> {
         Self { gathered, known: RefCell::default() }
     }
 
-    /// The longest time limit of the job at a place with so many GPUs, in seconds; `None`: nothing but the partition bounds it.
+    /// The longest time limit, in seconds, that the job may have at this place and width; `None`: only the partition limits it.
     ///
     /// # Errors
     /// It is not known; the text says why.

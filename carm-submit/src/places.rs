@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn no_job_is_moved_where_it_is_not_admitted() {
+    fn jobs_stay_out_of_partitions_without_access() {
         let root_only = Some("PartitionName=gpu-north RootOnly=YES State=UP");
         assert_eq!(at(0, &[], root_only), Err("partition 'gpu-north' is for root alone (RootOnly)".into()));
         assert_eq!(at(0, &[("partition", "a,gpu-north")], root_only), at(0, &[], root_only));

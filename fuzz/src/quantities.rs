@@ -108,7 +108,7 @@ fn options(text: &str, selector: u8) {
 fn survives(request: &CarbonRequest) {
     let written: HashMap<_, _> = variables::write(request).into_iter().collect();
     assert_eq!(written.is_empty(), request.is_empty());
-    // A name has 128 characters, each of 4 bytes at most, each of which may be escaped by 3.
+    // A name has at most 128 characters of 4 bytes, and `%E8` stands for one byte.
     let bound = |name: &str| if name == "CARM_NAME" { 128 * 4 * 3 } else { 256 };
     let is_plain = |text: &str| text.is_ascii() && !text.contains(|c: char| c.is_control());
     assert!(written.iter().all(|(name, text)| is_plain(text) && text.len() <= bound(name)), "{written:?}");

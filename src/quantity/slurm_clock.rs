@@ -353,7 +353,7 @@ mod tests {
         }
 
         #[test]
-        fn a_time_of_day_is_the_next_such_one(now_s in 0..31_000_000_i64, hour in 0..24_u32, minute in 0..60_u32) {
+        fn time_of_day_is_its_next_occurrence(now_s in 0..31_000_000_i64, hour in 0..24_u32, minute in 0..60_u32) {
             let now = at("2026-01-02T00:00:00Z") + TimeDelta::seconds(now_s);
             let moment = Moment { now, local: &berlin };
             if let Ok(instant) = parse_slurm_clock(&format!("{hour}:{minute:02}"), &moment) {

@@ -8,7 +8,7 @@ pub(super) const MOST: u64 = 10_000_000;
 pub struct Tasks {
     /// All of them; at least 1.
     pub count: u64,
-    /// So many run at once, where the array bounds that (`%4`).
+    /// The most tasks that run at the same time (`%4`); `None`: no limit.
     pub throttle: Option<u64>,
 }
 

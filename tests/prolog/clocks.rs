@@ -202,7 +202,7 @@ fn cards_of_different_models_keep_full_clock() {
 }
 
 #[test]
-fn a_budget_share_is_frozen_at_the_first_run() {
+fn budget_share_is_frozen_at_first_run() {
     let node = Node::new();
     let first = job(7).work("1h").carbon("BUDGET_SHARE", "0.8");
     node.prolog(&first);

@@ -118,7 +118,7 @@ fn killed_epilog_shares_no_later_jobs_energy() {
 }
 
 #[test]
-fn energy_after_a_killed_epilog_is_the_next_jobs() {
+fn killed_epilog_leaves_energy_to_the_next_job() {
     let node = Node::new();
     let load = node.busy(&[0]);
     node.prolog(&green(FIRST));

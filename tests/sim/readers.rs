@@ -61,7 +61,7 @@ fn sacct_lines_have_gpus_in_their_resources_and_steps_are_left_out() {
 }
 
 #[test]
-fn a_bad_row_of_sacct_is_skipped_and_counted() {
+fn bad_rows_of_sacct_are_skipped_and_counted() {
     let head = "JobIDRaw|JobName|Submit|Elapsed|Timelimit|AllocTRES\n\
         100|train|2026-05-01T01:00:00|02:00:00|04:00:00|billing=8,gres/gpu=2\n";
     let last = "102|last|2026-05-01T02:00:00|01:00:00|04:00:00|gres/gpu=1\n";

@@ -127,7 +127,7 @@ fn a_lost_connection_is_not_submitted_again() {
 }
 
 #[test]
-fn no_job_is_moved_where_it_is_not_admitted() {
+fn jobs_stay_out_of_partitions_without_access() {
     for (rule, reason) in [
         ("AllowAccounts=chem", "admits no jobs of account physics"),
         ("DenyQos=day", "admits no jobs of QOS day"),

@@ -98,7 +98,7 @@ pub fn side_part<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deser
 /// No warning of a service is longer.
 const MOST_SIDE_BYTES: usize = 8 << 10;
 
-/// A list of at most so many. Some bytes of JSON or XML may ask for a hundred times as many in memory.
+/// A list with at most `MOST` values: a few bytes of JSON or XML can take a hundred times as many in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AtMost<T, const MOST: usize>(pub Vec<T>);
 

@@ -43,7 +43,7 @@ fn no_run_tells_nothing_and_one_run_tells_its_own_time() {
 }
 
 #[test]
-fn names_of_every_script_have_a_history_of_their_own() {
+fn names_in_any_script_have_separate_histories() {
     let named = |job, name: &str| Record { name: Some(name.into()), ..done(job, 1, 100.0) };
     let records = [named(1, "训练"), named(2, "测试"), named(3, "__")];
     let runs = |name| runs_that_tell(&records, &Workload { name, ..TRAIN }).len();

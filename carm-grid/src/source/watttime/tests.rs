@@ -108,7 +108,7 @@ fn a_recorded_forecast_has_the_shape_that_is_read() {
 }
 
 #[test]
-fn the_recorded_page_for_an_old_token_is_known() {
+fn recorded_page_for_an_old_token_is_known() {
     let Some(recorded) = recorded("watttime_403.html") else { return };
     let (url, said) = (recorded.url, crate::http::said(&recorded.body));
     assert!(is_expired(&Fault::Status { url, status: 403, said, retry_after: None, way_out: "" }));
